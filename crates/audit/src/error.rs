@@ -1,0 +1,44 @@
+use std::io;
+use strongroom_model::{Kind, Kinded};
+use thiserror::Error;
+
+/// Why the trail could not do what was asked.
+#[derive(Debug, Error)]
+pub enum TrailError {
+    /// The trail cannot be written, so no request is served.
+    #[error("the audit trail cannot be written ({why}), so no request is served; make room or mend the disk, the server resumes by itself")]
+    Unwritable {
+        /// What the system said.
+        why: String,
+    },
+    /// The files are not a trail, or a part of it is missing.
+    #[error("the audit trail in {path} cannot be continued: {why}")]
+    Broken {
+        /// The folder.
+        path: String,
+        /// What was found.
+        why: String,
+    },
+    /// A device specification that cannot be served.
+    #[error("{0}")]
+    Device(String),
+    /// Anything else from the system.
+    #[error("{what}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Kinded for TrailError {
+    fn kind(&self) -> Kind {
+        match self {
+            TrailError::Device(_) => Kind::Invalid,
+            TrailError::Broken { .. } => Kind::Tampered,
+            _ => Kind::Unavailable,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use strongroom_model::NamespaceId;
+
+/// A set of records of one kind in one scope that are listed together: the tokens of a namespace, the names in a folder.
+///
+/// In the store a shelf is a keyed pseudo-random prefix: neither its kind nor its scope can be read there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Shelf {
+    /// The kind of record: a short constant word such as `token` or `secret-head`.
+    pub kind: &'static str,
+    /// The namespace whose key seals the records.
+    pub namespace: NamespaceId,
+    /// What else the shelf belongs to (mount id, folder, parent), in a fixed order.
+    pub scope: Vec<Vec<u8>>,
+}
+
+impl Shelf {
+    /// A shelf that belongs to the namespace as a whole.
+    pub fn new(kind: &'static str, namespace: NamespaceId) -> Self {
+        Self { kind, namespace, scope: Vec::new() }
+    }
+
+    /// The same kind of shelf inside something smaller.
+    pub fn within(mut self, part: impl AsRef<[u8]>) -> Self {
+        self.scope.push(part.as_ref().to_vec());
+        self
+    }
+
+    /// The place of the record with this name. Unordered: listing goes through the shelf in an order that means nothing.
+    pub fn named(&self, name: impl AsRef<[u8]>) -> Address {
+        Address { shelf: self.clone(), kept: Kept::Named(name.as_ref().to_vec()) }
+    }
+
+    /// The place of the record with this number and name. Listing goes by number, smallest first; the number (a time,
+    /// a version) is readable in the store.
+    pub fn ordered(&self, number: u64, name: impl AsRef<[u8]>) -> Address {
+        Address { shelf: self.clone(), kept: Kept::Ordered(number, name.as_ref().to_vec()) }
+    }
+}
+
+/// Where one record is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Its shelf.
+    pub shelf: Shelf,
+    /// Its place on the shelf.
+    pub kept: Kept,
+}
+
+/// The place of a record on its shelf.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Kept {
+    /// By a name, hashed.
+    Named(Vec<u8>),
+    /// By a number, in order, and a name, hashed, that tells records of one number apart.
+    Ordered(u64, Vec<u8>),
+}

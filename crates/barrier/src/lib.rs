@@ -1,0 +1,36 @@
+//! The only holder of keys: seals and unseals the server, and turns a store of opaque bytes into an encrypted one.
+//!
+//! Invariants: a record cannot be read, moved, altered or rolled back unnoticed by who can write the store; the names
+//! of things are not in it; being unsealed is having a [`Barrier`], and dropping the last one wipes the keys.
+
+mod address;
+mod barrier;
+mod error;
+mod record;
+mod seal;
+mod share;
+mod value;
+
+pub use address::{Address, Kept, Shelf};
+pub use barrier::{Barrier, Health};
+pub use error::BarrierError;
+pub use record::{Record, Txn};
+pub use seal::{Door, Init, InitOutcome, Opening, SealKind, SealStatus, Sealed, SlotSpec, Uninitialised};
+pub use share::{Share, ShareError};
+pub use value::{SealedKey, SealedValue, ValueBinding};
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+use strongroom_model::Entropy;
+
+/// The operating system's random numbers, through the cryptographic library.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, buffer: &mut [u8]) {
+        // A process that cannot draw random numbers must not go on: every key and token would be a constant.
+        if SystemRandom::new().fill(buffer).is_err() {
+            std::process::abort();
+        }
+    }
+}

@@ -1,0 +1,139 @@
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use thiserror::Error;
+
+/// Why a name is not one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum NameError {
+    /// Nothing there.
+    #[error("the name is empty")]
+    Empty,
+    /// Over the limit.
+    #[error("the name is longer than {0} bytes")]
+    TooLong(usize),
+    /// A character that the kind of name does not have.
+    #[error("the name has a character that is not allowed: use letters, digits and `{0}`")]
+    Character(&'static str),
+}
+
+fn check(text: &str, longest: usize, punctuation: &'static str) -> Result<(), NameError> {
+    if text.is_empty() {
+        return Err(NameError::Empty);
+    }
+    if text.len() > longest {
+        return Err(NameError::TooLong(longest));
+    }
+    let allowed = |c: char| c.is_ascii_alphanumeric() || punctuation.contains(c);
+    if text.chars().all(allowed) { Ok(()) } else { Err(NameError::Character(punctuation)) }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The canonical text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+
+            fn try_from(text: String) -> Result<Self, NameError> {
+                Self::parse(&text)
+            }
+        }
+    };
+}
+
+name! {
+    /// The name of a policy. Case does not count, as in Vault; this is where it is lowered, once. Blanks and characters
+    /// beyond ASCII are refused rather than dropped, so that nothing that is not `root` can become `root`.
+    PolicyName
+}
+
+impl PolicyName {
+    /// Reads a name: letters, digits and `_-./@:+=~`, at most 256 bytes, lower-cased.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check(text, 256, "_-./@:+=~")?;
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+
+    /// The policy that allows everything. It is nowhere stored and cannot be written.
+    pub fn root() -> Self {
+        Self("root".to_owned())
+    }
+
+    /// The policy that every token has unless it asks not to.
+    pub fn default_policy() -> Self {
+        Self("default".to_owned())
+    }
+
+    /// Whether this is the policy that allows everything.
+    pub fn is_root(&self) -> bool {
+        self.0 == "root"
+    }
+}
+
+name! {
+    /// The name of a role of an auth method or secrets engine. Case does not count.
+    RoleName
+}
+
+impl RoleName {
+    /// Reads a name: letters, digits and `_-.@:+=~`, at most 256 bytes, lower-cased.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check(text, 256, "_-.@:+=~")?;
+        Ok(Self(text.to_ascii_lowercase()))
+    }
+}
+
+name! {
+    /// The name of an entity. Case counts.
+    EntityName
+}
+
+impl EntityName {
+    /// Reads a name: letters, digits, blank inside and `_-./@:+=~`, at most 512 bytes.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        check(text, 512, "_-./@:+=~ ")?;
+        if text.trim() == text { Ok(Self(text.to_owned())) } else { Err(NameError::Character("_-./@:+=~")) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_root_becomes_root() {
+        assert!(PolicyName::parse("root").unwrap().is_root());
+        assert!(PolicyName::parse("RooT").unwrap().is_root());
+        for spelling in [" root", "root ", "ro\u{AD}ot", "ｒｏｏｔ", "root\0", "root\n", "ro ot", "", "%72oot", "root,a"] {
+            assert!(PolicyName::parse(spelling).is_err(), "{spelling:?}");
+        }
+    }
+
+    #[test]
+    fn entity_names_keep_their_case_and_have_no_outer_blanks() {
+        assert_eq!(EntityName::parse("Web Team").unwrap().as_str(), "Web Team");
+        assert!(EntityName::parse(" Web").is_err());
+    }
+}

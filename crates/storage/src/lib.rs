@@ -1,0 +1,15 @@
+//! Keeps opaque bytes under ordered keys, durably: the trait [`Store`] and its engines. Knows nothing of what the
+//! bytes mean; everything above hands it ciphertext only.
+//!
+//! Invariants: a commit is atomic and durable when it is acknowledged; revisions strictly increase, one per commit;
+//! a commit whose outcome is not known says so instead of guessing; after a failed write nothing more is written.
+
+mod error;
+mod limits;
+mod store;
+mod txn;
+
+pub use error::StoreError;
+pub use limits::Limits;
+pub use store::{Change, Changes, Entry, Epoch, LeaderLease, Store};
+pub use txn::{Committed, Compare, Expectation, IdemToken, Op, Revision, Txn};

@@ -28,7 +28,9 @@ pub enum StoreError {
         kind: String,
     },
     /// A write failed earlier (disk full, fsync error), so writing has stopped; reads go on. Restart after mending.
-    #[error("writing to the store has stopped after an error: {why}; mend the cause and restart, nothing acknowledged is lost")]
+    #[error(
+        "writing to the store has stopped after an error: {why}; mend the cause and restart, nothing acknowledged is lost"
+    )]
     Stopped {
         /// The first error.
         why: String,
@@ -44,6 +46,9 @@ pub enum StoreError {
         /// The limit.
         limit: usize,
     },
+    /// A transaction that changes one key twice, which engines would order differently. A defect of the caller.
+    #[error("a transaction changes the same key twice; nothing was changed; merge the two changes into one")]
+    KeyTwice,
     /// The file itself is damaged.
     #[error("the store is damaged: {why}; restore it from a snapshot")]
     Damaged {
@@ -65,6 +70,7 @@ impl Kinded for StoreError {
     fn kind(&self) -> Kind {
         match self {
             StoreError::TooLarge { .. } => Kind::TooLarge,
+            StoreError::KeyTwice => Kind::Internal,
             StoreError::Damaged { .. } | StoreError::Foreign { .. } => Kind::Tampered,
             _ => Kind::Unavailable,
         }

@@ -6,10 +6,12 @@
 
 mod error;
 mod limits;
+mod memory;
 mod store;
 mod txn;
 
 pub use error::StoreError;
 pub use limits::Limits;
+pub use memory::Memory;
 pub use store::{Change, Changes, Entry, Epoch, LeaderLease, Store};
 pub use txn::{Committed, Compare, Expectation, IdemToken, Op, Revision, Txn};

@@ -61,22 +61,25 @@ pub trait Store: Send + Sync {
     /// The revision of the last commit; zero for an empty store.
     async fn current_rev(&self) -> Result<Revision, StoreError>;
 
-    /// Commits the transaction if its compares hold and no later epoch exists. Durable when it answers `At`.
+    /// Commits the transaction if its compares hold and no later epoch exists. Durable when it answers `At`. A token that
+    /// was committed before is not committed again: the answer is the revision of that commit, so trying again is safe.
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError>;
 
-    /// What became of an attempt: `At` or `Conflict` (with no keys) when it did not happen. Remembered for at least the
-    /// last 10,000 commits.
+    /// What became of an attempt: `At`, or `Conflict` (with no keys) when it did not happen. Remembered for at least the
+    /// last 10,000 commits. Waits for attempts sent earlier through the same store, so that "did not" stays true.
     async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError>;
 
-    /// Commits after `after`, at most `limit`, or `TooOld`.
+    /// Commits after `after`, at most `limit`, or `TooOld`: also when `after` is a revision that does not exist yet, since
+    /// whoever knows it has seen a store that was put back to an earlier state.
     async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError>;
 
-    /// Takes the lease if it is free or expired, and makes every older epoch powerless. `None` when somebody holds it.
+    /// Takes the lease if it is free or expired, and makes every older epoch powerless, of whatever name. `None` when
+    /// somebody holds it.
     async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError>;
 
-    /// Prolongs the lease; `false` when it was lost.
+    /// Prolongs the lease, counted from now; `false` when it was lost: expired, given back, or taken by another.
     async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError>;
 
-    /// Gives the lease back.
+    /// Gives the lease back; nothing happens when it was lost already. Its epoch stays good until the next is acquired.
     async fn release(&self, lease: LeaderLease) -> Result<(), StoreError>;
 }

@@ -1,5 +1,11 @@
+//! What the trail records about one moment of one request: the vocabulary between the gate, the trail and its devices.
+//!
+//! An entry may be read by everybody who may read the trail: whoever builds it has already replaced values by keyed
+//! hashes (see [`crate::redact`]). Fields added later have defaults, so that old trails stay readable.
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use strongroom_model::{Kind, Principal, RequestId};
 
 /// What happened: one request, in the terms of the trail. Everything in it may be read by who may read the trail;
@@ -16,6 +22,9 @@ pub struct Entry {
     pub operation: String,
     /// Canonical path of the namespace; empty for the root.
     pub namespace: String,
+    /// The namespace's id as Vault shows it; empty stands for `root` in the root namespace, for nothing elsewhere.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub namespace_id: String,
     /// The mount, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mount: Option<MountNote>,
@@ -33,6 +42,9 @@ pub struct Entry {
     /// Keyed hash of the token that was sent, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_hash: Option<String>,
+    /// How often the token may still be used, when that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remaining_uses: Option<u64>,
     /// From where.
     pub source: SourceNote,
     /// What the gate decided, and by which rule.
@@ -44,11 +56,80 @@ pub struct Entry {
     /// The request's parameters, every leaf a keyed hash.
     #[serde(skip_serializing_if = "Value::is_null", default)]
     pub request_data: Value,
-    /// The answer's data (and `auth`, when it is a login), every leaf a keyed hash.
+    /// Request headers that the operator chose to record, by lower-case name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub request_headers: BTreeMap<String, Vec<String>>,
+    /// Seconds for which the caller asked the answer to be wrapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrap_ttl: Option<u64>,
+    /// The answer's data, every leaf a keyed hash.
     #[serde(skip_serializing_if = "Value::is_null", default)]
     pub response_data: Value,
+    /// The login that the answer hands out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_auth: Option<AuthNote>,
+    /// The lease that the answer hands out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_id: Option<String>,
+    /// How the answer was wrapped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrap: Option<WrapNote>,
+    /// Warnings in the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub warnings: Vec<String>,
+    /// What happened, in words; for events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Microseconds from the request's arrival to this entry.
     pub duration_us: u64,
+}
+
+impl Entry {
+    /// An entry in the root namespace about which nothing else is known yet; the other fields are there to be set.
+    pub fn new(
+        kind: EntryKind,
+        request: RequestId,
+        dialect: impl Into<String>,
+        operation: impl Into<String>,
+        path: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind,
+            request,
+            dialect: dialect.into(),
+            operation: operation.into(),
+            namespace: String::new(),
+            namespace_id: String::new(),
+            mount: None,
+            path: path.into(),
+            typed: None,
+            version: None,
+            principal: None,
+            token_hash: None,
+            remaining_uses: None,
+            source: SourceNote { address: String::new(), port: 0 },
+            decision: None,
+            outcome: None,
+            request_data: Value::Null,
+            request_headers: BTreeMap::new(),
+            wrap_ttl: None,
+            response_data: Value::Null,
+            response_auth: None,
+            lease_id: None,
+            wrap: None,
+            warnings: Vec::new(),
+            note: None,
+            duration_us: 0,
+        }
+    }
+
+    /// Something the server met on its own; no request stands behind it.
+    pub fn event(operation: impl Into<String>, path: impl Into<String>, note: impl Into<String>) -> Self {
+        let nobody = RequestId::from_bytes([0; 16]);
+        let mut entry = Self::new(EntryKind::Event, nobody, "internal", operation, path);
+        entry.note = Some(note.into());
+        entry
+    }
 }
 
 /// Which moment of a request an entry records.
@@ -102,6 +183,39 @@ pub struct DecisionNote {
     pub line: Option<u32>,
     /// Why, in a few words: `granted`, `root`, `no rule`, `lacks read`, `bad token`, `unauthenticated endpoint` ...
     pub reason: String,
+}
+
+/// A login in an answer: who the new token is for, without the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthNote {
+    /// Keyed hash of the token handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_hash: Option<String>,
+    /// Whom it stands for.
+    pub principal: Principal,
+    /// How many seconds it lives.
+    pub ttl: u64,
+    /// How often it may be used; 0 for any number of times.
+    #[serde(default)]
+    pub num_uses: u64,
+}
+
+/// A wrapped answer: where the wrapping token came from, without the token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrapNote {
+    /// Seconds until it can no longer be unwrapped.
+    pub ttl: u64,
+    /// Keyed hash of the wrapping token.
+    pub token_hash: String,
+    /// The wrapping token's accessor.
+    pub accessor: String,
+    /// When it was made, in RFC 3339.
+    pub creation_time: String,
+    /// The path whose answer was wrapped.
+    pub creation_path: String,
+    /// The accessor of the token inside, when the answer is a login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrapped_accessor: Option<String>,
 }
 
 /// How a request ended.

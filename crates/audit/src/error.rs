@@ -6,7 +6,9 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum TrailError {
     /// The trail cannot be written, so no request is served.
-    #[error("the audit trail cannot be written ({why}), so no request is served; make room or mend the disk, the server resumes by itself")]
+    #[error(
+        "the audit trail cannot be written ({why}), so no request is served; make room or mend the disk, the server resumes by itself"
+    )]
     Unwritable {
         /// What the system said.
         why: String,
@@ -18,6 +20,14 @@ pub enum TrailError {
         path: String,
         /// What was found.
         why: String,
+    },
+    /// Another process writes this trail.
+    #[error(
+        "the audit trail in {path} is in use by another server; stop that one, or give this one a folder of its own"
+    )]
+    InUse {
+        /// The folder.
+        path: String,
     },
     /// A device specification that cannot be served.
     #[error("{0}")]

@@ -4,12 +4,20 @@
 //! Invariants: an acknowledged entry survives the death of the process; entries are numbered without gaps; a change of
 //! any written byte is found by [`verify`]; a slow or broken device never holds up the trail.
 
+mod chain;
 mod device;
 mod entry;
 mod error;
+mod folder;
+mod keeper;
+mod medium;
+mod shared;
 mod trail;
+mod verify;
+mod writer;
 
+pub use chain::Checkpoint;
 pub use device::{DeviceSpec, DeviceStatus};
-pub use entry::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote};
+pub use entry::{AuthNote, DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, WrapNote};
 pub use error::TrailError;
-pub use trail::{Place, Receipt, Seal, Trail, TrailHealth};
+pub use trail::{Options, Place, Receipt, Seal, SyncMode, Trail, TrailHealth};

@@ -1,7 +1,28 @@
-use crate::{DeviceSpec, DeviceStatus, Entry, TrailError};
+//! The handle to the trail: what the rest of the server sees of it.
+//!
+//! An entry is put into words on the caller's task, then numbered, chained and written by one thread; a keeper task
+//! syncs and signs. Devices read what is written and are never waited for. Dropping the handle stops all of them
+//! without a last checkpoint; [`Trail::close`] is the orderly end.
+
+use crate::chain::{Head, unspeakable};
+use crate::folder::{self, Folder, Resumed};
+use crate::keeper::Keeper;
+use crate::medium::{Medium, Ring};
+use crate::shared::Shared;
+use crate::writer::{Command, Writer, WriterState};
+use crate::{Checkpoint, DeviceSpec, DeviceStatus, Entry, TrailError};
+use serde_json::Value;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 use strongroom_model::Clock;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinSet, spawn_blocking};
+
+/// An entry larger than this loses its data: a list of a hundred thousand names tells an auditor no more than their
+/// number does, and one line must fit into the memory of whoever reads it.
+const MAX_BODY: usize = 1024 * 1024;
 
 /// Where the trail is kept.
 #[derive(Clone, Debug)]
@@ -10,6 +31,45 @@ pub enum Place {
     Folder(PathBuf),
     /// In memory, the latest entries only: for a server that keeps nothing (`-dev`, `inmem`).
     Memory,
+}
+
+/// When written entries are forced to disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// With each checkpoint: a power failure may lose the last second, the death of the process nothing.
+    EachCheckpoint,
+    /// Before any entry is acknowledged: a power failure loses nothing; each append waits for the disk.
+    EachBatch,
+}
+
+/// How a trail is kept. `Options::default()` is what [`Trail::open`] takes.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// When written entries are forced to disk.
+    pub sync: SyncMode,
+    /// Size in bytes from which on a new segment is begun (64 MiB).
+    pub segment_bytes: u64,
+    /// The longest an entry stays without a signed checkpoint while there is a key (1 s).
+    pub checkpoint_every: Duration,
+    /// Entries that may wait for the writer before callers wait (4096).
+    pub queue: usize,
+    /// Lines kept by a trail in memory (10,000).
+    pub ring: usize,
+    /// How long a device may take no entry, with some waiting, until it counts as failed (2 s).
+    pub device_deadline: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            sync: SyncMode::EachCheckpoint,
+            segment_bytes: 64 * 1024 * 1024,
+            checkpoint_every: Duration::from_secs(1),
+            queue: 4096,
+            ring: 10_000,
+            device_deadline: Duration::from_secs(2),
+        }
+    }
 }
 
 /// Signs checkpoints; implemented by whoever holds the key. Exists only while unsealed.
@@ -25,7 +85,7 @@ pub trait Seal: Send + Sync {
 /// Where an entry stands in the trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// The number of the entry, from 0.
+    /// The number of its line. The first line of a trail, number 0, is the trail's own.
     pub seq: u64,
 }
 
@@ -34,7 +94,7 @@ pub struct Receipt {
 pub struct TrailHealth {
     /// Whether entries are taken.
     pub writable: bool,
-    /// Entries written.
+    /// Lines written: entries, checkpoints, the trail's own.
     pub entries: u64,
     /// The store generation in the last checkpoint, 0 when there is none.
     pub last_generation: u64,
@@ -43,53 +103,198 @@ pub struct TrailHealth {
 }
 
 /// The trail, open for appending.
-pub struct Trail {}
+pub struct Trail {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+    source: Source,
+    keeper: Mutex<Option<(Keeper, JoinSet<()>)>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Where written lines can be read again.
+#[derive(Clone)]
+pub(crate) enum Source {
+    /// From segments.
+    Folder(PathBuf),
+    /// From the ring.
+    Memory(Arc<Ring>),
+}
 
 impl Trail {
     /// Opens or creates it, checks the end of it, and goes on from there. A torn last line (a crash while writing) is
     /// cut off and noted.
-    pub async fn open(_place: Place, _clock: Arc<dyn Clock>) -> Result<Arc<Self>, TrailError> {
-        unimplemented!()
+    pub async fn open(place: Place, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TrailError> {
+        Self::open_with(place, clock, Options::default()).await
+    }
+
+    /// As [`Trail::open`], with other options than the usual ones.
+    pub async fn open_with(place: Place, clock: Arc<dyn Clock>, options: Options) -> Result<Arc<Self>, TrailError> {
+        let found = spawn_blocking({
+            let options = options.clone();
+            move || find(place, &options)
+        });
+        let (medium, resumed, source) = found.await.map_err(|error| stopped("opening the audit trail", error))??;
+        let shared = Arc::new(Shared::default());
+        if let Some(checkpoint) = resumed.checkpoint {
+            shared.set_checkpoint(checkpoint);
+        }
+        shared.publish(resumed.head.next, resumed.unsigned, medium.position());
+        let mut writer = Writer {
+            medium,
+            head: resumed.head,
+            unsigned: resumed.unsigned,
+            clock,
+            sync: options.sync,
+            shared: Arc::clone(&shared),
+            seal: None,
+            state: WriterState::Good,
+            pending: Vec::new(),
+            buffer: Vec::new(),
+        };
+        if resumed.cut > 0 {
+            let note = format!("a torn line of {} bytes at the end of the trail was cut off", resumed.cut);
+            writer.note(&Entry::event("trail_torn_line", "", note));
+        }
+        Self::start(writer, shared, source, &options)
+    }
+
+    fn start(writer: Writer, shared: Arc<Shared>, source: Source, options: &Options) -> Result<Arc<Self>, TrailError> {
+        let (commands, inbox) = mpsc::channel(options.queue.max(1));
+        let thread = thread::Builder::new().name("trail-writer".to_owned());
+        let writer = thread.spawn(move || writer.run(inbox));
+        let writer = writer.map_err(|error| stopped("starting the audit trail's writer", error))?;
+        let keeper = Keeper::new(commands.clone(), Arc::clone(&shared), options.checkpoint_every);
+        let mut task = JoinSet::new();
+        task.spawn(keeper.clone().run());
+        Ok(Arc::new(Self {
+            commands,
+            shared,
+            source,
+            keeper: Mutex::new(Some((keeper, task))),
+            writer: Mutex::new(Some(writer)),
+        }))
     }
 
     /// Writes an entry. When it returns, the entry survives the death of this process; it is synced to disk with the
-    /// next checkpoint, at most a second later.
-    pub async fn append(&self, _entry: Entry) -> Result<Receipt, TrailError> {
-        unimplemented!()
+    /// next checkpoint, at most a second later. Dropping the future does not take back an entry already handed over.
+    pub async fn append(&self, entry: Entry) -> Result<Receipt, TrailError> {
+        let body = spell(entry)?;
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::Append { body, answer }).await.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(closed()))
     }
 
-    /// From now on checkpoints are signed with this; `None` when the server is sealed.
-    pub async fn set_seal(&self, _seal: Option<Arc<dyn Seal>>) {
-        unimplemented!()
+    /// From now on checkpoints are signed with this; `None` when the server is sealed: what is written by then is
+    /// signed before the key goes.
+    pub async fn set_seal(&self, seal: Option<Arc<dyn Seal>>) {
+        self.ask(|answer| Command::Seal { seal, answer }).await;
     }
 
     /// Starts a device.
     pub async fn enable(&self, _spec: DeviceSpec) -> Result<(), TrailError> {
-        unimplemented!()
+        Err(TrailError::Device("audit devices are not available yet".to_owned()))
     }
 
     /// Stops a device; `false` when there is none at that path.
     pub async fn disable(&self, _path: &str) -> bool {
-        unimplemented!()
+        false
     }
 
     /// How each device does.
     pub fn devices(&self) -> Vec<DeviceStatus> {
-        unimplemented!()
+        Vec::new()
     }
 
     /// Reopens files (on HUP, after they were moved away).
-    pub async fn reopen(&self) {
-        unimplemented!()
-    }
+    pub async fn reopen(&self) {}
 
     /// How the trail does.
     pub fn health(&self) -> TrailHealth {
-        unimplemented!()
+        self.shared.health()
+    }
+
+    /// The last checkpoint that is on disk. Keep one elsewhere: it proves that the trail was at least that long.
+    pub fn last_checkpoint(&self) -> Option<Checkpoint> {
+        self.shared.checkpoint()
+    }
+
+    /// The latest lines, oldest first, as they are written; checkpoints are among them.
+    pub async fn recent(&self, count: usize) -> Vec<String> {
+        match self.source.clone() {
+            Source::Memory(ring) => ring.recent(count),
+            Source::Folder(folder) => {
+                let read = spawn_blocking(move || folder::recent(&folder, count)).await;
+                read.ok().and_then(Result::ok).unwrap_or_default()
+            }
+        }
     }
 
     /// Writes a last checkpoint, flushes the devices (within their deadline) and stops.
     pub async fn close(&self) {
-        unimplemented!()
+        let keeper = lock(&self.keeper).take();
+        if let Some((keeper, mut task)) = keeper {
+            keeper.stop();
+            task.join_next().await;
+        }
+        self.ask(|answer| Command::Close { answer }).await;
+        let writer = lock(&self.writer).take();
+        if let Some(writer) = writer {
+            // It has answered and has nothing left to do but return.
+            let _ = spawn_blocking(move || writer.join()).await;
+        }
     }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(command(answer)).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn closed() -> TrailError {
+    TrailError::Unwritable { why: "it was closed".to_owned() }
+}
+
+fn stopped(what: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> TrailError {
+    TrailError::Io { what: format!("{what} failed"), source: std::io::Error::other(error) }
+}
+
+/// Looks at what is there; blocks.
+fn find(place: Place, options: &Options) -> Result<(Medium, Resumed, Source), TrailError> {
+    match place {
+        Place::Folder(path) => {
+            let folder = Folder::claim(path)?;
+            let mut resumed = folder.resume()?;
+            let source = Source::Folder(folder.path.clone());
+            let segment = resumed.segment.take();
+            Ok((Medium::Folder { folder, segment, limit: options.segment_bytes }, resumed, source))
+        }
+        Place::Memory => {
+            let ring = Arc::new(Ring::new(options.ring));
+            let resumed = Resumed { segment: None, head: Head::START, unsigned: 0, checkpoint: None, cut: 0 };
+            Ok((Medium::Memory(Arc::clone(&ring)), resumed, Source::Memory(ring)))
+        }
+    }
+}
+
+/// The entry as a JSON object of bounded size.
+fn spell(mut entry: Entry) -> Result<Vec<u8>, TrailError> {
+    let left_out = || Value::String("left out: the entry would be larger than 1 MiB".to_owned());
+    let mut body = serde_json::to_vec(&entry).map_err(unspeakable)?;
+    if body.len() > MAX_BODY {
+        entry.response_data = left_out();
+        body = serde_json::to_vec(&entry).map_err(unspeakable)?;
+    }
+    if body.len() > MAX_BODY {
+        entry.request_data = left_out();
+        body = serde_json::to_vec(&entry).map_err(unspeakable)?;
+    }
+    if body.len() > MAX_BODY {
+        return Err(unspeakable("it is larger than 1 MiB even without data"));
+    }
+    Ok(body)
 }

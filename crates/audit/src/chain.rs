@@ -1,0 +1,304 @@
+//! The form of one line of the trail, and how lines hang together.
+//!
+//! A line is a JSON object that begins, in exactly this spelling, with `{"seq":N,"prev":"H","time":"T",` where `H` is
+//! the SHA-256 of the line before (without its line feed) in lower-case hex. The first line of a trail has number 0
+//! and a `prev` of zeros. Reading is strict down to the byte, so that no two texts mean the same line.
+//!
+//! Knows nothing of files.
+
+use crate::TrailError;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use serde::Deserialize;
+use std::io::{self, Write as _};
+use strongroom_model::Timestamp;
+
+/// A SHA-256 value.
+pub(crate) type Hash = [u8; 32];
+
+/// What the first line names as its predecessor.
+pub(crate) const ORIGIN: Hash = [0; 32];
+
+/// Where the chain stands: what the next line has to continue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// The number of the next line.
+    pub(crate) next: u64,
+    /// The hash of the last line.
+    pub(crate) hash: Hash,
+    /// The time in the last line.
+    pub(crate) time: Timestamp,
+}
+
+impl Head {
+    /// Before the first line.
+    pub(crate) const START: Head = Head { next: 0, hash: ORIGIN, time: Timestamp::from_nanos(0) };
+
+    /// Adds a line to the buffer (with its line feed) and moves on. `body` is a JSON object; `text` is `time`, spelt.
+    pub(crate) fn push(&mut self, buffer: &mut Vec<u8>, body: &[u8], time: Timestamp, text: &str) -> io::Result<()> {
+        let start = buffer.len();
+        let mut prev = [0; 64];
+        hex::encode_to_slice(self.hash, &mut prev).map_err(io::Error::other)?;
+        write!(buffer, "{{\"seq\":{},\"prev\":\"", self.next)?;
+        buffer.extend_from_slice(&prev);
+        write!(buffer, "\",\"time\":\"{text}\",")?;
+        buffer.extend_from_slice(body.strip_prefix(b"{").unwrap_or(body));
+        self.hash = hash(buffer.get(start..).unwrap_or_default());
+        buffer.push(b'\n');
+        self.next += 1;
+        self.time = time;
+        Ok(())
+    }
+}
+
+/// The hash by which the next line names this one.
+pub(crate) fn hash(line: &[u8]) -> Hash {
+    let mut value = ORIGIN;
+    value.copy_from_slice(digest(&SHA256, line).as_ref());
+    value
+}
+
+/// The body of the first line. The name of the trail says when it began; two trails differ in it, so their chains do.
+pub(crate) fn genesis(time: Timestamp) -> Vec<u8> {
+    let name = hash(format!("strongroom audit trail v1\n{}\n", time.nanos()).as_bytes());
+    let name = hex::encode(name.get(..16).unwrap_or_default());
+    format!("{{\"genesis\":{{\"format\":1,\"trail\":\"{name}\"}}}}").into_bytes()
+}
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LineKind {
+    /// The first line.
+    Genesis,
+    /// A signed statement about all lines before it.
+    Checkpoint,
+    /// A request or an event.
+    Entry,
+}
+
+/// The beginning of a line, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header<'a> {
+    /// The line's number.
+    pub(crate) seq: u64,
+    /// The predecessor's hash, as written.
+    pub(crate) prev: &'a [u8],
+    /// The time, as written.
+    pub(crate) time: &'a str,
+    /// What it is.
+    pub(crate) kind: LineKind,
+}
+
+impl<'a> Header<'a> {
+    /// Reads the beginning of a line (without line feed). `None` when a single byte of it is unusual.
+    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+        let rest = line.strip_prefix(b"{\"seq\":")?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let (number, rest) = rest.split_at_checked(digits)?;
+        let seq: u64 = std::str::from_utf8(number).ok()?.parse().ok()?;
+        if number.len() > 1 && number.starts_with(b"0") {
+            return None;
+        }
+        let rest = rest.strip_prefix(b",\"prev\":\"")?;
+        let (prev, rest) = rest.split_at_checked(64)?;
+        let rest = rest.strip_prefix(b"\",\"time\":\"")?;
+        let end = rest.iter().take(40).position(|byte| *byte == b'"')?;
+        let (time, rest) = rest.split_at_checked(end)?;
+        let kind = kind(rest.strip_prefix(b"\",")?)?;
+        Some(Self { seq, prev, time: std::str::from_utf8(time).ok()?, kind })
+    }
+
+    /// Whether the line names this hash as its predecessor's.
+    pub(crate) fn follows(&self, hash: &Hash) -> bool {
+        let mut text = [0; 64];
+        hex::encode_to_slice(hash, &mut text).is_ok() && text == self.prev
+    }
+}
+
+/// A body begins with a name that tells its kind.
+fn kind(body: &[u8]) -> Option<LineKind> {
+    let kinds: [(&[u8], LineKind); 3] = [
+        (b"\"kind\":", LineKind::Entry),
+        (b"\"checkpoint\":", LineKind::Checkpoint),
+        (b"\"genesis\":", LineKind::Genesis),
+    ];
+    kinds.into_iter().find(|(name, _)| body.starts_with(name)).map(|(_, kind)| kind)
+}
+
+/// A signed statement: the trail's first `size` lines end in a line with the hash `head`. It is itself line number
+/// `size`. Keep one outside of the server, and a trail cut off behind it is found out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// How many lines it speaks of.
+    pub size: u64,
+    /// SHA-256 of the last of them.
+    pub head: [u8; 32],
+    /// When it was signed.
+    pub time: Timestamp,
+    /// The store's generation at that moment.
+    pub generation: u64,
+    /// The public key (Ed25519) that signed.
+    pub key: [u8; 32],
+    /// The signature over the checkpoint's text.
+    pub signature: [u8; 64],
+}
+
+/// The wire form of a checkpoint's body, beside the header that every line has.
+#[derive(Deserialize)]
+struct CheckpointLine {
+    time: Timestamp,
+    checkpoint: CheckpointBody,
+    sig: String,
+}
+
+#[derive(Deserialize)]
+struct CheckpointBody {
+    size: u64,
+    head: String,
+    generation: u64,
+    key: String,
+}
+
+impl Checkpoint {
+    /// The text that is signed. Its first line keeps the signature from meaning anything elsewhere; every field has a
+    /// line of its own and none can hold a line feed, so no two checkpoints have the same text.
+    pub fn text(size: u64, head: &[u8; 32], time: Timestamp, generation: u64, key: &[u8; 32]) -> String {
+        let (head, key) = (hex::encode(head), hex::encode(key));
+        format!(
+            "strongroom audit checkpoint v1\nsize {size}\nhead {head}\ntime {time}\ngeneration {generation}\nkey {key}\n"
+        )
+    }
+
+    /// Whether the key in it made the signature in it. Whether that key is the right one is for the caller to say.
+    pub fn is_signed(&self) -> bool {
+        let text = Self::text(self.size, &self.head, self.time, self.generation, &self.key);
+        UnparsedPublicKey::new(&ED25519, self.key).verify(text.as_bytes(), &self.signature).is_ok()
+    }
+
+    /// The body of its line.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        let (head, key, sig) = (hex::encode(self.head), hex::encode(self.key), hex::encode(self.signature));
+        format!(
+            "{{\"checkpoint\":{{\"size\":{},\"head\":\"{head}\",\"generation\":{},\"key\":\"{key}\"}},\"sig\":\"{sig}\"}}",
+            self.size, self.generation
+        )
+        .into_bytes()
+    }
+
+    /// Reads a checkpoint line; `None` unless it is byte for byte what writing it again would give.
+    pub(crate) fn parse(line: &[u8]) -> Option<Self> {
+        let read: CheckpointLine = serde_json::from_slice(line).ok()?;
+        let mut checkpoint = Self {
+            size: read.checkpoint.size,
+            head: ORIGIN,
+            time: read.time,
+            generation: read.checkpoint.generation,
+            key: ORIGIN,
+            signature: [0; 64],
+        };
+        hex::decode_to_slice(read.checkpoint.head, &mut checkpoint.head).ok()?;
+        hex::decode_to_slice(read.checkpoint.key, &mut checkpoint.key).ok()?;
+        hex::decode_to_slice(read.sig, &mut checkpoint.signature).ok()?;
+        let mut again = Vec::with_capacity(line.len() + 1);
+        let mut head = Head { next: checkpoint.size, hash: checkpoint.head, time: checkpoint.time };
+        head.push(&mut again, &checkpoint.body(), checkpoint.time, &checkpoint.time.to_string()).ok()?;
+        (again.strip_suffix(b"\n")? == line).then_some(checkpoint)
+    }
+}
+
+/// Follows the chain over lines that are already in memory, from a line that is taken as given.
+pub(crate) struct Walk {
+    /// Where it stands.
+    pub(crate) head: Head,
+    /// Lines since the last checkpoint.
+    pub(crate) unsigned: u64,
+    /// The last checkpoint met.
+    pub(crate) checkpoint: Option<Checkpoint>,
+}
+
+impl Walk {
+    /// Begins at this line: its number and predecessor are believed.
+    pub(crate) fn begin(line: &[u8]) -> Result<Self, String> {
+        let header = Header::parse(line).ok_or("its first line to be checked is not a line of a trail")?;
+        let mut prev = ORIGIN;
+        hex::decode_to_slice(header.prev, &mut prev).map_err(|_| "a line names no predecessor")?;
+        let time = Timestamp::from_nanos(0);
+        let head = Head { next: header.seq, hash: prev, time };
+        let mut walk = Self { head, unsigned: 0, checkpoint: None };
+        walk.step(line)?;
+        Ok(walk)
+    }
+
+    /// Takes the next line, or says why it does not continue the chain.
+    pub(crate) fn step(&mut self, line: &[u8]) -> Result<(), String> {
+        let next = self.head.next;
+        let header = Header::parse(line).ok_or_else(|| format!("line {next} is damaged"))?;
+        if header.seq != next || !header.follows(&self.head.hash) {
+            return Err(format!("line {next} does not continue the line before it"));
+        }
+        let time = Timestamp::parse(header.time).ok_or_else(|| format!("line {next} has no time"))?;
+        self.unsigned += 1;
+        if header.kind == LineKind::Checkpoint {
+            let checkpoint = Checkpoint::parse(line).filter(Checkpoint::is_signed);
+            self.checkpoint = Some(checkpoint.ok_or_else(|| format!("the signature of checkpoint {next} is wrong"))?);
+            self.unsigned = 0;
+        }
+        self.head = Head { next: next + 1, hash: hash(line), time };
+        Ok(())
+    }
+}
+
+/// The error for an entry that cannot be spelt as JSON.
+pub(crate) fn unspeakable(why: impl std::fmt::Display) -> TrailError {
+    TrailError::Unwritable { why: format!("an entry could not be put into words: {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(head: &mut Head, body: &[u8]) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        let time = Timestamp::from_secs(7);
+        head.push(&mut buffer, body, time, &time.to_string()).unwrap();
+        assert_eq!(buffer.pop(), Some(b'\n'));
+        buffer
+    }
+
+    #[test]
+    fn a_line_reads_back_and_the_next_one_follows_it() {
+        let mut head = Head::START;
+        let first = line(&mut head, &genesis(Timestamp::from_secs(7)));
+        let second = line(&mut head, b"{\"kind\":\"event\"}");
+        let header = Header::parse(&second).unwrap();
+        assert_eq!((header.seq, header.kind, header.time), (1, LineKind::Entry, "1970-01-01T00:00:07Z"));
+        assert!(header.follows(&hash(&first)));
+        assert!(serde_json::from_slice::<serde_json::Value>(&second).is_ok());
+    }
+
+    #[test]
+    fn an_unusual_spelling_is_not_a_line() {
+        let mut head = Head::START;
+        let good = String::from_utf8(line(&mut head, b"{\"kind\":\"event\"}")).unwrap();
+        for (from, to) in [("\"seq\":0", "\"seq\":00"), ("\"seq\":0", "\"seq\": 0"), ("\"kind\"", "\"Kind\"")] {
+            assert!(Header::parse(good.replace(from, to).as_bytes()).is_none(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_in_another_spelling_is_refused() {
+        let checkpoint = Checkpoint {
+            size: 0,
+            head: ORIGIN,
+            time: Timestamp::from_secs(7),
+            generation: 3,
+            key: [0xAB; 32],
+            signature: [0xCD; 64],
+        };
+        let text = String::from_utf8(line(&mut Head::START, &checkpoint.body())).unwrap();
+        assert_eq!(Checkpoint::parse(text.as_bytes()), Some(checkpoint));
+        assert_eq!(Checkpoint::parse(text.replace("abab", "ABAB").as_bytes()), None);
+        assert_eq!(Checkpoint::parse(text.replace("\"sig\":", "\"sig\": ").as_bytes()), None);
+        assert_eq!(Checkpoint::parse(text.replace("07Z", "07.0Z").as_bytes()), None);
+    }
+}

@@ -1,0 +1,258 @@
+//! The trail's folder: one owner at a time, segments named by the number of their first line.
+//!
+//! Opening reads back from the end only, so that it costs the same whatever the length of the trail. What it finds
+//! behind the last line feed is a line torn by a crash, never acknowledged, and is cut off. Does not write entries.
+
+use crate::chain::{Head, Header, LineKind, Walk};
+use crate::{Checkpoint, TrailError};
+use rustix::fs::FlockOperation;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How much of the end is read at first; doubled until a checkpoint is in it.
+const FIRST_WINDOW: u64 = 64 * 1024;
+
+/// The name of the segment that begins with this line.
+pub(crate) fn segment_name(first: u64) -> String {
+    format!("{first:020}.jsonl")
+}
+
+/// The first lines of all segments in the folder, in order. Other files are passed over.
+pub(crate) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for item in fs::read_dir(folder)? {
+        let name = item?.file_name();
+        let number = name.to_str().and_then(|name| name.strip_suffix(".jsonl")).and_then(|stem| stem.parse().ok());
+        found.extend(number.filter(|first| name.to_str() == Some(segment_name(*first).as_str())));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// A segment that is written to.
+pub(crate) struct Segment {
+    /// The number of its first line.
+    pub(crate) first: u64,
+    /// Shared with whoever syncs it in the background.
+    pub(crate) file: Arc<File>,
+    /// Bytes of whole lines in it.
+    pub(crate) len: u64,
+    path: PathBuf,
+}
+
+impl Segment {
+    /// Makes a new one, which must not exist yet, and sees to it that its name survives a power failure.
+    pub(crate) fn create(folder: &Path, first: u64) -> io::Result<Self> {
+        let path = folder.join(segment_name(first));
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
+        File::open(folder)?.sync_all()?;
+        Ok(Self { first, file: Arc::new(file), len: 0, path })
+    }
+
+    fn existing(folder: &Path, first: u64) -> io::Result<Self> {
+        let path = folder.join(segment_name(first));
+        let file = OpenOptions::new().read(true).append(true).open(&path)?;
+        let len = file.metadata()?.len();
+        Ok(Self { first, file: Arc::new(file), len, path })
+    }
+
+    /// Whether the name still leads to the file that is being written.
+    pub(crate) fn is_in_place(&self) -> bool {
+        match (self.file.metadata(), fs::symlink_metadata(&self.path)) {
+            (Ok(ours), Ok(named)) => ours.dev() == named.dev() && ours.ino() == named.ino(),
+            _ => false,
+        }
+    }
+
+    /// The path, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes up to and with the last line feed.
+    fn whole_lines(&self) -> io::Result<u64> {
+        let mut end = self.len;
+        let mut block = vec![0; 64 * 1024];
+        while end > 0 {
+            let start = end.saturating_sub(block.len() as u64);
+            let part = block.get_mut(..(end - start) as usize).unwrap_or_default();
+            self.file.read_exact_at(part, start)?;
+            if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+                return Ok(start + at as u64 + 1);
+            }
+            end = start;
+        }
+        Ok(0)
+    }
+
+    /// The last `size` bytes as whole lines: the part of a line at the front is left out. True when nothing is.
+    fn tail(&self, size: u64) -> io::Result<(Vec<u8>, bool)> {
+        let start = self.len.saturating_sub(size);
+        let mut bytes = vec![0; (self.len - start) as usize];
+        self.file.read_exact_at(&mut bytes, start)?;
+        if start > 0 {
+            let front = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1);
+            bytes.drain(..front);
+        }
+        Ok((bytes, start == 0))
+    }
+
+    /// The lines from the last checkpoint to the end; all lines when there is none.
+    fn unchecked(&self) -> io::Result<Vec<u8>> {
+        let mut size = FIRST_WINDOW;
+        loop {
+            let (mut bytes, all) = self.tail(size)?;
+            if let Some(start) = last_checkpoint(&bytes) {
+                bytes.drain(..start);
+                return Ok(bytes);
+            }
+            if all {
+                return Ok(bytes);
+            }
+            size = size.saturating_mul(2);
+        }
+    }
+}
+
+/// Where the last checkpoint line begins in these lines.
+fn last_checkpoint(bytes: &[u8]) -> Option<usize> {
+    let mut end = bytes.len();
+    while end > 0 {
+        let body = bytes.get(..end - 1)?;
+        let start = body.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let header = Header::parse(body.get(start..)?);
+        if header.is_some_and(|header| header.kind == LineKind::Checkpoint) {
+            return Some(start);
+        }
+        end = start;
+    }
+    None
+}
+
+/// A trail's folder, locked against a second writer for as long as this lives.
+pub(crate) struct Folder {
+    /// Where it is.
+    pub(crate) path: PathBuf,
+    _lock: File,
+}
+
+/// Where a trail that was opened goes on.
+pub(crate) struct Resumed {
+    /// The segment to append to; none when the trail is new.
+    pub(crate) segment: Option<Segment>,
+    /// Where the chain stands.
+    pub(crate) head: Head,
+    /// Lines behind the last checkpoint.
+    pub(crate) unsigned: u64,
+    /// The last checkpoint of the trail.
+    pub(crate) checkpoint: Option<Checkpoint>,
+    /// Bytes of a torn line that were cut off.
+    pub(crate) cut: u64,
+}
+
+impl Folder {
+    /// Makes the folder if need be (0700) and becomes its one writer.
+    pub(crate) fn claim(path: PathBuf) -> Result<Self, TrailError> {
+        let failed = |what: &str, source| TrailError::Io { what: format!("{what} {}", path.display()), source };
+        let made = DirBuilder::new().mode(0o700).recursive(true).create(&path);
+        made.map_err(|source| failed("cannot make the audit trail's folder", source))?;
+        let lock = File::open(&path).map_err(|source| failed("cannot open the audit trail's folder", source))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(TrailError::InUse { path: path.display().to_string() }),
+            Err(error) => Err(failed("cannot lock the audit trail's folder", error.into())),
+        }
+    }
+
+    /// Checks the end of the trail and finds where to go on.
+    pub(crate) fn resume(&self) -> Result<Resumed, TrailError> {
+        let failed =
+            |source| TrailError::Io { what: format!("cannot read the audit trail in {}", self.show()), source };
+        let mut firsts = segments(&self.path).map_err(failed)?;
+        let mut cut = 0;
+        while let Some(first) = firsts.pop() {
+            let mut segment = Segment::existing(&self.path, first).map_err(failed)?;
+            cut += cut_torn_line(&mut segment).map_err(failed)?;
+            if segment.len > 0 {
+                return self.go_on(segment, &firsts, cut);
+            }
+            fs::remove_file(segment.path()).map_err(failed)?;
+        }
+        Ok(Resumed { segment: None, head: Head::START, unsigned: 0, checkpoint: None, cut })
+    }
+
+    fn go_on(&self, segment: Segment, earlier: &[u64], cut: u64) -> Result<Resumed, TrailError> {
+        let broken = |why: String| TrailError::Broken { path: self.show(), why };
+        let failed = |source| TrailError::Io { what: format!("cannot read {}", segment.path().display()), source };
+        let bytes = segment.unchecked().map_err(failed)?;
+        let whole = bytes.len() as u64 == segment.len;
+        let mut lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|byte| *byte == b'\n');
+        let mut walk = Walk::begin(lines.next().unwrap_or_default()).map_err(broken)?;
+        if whole && walk.head.next != segment.first + 1 {
+            return Err(broken(format!("{} begins with another line than its name says", segment.path().display())));
+        }
+        lines.try_for_each(|line| walk.step(line)).map_err(broken)?;
+        let checkpoint = walk.checkpoint.or_else(|| self.earlier_checkpoint(earlier));
+        Ok(Resumed { head: walk.head, unsigned: walk.unsigned, checkpoint, cut, segment: Some(segment) })
+    }
+
+    /// The last checkpoint of the segments before the last. None is as good as one that cannot be read: `verify` is
+    /// who judges old segments.
+    fn earlier_checkpoint(&self, earlier: &[u64]) -> Option<Checkpoint> {
+        earlier.iter().rev().find_map(|first| {
+            let bytes = Segment::existing(&self.path, *first).and_then(|segment| segment.unchecked()).ok()?;
+            let line = bytes.split(|byte| *byte == b'\n').next()?;
+            Checkpoint::parse(line).filter(Checkpoint::is_signed)
+        })
+    }
+
+    fn show(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// Cuts off what is behind the last line feed; how many bytes that was.
+fn cut_torn_line(segment: &mut Segment) -> io::Result<u64> {
+    let good = segment.whole_lines()?;
+    let torn = segment.len - good;
+    if torn > 0 {
+        segment.file.set_len(good)?;
+        segment.file.sync_all()?;
+        segment.len = good;
+    }
+    Ok(torn)
+}
+
+/// The last `count` lines of the trail, oldest first.
+pub(crate) fn recent(folder: &Path, count: usize) -> io::Result<Vec<String>> {
+    let mut lines: Vec<String> = Vec::new();
+    for first in segments(folder)?.into_iter().rev() {
+        let missing = count.saturating_sub(lines.len());
+        if missing == 0 {
+            break;
+        }
+        let mut segment = Segment::existing(folder, first)?;
+        segment.len = segment.whole_lines()?;
+        let mut older = last_lines(&segment, missing)?;
+        older.append(&mut lines);
+        lines = older;
+    }
+    Ok(lines)
+}
+
+fn last_lines(segment: &Segment, count: usize) -> io::Result<Vec<String>> {
+    let mut size = FIRST_WINDOW;
+    loop {
+        let (bytes, all) = segment.tail(size)?;
+        let text = String::from_utf8_lossy(&bytes);
+        let lines: Vec<&str> = text.lines().collect();
+        if all || lines.len() >= count {
+            let skip = lines.len().saturating_sub(count);
+            return Ok(lines.into_iter().skip(skip).map(str::to_owned).collect());
+        }
+        size = size.saturating_mul(2);
+    }
+}

@@ -7,11 +7,13 @@
 mod error;
 mod limits;
 mod memory;
+mod sqlite;
 mod store;
 mod txn;
 
 pub use error::StoreError;
 pub use limits::Limits;
 pub use memory::Memory;
+pub use sqlite::Sqlite;
 pub use store::{Change, Changes, Entry, Epoch, LeaderLease, Store};
 pub use txn::{Committed, Compare, Expectation, IdemToken, Op, Revision, Txn};

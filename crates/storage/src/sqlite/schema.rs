@@ -1,0 +1,113 @@
+//! Opens connections and knows the tables. A file is ours when its application id says so, and is opened only when its
+//! schema version is one that this code knows; anything else is left untouched.
+
+use super::failure::{Failure, is_no_database};
+use crate::StoreError;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// `Strg`, in the header of every store (SQLite's `application_id`).
+const APPLICATION: i64 = 0x5374_7267;
+
+/// Grows with every change of the tables.
+const VERSION: i64 = 1;
+
+/// 3.51.3 mends the last known way to lose a commit when the log restarts ("WAL-reset bug", SQLite change log).
+const OLDEST_LIBRARY: i32 = 3_051_003;
+
+/// `commits` remembers who committed what, for `outcome` and `changes`. The greatest revision is the store's revision,
+/// so its last row is never deleted. `state` has one row.
+const TABLES: &str = "
+    CREATE TABLE kv (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, rev INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE commits (rev INTEGER PRIMARY KEY, idem BLOB NOT NULL UNIQUE, keys BLOB NOT NULL) STRICT;
+    CREATE TABLE leases (name TEXT NOT NULL PRIMARY KEY, epoch INTEGER NOT NULL, expires INTEGER NOT NULL) STRICT;
+    CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
+    INSERT INTO state VALUES (1, 0);
+";
+
+/// The one connection that writes and checkpoints. Creates the tables in an empty file; writes nothing to one that has
+/// them, so that a store opens on a full disk too.
+pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    if rusqlite::version_number() < OLDEST_LIBRARY {
+        return Err(foreign(path, format!("it needs SQLite 3.51.3, and this is {}", rusqlite::version())));
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(opening(path))?;
+    let is_new = match identify(&connection) {
+        Ok(identity) => identity.accept(path)?,
+        Err(error) if is_no_database(&error) => return Err(foreign(path, "it is not an SQLite file".to_owned())),
+        Err(error) => return Err(opening(path)(error)),
+    };
+    prepare(&connection, is_new).map_err(opening(path))?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(opening(path))?;
+    // Readers wait for nobody in normal running; a checkpoint that empties the log holds them for moments.
+    connection.busy_timeout(Duration::from_secs(5)).map_err(opening(path))?;
+    Ok(connection)
+}
+
+fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Closing must not write: after a failed sync a checkpoint would destroy the log that still holds the data.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA cache_size = -8000;")?;
+    Ok(connection)
+}
+
+struct Identity {
+    application: i64,
+    version: i64,
+    tables: i64,
+}
+
+impl Identity {
+    /// Whether the file is empty; an error when it is somebody else's.
+    fn accept(self, path: &Path) -> Result<bool, StoreError> {
+        match self {
+            Identity { application: 0, version: 0, tables: 0 } => Ok(true),
+            Identity { application: APPLICATION, version: VERSION, .. } => Ok(false),
+            Identity { application: APPLICATION, version, .. } => {
+                Err(foreign(path, format!("its schema has version {version}, and this program knows {VERSION}")))
+            }
+            _ => Err(foreign(path, "it is the SQLite file of another program".to_owned())),
+        }
+    }
+}
+
+fn identify(connection: &Connection) -> rusqlite::Result<Identity> {
+    Ok(Identity {
+        application: connection.query_row("PRAGMA application_id", [], |row| row.get(0))?,
+        version: connection.query_row("PRAGMA user_version", [], |row| row.get(0))?,
+        tables: connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?,
+    })
+}
+
+fn prepare(connection: &Connection, is_new: bool) -> rusqlite::Result<()> {
+    if is_new {
+        connection.execute_batch("PRAGMA page_size = 8192")?;
+    }
+    connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
+    if is_new {
+        connection.execute_batch(&format!(
+            "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+fn foreign(path: &Path, why: String) -> StoreError {
+    StoreError::Foreign { path: path.display().to_string(), why }
+}
+
+fn opening(path: &Path) -> impl Fn(rusqlite::Error) -> StoreError {
+    let what = format!("opening {}", path.display());
+    move |error| Failure::from(error).of(&what)
+}

@@ -1,1 +1,41 @@
-//! core
+//! The house itself: the gate, tokens, identity, policies, mounts and versioned secrets, and the traits by which auth
+//! methods and secrets engines plug in.
+//!
+//! Invariants: [`Open`] exists only while unsealed; every act on behalf of a caller takes a [`Grant`], and only the
+//! gate makes one; no answer leaves before its trail entry is written; nothing is loaded at start in proportion to the
+//! data. Knows nothing of HTTP or of how any foreign API spells things.
+
+mod audit;
+mod cidr;
+mod endpoint;
+mod error;
+mod fields;
+mod gate;
+pub mod identity;
+mod login;
+pub mod mount;
+mod open;
+mod plugin;
+mod policy;
+mod records;
+mod reply;
+pub mod secret;
+mod strongroom;
+mod task;
+pub mod token;
+mod visit;
+
+pub use audit::{AuditDevice, AuditDevices};
+pub use cidr::Cidr;
+pub use endpoint::{Access, Captures, Endpoint, Operation, route};
+pub use error::CoreError;
+pub use fields::Fields;
+pub use gate::{Ask, Gate, Grant, Object, SecretAct};
+pub use login::Logins;
+pub use open::{Open, Settings};
+pub use plugin::{AuthMethod, Call, MountContext, MountRecords, Outcome, Plugins};
+pub use policy::PolicyStore;
+pub use records::{Records, Stored};
+pub use reply::{Auth, Login, Reply, Terms};
+pub use strongroom::{Initialised, Setup, State, Strongroom};
+pub use visit::{Source, Visit};

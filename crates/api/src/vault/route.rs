@@ -1,0 +1,41 @@
+use std::future::Future;
+use std::pin::Pin;
+use strongroom_core::{Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply};
+
+/// A future that a handler returns.
+pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, CoreError>> + Send + 'a>>;
+
+/// What a handler is given: a granted request and the rooms it may call.
+pub(crate) struct Context<'a> {
+    /// The rooms.
+    pub(crate) open: &'a Open,
+    /// Proof that the request may proceed.
+    pub(crate) grant: &'a Grant,
+    /// The named parts of the path.
+    pub(crate) captures: &'a Captures,
+    /// The parameters: JSON body, and the query of GET and DELETE.
+    pub(crate) fields: &'a Fields,
+    /// What is wanted.
+    pub(crate) operation: Operation,
+}
+
+/// One line of a route table of this dialect: an endpoint, what it acts on, and who serves it.
+pub(crate) struct Route {
+    /// Path, operations, access, help.
+    pub(crate) endpoint: Endpoint,
+    /// Parses the named parts of the path into the object that the gate decides on.
+    pub(crate) object: fn(&Captures, Operation) -> Result<Object, CoreError>,
+    /// Translates the request into a call of the core and its result into an answer.
+    pub(crate) handler: for<'a> fn(Context<'a>) -> Answer<'a>,
+}
+
+impl AsRef<Endpoint> for Route {
+    fn as_ref(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+/// The object of endpoints that are their own object.
+pub(crate) fn itself(_captures: &Captures, _operation: Operation) -> Result<Object, CoreError> {
+    Ok(Object::Path { exists: None })
+}

@@ -1,0 +1,116 @@
+//! What the core puts between itself and the trail: keyed hashes for values, the seal that signs checkpoints, and the
+//! list of devices that operators enabled.
+
+use crate::records::{PutRecord, Records};
+use crate::{CoreError, Grant};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use strongroom_audit::{DeviceSpec, Redactor, Seal, Trail, redact};
+use strongroom_barrier::{Barrier, Shelf, Txn};
+use strongroom_model::NamespaceId;
+
+/// Replaces values by keyed hashes, under a key of this strongroom.
+pub struct Hmac {
+    barrier: Arc<Barrier>,
+}
+
+impl Hmac {
+    pub(crate) fn new(barrier: Arc<Barrier>) -> Self {
+        Self { barrier }
+    }
+
+    /// `hmac-sha256:` and the hash in hexadecimal, as Vault's devices write it.
+    pub fn text(&self, data: &[u8]) -> String {
+        format!("hmac-sha256:{}", hex::encode(self.hmac(data)))
+    }
+
+    pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Value {
+        Value::Object(map.iter().map(|(key, value)| (key.clone(), redact(value, self))).collect())
+    }
+}
+
+impl Redactor for Hmac {
+    fn hmac(&self, data: &[u8]) -> [u8; 32] {
+        self.barrier.keyed_hash("audit", data)
+    }
+}
+
+/// Signs checkpoints with the barrier's key, as long as the barrier is open.
+pub(crate) struct TrailSeal(pub(crate) Arc<Barrier>);
+
+impl Seal for TrailSeal {
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message)
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.0.public_key()
+    }
+
+    fn generation(&self) -> u64 {
+        self.0.health().generation
+    }
+}
+
+/// A device as it is listed.
+pub type AuditDevice = DeviceSpec;
+
+/// The devices that operators enabled; started again after each unseal.
+pub struct AuditDevices {
+    records: Arc<Records>,
+    trail: Arc<Trail>,
+    hmac: Arc<Hmac>,
+}
+
+fn shelf() -> Shelf {
+    Shelf::new("audit-device", NamespaceId::ROOT)
+}
+
+impl AuditDevices {
+    pub(crate) fn new(records: Arc<Records>, trail: Arc<Trail>, hmac: Arc<Hmac>) -> Self {
+        Self { records, trail, hmac }
+    }
+
+    /// Starts every device that was enabled. One that cannot start is reported and does not hold up the rest.
+    pub(crate) async fn start(&self) -> Result<(), CoreError> {
+        for device in self.list().await? {
+            let path = device.path.clone();
+            if let Err(error) = self.trail.enable(device).await {
+                tracing::error!(device = path, %error, "an audit device could not be started; disable it or mend the cause");
+            }
+        }
+        Ok(())
+    }
+
+    /// The enabled devices in the order of their paths.
+    pub async fn list(&self) -> Result<Vec<AuditDevice>, CoreError> {
+        let mut devices: Vec<DeviceSpec> =
+            self.records.scan_all(&shelf()).await?.into_iter().map(|listed| listed.value).collect();
+        devices.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(devices)
+    }
+
+    /// Starts a device and keeps it.
+    pub async fn enable(&self, _grant: &Grant, device: AuditDevice) -> Result<(), CoreError> {
+        if self.list().await?.iter().any(|known| known.path == device.path) {
+            return Err(CoreError::Invalid("path already in use".to_owned()));
+        }
+        self.trail.enable(device.clone()).await?;
+        let kept = self.records.commit(Txn::new().put_record(shelf().named(&device.path), &device)?).await;
+        if kept.is_err() {
+            self.trail.disable(&device.path).await;
+        }
+        kept.map(|_| ())
+    }
+
+    /// Stops a device and forgets it.
+    pub async fn disable(&self, _grant: &Grant, path: &str) -> Result<bool, CoreError> {
+        self.records.commit(Txn::new().delete(shelf().named(path))).await?;
+        Ok(self.trail.disable(path).await)
+    }
+
+    /// The keyed hash under which a value stands in the trail and in every device.
+    pub fn hash(&self, _grant: &Grant, input: &str) -> String {
+        self.hmac.text(input.as_bytes())
+    }
+}

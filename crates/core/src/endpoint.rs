@@ -1,0 +1,134 @@
+use std::fmt;
+
+/// What a caller wants done, as the foreign API spells it. Whether a write creates or updates is found out by the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// Give back.
+    Read,
+    /// Create or update.
+    Write,
+    /// Change parts.
+    Patch,
+    /// Remove.
+    Delete,
+    /// Name what is below.
+    List,
+}
+
+/// Who may come to an endpoint at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a token.
+    Open,
+    /// Who has a token whose policies allow the path.
+    Token,
+    /// As `Token`, and the policies must give `sudo` on the path too.
+    Sudo,
+}
+
+/// One line of a route table: the only way for a path to be served. Feeds routing, path help, and the test that walks
+/// every route without credentials.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Segments below the mount: `role/{name}/secret-id`; `{path..}` at the end takes all remaining segments.
+    pub pattern: &'static str,
+    /// What it takes.
+    pub operations: &'static [Operation],
+    /// Who may come.
+    pub access: Access,
+    /// One sentence for path help.
+    pub help: &'static str,
+}
+
+/// The parts of a path that a pattern's `{...}` took.
+#[derive(Clone, Default)]
+pub struct Captures(Vec<(&'static str, String)>);
+
+impl Captures {
+    /// The part with this name; empty when the pattern has no such part.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.pattern)
+    }
+}
+
+/// Finds the endpoint for what follows the mount in a path. Among several that fit, the one whose earliest differing
+/// segment is literal wins, so the order of the table does not matter.
+pub fn route<E: AsRef<Endpoint>>(table: &'static [E], path: &str) -> Option<(&'static E, Captures)> {
+    let fits = table.iter().filter_map(|line| Some((line, captures(line.as_ref().pattern, path)?)));
+    fits.max_by_key(|(line, _)| specificity(line.as_ref().pattern))
+}
+
+impl AsRef<Endpoint> for Endpoint {
+    fn as_ref(&self) -> &Endpoint {
+        self
+    }
+}
+
+fn captures(pattern: &'static str, path: &str) -> Option<Captures> {
+    let mut taken = Captures::default();
+    let mut rest = Some(path);
+    for part in pattern.split('/') {
+        let remaining = rest?;
+        if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix("..}")) {
+            taken.0.push((name, remaining.to_owned()));
+            return (!remaining.is_empty()).then_some(taken);
+        }
+        let (segment, next) = match remaining.split_once('/') {
+            Some((segment, next)) => (segment, Some(next)),
+            None => (remaining, None),
+        };
+        match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) if !segment.is_empty() => taken.0.push((name, segment.to_owned())),
+            None if part == segment => {}
+            _ => return None,
+        }
+        rest = next;
+    }
+    rest.is_none().then_some(taken)
+}
+
+/// Literal segments count more than captures, and earlier ones more than later ones.
+fn specificity(pattern: &str) -> Vec<u8> {
+    let weigh = |part: &str| match (part.starts_with('{'), part.ends_with("..}")) {
+        (false, _) => 2,
+        (true, false) => 1,
+        (true, true) => 0,
+    };
+    pattern.split('/').map(weigh).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[Endpoint] = &[
+        Endpoint { pattern: "role/{name}", operations: &[], access: Access::Token, help: "" },
+        Endpoint { pattern: "role/{name}/secret-id", operations: &[], access: Access::Token, help: "" },
+        Endpoint { pattern: "role/special", operations: &[], access: Access::Token, help: "" },
+        Endpoint { pattern: "data/{path..}", operations: &[], access: Access::Token, help: "" },
+        Endpoint { pattern: "{path..}", operations: &[], access: Access::Token, help: "" },
+        Endpoint { pattern: "", operations: &[], access: Access::Token, help: "" },
+    ];
+
+    fn found(path: &str) -> (&'static str, String, String) {
+        let (endpoint, captures) = route(TABLE, path).unwrap();
+        (endpoint.pattern, captures.get("name").to_owned(), captures.get("path").to_owned())
+    }
+
+    #[test]
+    fn the_more_literal_pattern_wins() {
+        assert_eq!(found("role/a"), ("role/{name}", "a".into(), "".into()));
+        assert_eq!(found("role/special"), ("role/special", "".into(), "".into()));
+        assert_eq!(found("role/special/secret-id"), ("role/{name}/secret-id", "special".into(), "".into()));
+        assert_eq!(found("data/a/b"), ("data/{path..}", "".into(), "a/b".into()));
+        assert_eq!(found("role/a/other"), ("{path..}", "".into(), "role/a/other".into()));
+        assert_eq!(found("data"), ("{path..}", "".into(), "data".into()));
+        assert_eq!(found("").0, "");
+    }
+}

@@ -1,0 +1,115 @@
+use strongroom_audit::TrailError;
+use strongroom_barrier::BarrierError;
+use strongroom_model::{Kind, Kinded, NameError, PathError, TtlError};
+use thiserror::Error;
+
+/// Why something could not be done. The text is what the caller sees: it says what failed, why if the caller may know,
+/// and what to do next; it never holds a value that was sent.
+#[derive(Debug, Error)]
+pub enum CoreError {
+    /// The request is wrong in a way that its sender can mend.
+    #[error("{0}")]
+    Invalid(String),
+    /// A field that must be sent was not.
+    #[error("missing {0}")]
+    Missing(&'static str),
+    /// A field whose value is of the wrong kind.
+    #[error("field `{field}` {problem}")]
+    Field {
+        /// The field's name.
+        field: String,
+        /// What it must be.
+        problem: String,
+    },
+    /// No token, a bad one, or one that may not do this. Vault's clients look for these two words.
+    #[error("permission denied")]
+    Denied,
+    /// As `Denied`, with a reason that the caller may know because it is about the caller.
+    #[error("permission denied: {0}")]
+    DeniedBecause(String),
+    /// The credentials of a login are wrong. Vault answers 400 here, and clients expect it.
+    #[error("{0}")]
+    BadCredentials(&'static str),
+    /// There is nothing there; the answer is a bare 404.
+    #[error("")]
+    Nothing,
+    /// There is no such thing, and the caller may be told.
+    #[error("{0}")]
+    NotFound(String),
+    /// The path belongs to no mount and no endpoint.
+    #[error("no handler for route \"{0}\". route entry not found.")]
+    NoRoute(String),
+    /// The endpoint does not know this operation.
+    #[error("unsupported operation")]
+    Unsupported,
+    /// Somebody else changed it first, too often to go on.
+    #[error("somebody else changed the same object at the same time; read it again and retry")]
+    Conflict,
+    /// Over a limit.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The server waits for its unseal shares.
+    #[error("Vault is sealed")]
+    Sealed,
+    /// The server has never been initialised.
+    #[error("server is not yet initialized")]
+    Uninitialised,
+    /// A path that is not one.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// A name that is not one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A duration that is not one.
+    #[error(transparent)]
+    Ttl(#[from] TtlError),
+    /// The trail refused the entry, so the request fails.
+    #[error(transparent)]
+    Trail(#[from] TrailError),
+    /// Storage or keys failed.
+    #[error(transparent)]
+    Barrier(BarrierError),
+    /// A record of ours that this version cannot read.
+    #[error("a stored {kind} record cannot be read; it was written by another version or is damaged")]
+    Unreadable {
+        /// The kind of record.
+        kind: &'static str,
+    },
+    /// A defect of ours, named for the operator.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+impl From<BarrierError> for CoreError {
+    fn from(error: BarrierError) -> Self {
+        match error {
+            BarrierError::Conflict => CoreError::Conflict,
+            other => CoreError::Barrier(other),
+        }
+    }
+}
+
+impl Kinded for CoreError {
+    fn kind(&self) -> Kind {
+        match self {
+            CoreError::Invalid(_)
+            | CoreError::Missing(_)
+            | CoreError::Field { .. }
+            | CoreError::BadCredentials(_)
+            | CoreError::Path(_)
+            | CoreError::Name(_)
+            | CoreError::Ttl(_) => Kind::Invalid,
+            CoreError::Denied | CoreError::DeniedBecause(_) => Kind::Denied,
+            CoreError::Nothing | CoreError::NotFound(_) | CoreError::NoRoute(_) => Kind::NotFound,
+            CoreError::Unsupported => Kind::Unsupported,
+            CoreError::Conflict => Kind::Conflict,
+            CoreError::TooLarge(_) => Kind::TooLarge,
+            CoreError::Sealed => Kind::Sealed,
+            CoreError::Uninitialised => Kind::Uninitialised,
+            CoreError::Trail(error) => error.kind(),
+            CoreError::Barrier(error) => error.kind(),
+            CoreError::Unreadable { .. } => Kind::Tampered,
+            CoreError::Internal(_) => Kind::Internal,
+        }
+    }
+}

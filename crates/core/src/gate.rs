@@ -1,0 +1,415 @@
+//! The one way in: authenticate, check policy, open the trail entry; and after the act, close the entry before the
+//! answer leaves.
+//!
+//! Invariants: a [`Grant`] is made here and nowhere else; every request leaves exactly one outcome entry; a change
+//! leaves an intent entry before it is made; when the trail cannot be written, the request fails and a token just made
+//! is revoked. Does not know what the act is: handlers do.
+
+use crate::audit::Hmac;
+use crate::identity::Identity;
+use crate::mount::Mount;
+use crate::policy::PolicyStore;
+use crate::secret::Secrets;
+use crate::token::{Bearer, Tokens};
+use crate::{Access, CoreError, Fields, Operation, Reply, Visit};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
+use strongroom_model::policy::{Decision, Question, Reason};
+use strongroom_model::{Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString};
+
+/// What a request wants to act on.
+#[derive(Clone)]
+pub enum Object {
+    /// An endpoint that is its own object. `exists` tells create from update where that matters.
+    Path {
+        /// Whether what a write would touch is there; `None`: a write is an update.
+        exists: Option<bool>,
+    },
+    /// A versioned secret.
+    Secret {
+        /// The secret.
+        path: SecretPath,
+        /// What is to be done with it.
+        act: SecretAct,
+    },
+    /// A folder of secrets, to be listed.
+    Folder {
+        /// The folder.
+        path: FolderPath,
+    },
+}
+
+/// What can be done with a versioned secret. Each has its path for policies, spelled as KV version 2 spells it, whatever
+/// the dialect the request came through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretAct {
+    /// Read a version's value.
+    Read,
+    /// Write a new version.
+    Write,
+    /// Write a new version from the current one and a merge patch.
+    Patch,
+    /// Hide the current version.
+    DeleteCurrent,
+    /// Hide versions by number.
+    DeleteVersions,
+    /// Bring hidden versions back.
+    Undelete,
+    /// Shred versions.
+    Destroy,
+    /// Read names of fields without values.
+    Subkeys,
+    /// Read the metadata.
+    ReadMetadata,
+    /// Change the metadata.
+    WriteMetadata,
+    /// Change parts of the metadata.
+    PatchMetadata,
+    /// Shred the secret with all versions.
+    DeleteAll,
+}
+
+impl SecretAct {
+    /// The section of a KV version 2 mount that the act belongs to.
+    pub fn section(self) -> &'static str {
+        match self {
+            SecretAct::Read | SecretAct::Write | SecretAct::Patch | SecretAct::DeleteCurrent => "data",
+            SecretAct::DeleteVersions => "delete",
+            SecretAct::Undelete => "undelete",
+            SecretAct::Destroy => "destroy",
+            SecretAct::Subkeys => "subkeys",
+            SecretAct::ReadMetadata | SecretAct::WriteMetadata | SecretAct::PatchMetadata | SecretAct::DeleteAll => "metadata",
+        }
+    }
+}
+
+/// A request before the gate.
+pub struct Ask {
+    /// The request.
+    pub visit: Visit,
+    /// The token that came with it.
+    pub credential: Option<SecretString>,
+    /// The mount its path lies in.
+    pub mount: Option<Arc<Mount>>,
+    /// Who may come to the endpoint.
+    pub access: Access,
+    /// What it wants to act on.
+    pub object: Object,
+}
+
+/// Proof that the gate let a request through: who, where, what. Cannot be made elsewhere, cannot be cloned; closing it
+/// with [`Gate::conclude`] writes the outcome.
+pub struct Grant {
+    visit: Visit,
+    bearer: Option<Bearer>,
+    principal: Option<Principal>,
+    mount: Option<Arc<Mount>>,
+    object: Object,
+    operation: &'static str,
+    decision: DecisionNote,
+    token_hash: Option<String>,
+    intent: bool,
+}
+
+impl Grant {
+    /// The request.
+    pub fn visit(&self) -> &Visit {
+        &self.visit
+    }
+
+    /// The token it came with; none at endpoints that are open to anybody.
+    pub fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
+    }
+
+    /// The token it came with, or an error at endpoints that need one.
+    pub fn require_bearer(&self) -> Result<&Bearer, CoreError> {
+        self.bearer.as_ref().ok_or(CoreError::Denied)
+    }
+
+    /// Who asks.
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// The mount, or an error where there must be one.
+    pub fn mount(&self) -> Result<&Arc<Mount>, CoreError> {
+        self.mount.as_ref().ok_or(CoreError::Internal("a grant without a mount"))
+    }
+
+    /// Whether policy took a write as the creation of something new.
+    pub fn creates(&self) -> bool {
+        self.operation == "create"
+    }
+
+    /// The secret that was granted, if it was granted for this act.
+    pub(crate) fn secret(&self, wanted: SecretAct) -> Result<(&Arc<Mount>, &SecretPath), CoreError> {
+        match &self.object {
+            Object::Secret { path, act } if *act == wanted => Ok((self.mount()?, path)),
+            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
+        }
+    }
+
+    /// The folder that was granted for listing.
+    pub(crate) fn folder(&self) -> Result<(&Arc<Mount>, &FolderPath), CoreError> {
+        match &self.object {
+            Object::Folder { path } => Ok((self.mount()?, path)),
+            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
+        }
+    }
+}
+
+/// The gate of an open strongroom.
+pub struct Gate {
+    tokens: Arc<Tokens>,
+    identity: Arc<Identity>,
+    policies: Arc<PolicyStore>,
+    secrets: Arc<Secrets>,
+    trail: Arc<Trail>,
+    hmac: Arc<Hmac>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Gate {
+    pub(crate) fn new(
+        tokens: Arc<Tokens>,
+        identity: Arc<Identity>,
+        policies: Arc<PolicyStore>,
+        secrets: Arc<Secrets>,
+        trail: Arc<Trail>,
+        hmac: Arc<Hmac>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { tokens, identity, policies, secrets, trail, hmac, clock }
+    }
+
+    /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
+    pub async fn admit(&self, ask: Ask, fields: &Fields) -> Result<Grant, CoreError> {
+        let mut grant = Grant {
+            token_hash: ask.credential.as_ref().map(|token| self.hmac.text(token.expose().as_bytes())),
+            visit: ask.visit,
+            bearer: None,
+            principal: None,
+            mount: ask.mount,
+            object: ask.object,
+            operation: "",
+            decision: open_endpoint(),
+            intent: false,
+        };
+        grant.operation = operation_word(grant.visit.operation, Some(true));
+        let admitted = match self.check(&mut grant, ask.credential, ask.access, fields).await {
+            Ok(()) => self.open_entry(&mut grant, fields).await,
+            Err(error) => Err(error),
+        };
+        match admitted {
+            Ok(()) => Ok(grant),
+            Err(error) => {
+                let error = self.refuse(grant, fields, error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Closes the entry of a granted request. Only when this returns `Ok` may the answer leave.
+    pub async fn conclude(&self, grant: Grant, fields: &Fields, result: &Result<Reply, CoreError>) -> Result<(), CoreError> {
+        let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).map(Bearer::key);
+        let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
+        entry.version = result.as_ref().ok().and_then(|reply| reply.version);
+        match result {
+            Ok(reply) => {
+                entry.outcome = Some(Outcome::ok());
+                entry.response_data = self.response(reply);
+            }
+            Err(error) => entry.outcome = Some(Outcome::failed(error.kind(), error.to_string())),
+        }
+        let written = self.trail.append(entry).await;
+        if let Some(key) = spent {
+            self.tokens.revoke_tree(key).await?;
+        }
+        if let (Err(error), Ok(reply)) = (written, result) {
+            if let Some(auth) = reply.auth.as_ref().filter(|auth| !auth.client_token.is_empty()) {
+                self.tokens.revoke_tree(self.tokens.key_of(&auth.client_token)).await?;
+            }
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    async fn check(
+        &self,
+        grant: &mut Grant,
+        credential: Option<SecretString>,
+        access: Access,
+        fields: &Fields,
+    ) -> Result<(), CoreError> {
+        let credential = match (access, credential) {
+            (Access::Open, _) => return Ok(()),
+            (_, None) => return deny(grant, "no token"),
+            (_, Some(credential)) => credential,
+        };
+        let bearer = match self.tokens.authenticate(&credential, &grant.visit.source).await {
+            Ok(Some(bearer)) => bearer,
+            Ok(None) => return deny(grant, "bad token"),
+            Err(error) => return Err(error),
+        };
+        grant.principal = Some(bearer.principal());
+        let exists = match (&grant.object, grant.visit.operation) {
+            (Object::Secret { path, act }, Operation::Write) => Some(self.secrets.exists(grant.mount()?, path, *act).await?),
+            (Object::Path { exists }, _) => *exists,
+            _ => None,
+        };
+        grant.operation = operation_word(grant.visit.operation, exists);
+        let acl = self.policies.acl(bearer.policies(), bearer.entity(), &self.identity).await?;
+        let path = policy_path(grant)?;
+        let decision = acl.decide(&Question {
+            path: &path,
+            capability: capability(grant.visit.operation, exists),
+            sudo: access == Access::Sudo,
+            parameters: Some(fields.map()),
+            wrap_ttl: grant.visit.wrap_ttl,
+        });
+        grant.decision = note(&decision);
+        grant.bearer = Some(bearer);
+        if decision.granted { self.use_token(grant).await } else { Err(CoreError::Denied) }
+    }
+
+    /// Counts the use of a token that has a limited number. After the check, so that a refusal costs nothing.
+    async fn use_token(&self, grant: &mut Grant) -> Result<(), CoreError> {
+        match grant.bearer.as_mut() {
+            Some(bearer) if bearer.is_counted() => {
+                if self.tokens.count_use(bearer).await? { Ok(()) } else { deny(grant, "token has no uses left") }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn open_entry(&self, grant: &mut Grant, fields: &Fields) -> Result<(), CoreError> {
+        if matches!(grant.visit.operation, Operation::Read | Operation::List) {
+            return Ok(());
+        }
+        self.trail.append(self.entry(grant, EntryKind::Intent, fields)).await?;
+        grant.intent = true;
+        Ok(())
+    }
+
+    async fn refuse(&self, grant: Grant, fields: &Fields, error: CoreError) -> CoreError {
+        let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
+        entry.outcome = Some(Outcome::failed(error.kind(), error.to_string()));
+        match self.trail.append(entry).await {
+            Ok(_) => error,
+            Err(trail) => trail.into(),
+        }
+    }
+
+    fn entry(&self, grant: &Grant, kind: EntryKind, fields: &Fields) -> Entry {
+        let mut entry = entry_of(&grant.visit, kind, grant.operation, &*self.clock);
+        entry.mount = grant.mount.as_deref().map(mount_note);
+        entry.principal = grant.principal.clone();
+        entry.token_hash = grant.token_hash.clone();
+        entry.decision = Some(grant.decision.clone());
+        // The parameters stand in the entry that comes first; the outcome of a change need not repeat them.
+        if !grant.intent && !fields.map().is_empty() {
+            entry.request_data = self.hmac.redact_map(fields.map());
+        }
+        entry
+    }
+
+    fn response(&self, reply: &Reply) -> Value {
+        let mut response = Map::new();
+        if let Some(data) = &reply.data {
+            response.insert("data".to_owned(), self.hmac.redact_map(data.map()));
+        }
+        if let Some(auth) = &reply.auth {
+            response.insert(
+                "auth".to_owned(),
+                json!({
+                    "client_token": self.hmac.text(auth.client_token.expose().as_bytes()),
+                    "accessor": self.hmac.text(auth.accessor.as_bytes()),
+                    "policies": auth.token_policies, "entity_id": auth.entity, "metadata": auth.metadata,
+                    "token_type": auth.token_type, "token_ttl": auth.ttl.secs(),
+                }),
+            );
+        }
+        if response.is_empty() { Value::Null } else { Value::Object(response) }
+    }
+}
+
+/// An entry with what every request has.
+pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &dyn Clock) -> Entry {
+    let mut entry = Entry::new(kind, visit.request, visit.dialect, operation, visit.path.as_str());
+    entry.namespace = visit.namespace.as_str().to_owned();
+    entry.typed = visit.typed.clone();
+    entry.source = SourceNote { address: visit.source.text(), port: visit.source.port };
+    entry.duration_us = u64::try_from(clock.now().since(visit.arrived).as_micros()).unwrap_or(u64::MAX);
+    entry
+}
+
+fn deny(grant: &mut Grant, reason: &str) -> Result<(), CoreError> {
+    grant.decision = DecisionNote { granted: false, policy: None, rule: None, line: None, reason: reason.to_owned() };
+    Err(CoreError::Denied)
+}
+
+fn open_endpoint() -> DecisionNote {
+    DecisionNote { granted: true, policy: None, rule: None, line: None, reason: "unauthenticated endpoint".to_owned() }
+}
+
+/// The path that policies speak of. For secrets it is built from the parsed name, never from what was typed.
+fn policy_path(grant: &Grant) -> Result<RequestPath, CoreError> {
+    let (section, name) = match &grant.object {
+        Object::Path { .. } => return Ok(grant.visit.path.clone()),
+        Object::Secret { path, act } => (act.section(), path.as_str()),
+        Object::Folder { path } => ("metadata", path.as_str()),
+    };
+    let mount = grant.mount()?;
+    let text = match (mount.is_versioned_kv(), name) {
+        (true, "") => format!("{}/{section}", mount.path),
+        (true, name) => format!("{}/{section}/{name}", mount.path),
+        (false, "") => mount.path.to_string(),
+        (false, name) => format!("{}/{name}", mount.path),
+    };
+    Ok(RequestPath::parse(&text)?)
+}
+
+fn capability(operation: Operation, exists: Option<bool>) -> Capability {
+    match (operation, exists) {
+        (Operation::Read, _) => Capability::Read,
+        (Operation::Write, Some(false)) => Capability::Create,
+        (Operation::Write, _) => Capability::Update,
+        (Operation::Patch, _) => Capability::Patch,
+        (Operation::Delete, _) => Capability::Delete,
+        (Operation::List, _) => Capability::List,
+    }
+}
+
+fn operation_word(operation: Operation, exists: Option<bool>) -> &'static str {
+    capability(operation, exists).word()
+}
+
+fn mount_note(mount: &Mount) -> MountNote {
+    MountNote {
+        path: mount.path.to_string(),
+        kind: mount.kind.clone(),
+        accessor: mount.accessor.clone(),
+        class: mount.class.word().to_owned(),
+    }
+}
+
+fn note(decision: &Decision) -> DecisionNote {
+    let reason = match &decision.reason {
+        Reason::Root => "root".to_owned(),
+        Reason::Granted => "granted".to_owned(),
+        Reason::NoRule => "no rule".to_owned(),
+        Reason::Denied => "denied by rule".to_owned(),
+        Reason::Lacks(capability) => format!("lacks {capability}"),
+        Reason::Parameter(name) => format!("parameter {name}"),
+        Reason::Wrapping => "wrapping".to_owned(),
+    };
+    DecisionNote {
+        granted: decision.granted,
+        policy: decision.policy.as_ref().map(ToString::to_string),
+        rule: decision.rule.clone(),
+        line: decision.line,
+        reason,
+    }
+}

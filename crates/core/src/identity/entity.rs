@@ -1,0 +1,42 @@
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use strongroom_model::{EntityId, EntityName, PolicyName, Timestamp};
+
+/// A principal: a person or a program.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Entity {
+    /// Stays when the entity is renamed.
+    pub id: EntityId,
+    /// Unique.
+    pub name: EntityName,
+    /// Given to every token of it, beside the token's own.
+    pub policies: Vec<PolicyName>,
+    /// What people noted; policies can refer to it.
+    pub metadata: BTreeMap<String, String>,
+    /// A disabled entity can neither log in nor use the tokens it has.
+    pub disabled: bool,
+    /// The names by which auth methods know it; at most one per mount.
+    pub aliases: Vec<Alias>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+}
+
+/// The name by which one auth mount knows an entity.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Alias {
+    /// A handle for the API.
+    pub id: EntityId,
+    /// The name: a role id, a user name.
+    pub name: String,
+    /// The auth mount.
+    pub mount_accessor: String,
+    /// What people noted.
+    #[serde(default)]
+    pub custom_metadata: BTreeMap<String, String>,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was last changed.
+    pub updated: Timestamp,
+}

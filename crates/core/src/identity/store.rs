@@ -1,0 +1,311 @@
+use super::{Alias, Entity, EntityView};
+use crate::records::{PutRecord, Records, Stored};
+use crate::{CoreError, Grant};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use strongroom_barrier::{Address, Shelf, Txn};
+use strongroom_model::{Clock, Entropy, EntityId, EntityName, NamespaceId, PolicyName};
+
+/// Reads and changes entities and aliases.
+pub struct Identity {
+    records: Arc<Records>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+/// Leads from a name, an alias or an alias id to the entity.
+#[derive(Serialize, Deserialize)]
+struct Pointer {
+    entity: EntityId,
+}
+
+/// How often a change is tried again when somebody else changed the same entity.
+const TRIES: usize = 16;
+
+fn entity_at(id: EntityId) -> Address {
+    Shelf::new("entity", NamespaceId::ROOT).named(id.as_bytes())
+}
+
+fn name_at(name: &EntityName) -> Address {
+    Shelf::new("entity-name", NamespaceId::ROOT).named(name.as_str())
+}
+
+fn alias_at(mount_accessor: &str, alias: &str) -> Address {
+    Shelf::new("alias", NamespaceId::ROOT).within(mount_accessor).named(alias)
+}
+
+fn alias_ids() -> Shelf {
+    Shelf::new("alias-id", NamespaceId::ROOT)
+}
+
+impl Identity {
+    pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { records, clock, entropy }
+    }
+
+    /// What templates in policies can see of an entity.
+    pub fn view<'a>(&self, entity: Option<&'a Entity>) -> EntityView<'a> {
+        EntityView(entity)
+    }
+
+    /// The entity with that id.
+    pub async fn by_id(&self, id: EntityId) -> Result<Option<Arc<Stored<Entity>>>, CoreError> {
+        self.records.get(&entity_at(id)).await
+    }
+
+    /// The entity with that name.
+    pub async fn by_name(&self, name: &EntityName) -> Result<Option<Arc<Stored<Entity>>>, CoreError> {
+        self.follow(&name_at(name)).await
+    }
+
+    /// The entity that an auth mount knows by that name.
+    pub async fn by_alias(&self, mount_accessor: &str, alias: &str) -> Result<Option<Arc<Stored<Entity>>>, CoreError> {
+        self.follow(&alias_at(mount_accessor, alias)).await
+    }
+
+    /// The entity that has the alias with that id.
+    pub async fn by_alias_id(&self, id: EntityId) -> Result<Option<Arc<Stored<Entity>>>, CoreError> {
+        self.follow(&alias_ids().named(id.as_bytes())).await
+    }
+
+    /// The ids and names of all entities.
+    pub async fn list(&self) -> Result<Vec<Entity>, CoreError> {
+        let shelf = Shelf::new("entity", NamespaceId::ROOT);
+        let mut entities: Vec<Entity> =
+            self.records.scan_all(&shelf).await?.into_iter().map(|listed| listed.value).collect();
+        entities.sort_by_key(|entity| entity.id);
+        Ok(entities)
+    }
+
+    /// The entity behind a login, made when it is the first. A disabled one is refused.
+    pub(crate) async fn resolve_login(&self, mount_accessor: &str, alias: &str) -> Result<Arc<Stored<Entity>>, CoreError> {
+        for _ in 0..TRIES {
+            if let Some(known) = self.by_alias(mount_accessor, alias).await? {
+                return if known.value.disabled { Err(CoreError::DeniedBecause("entity is disabled".into())) } else { Ok(known) };
+            }
+            let mut entity = self.blank()?;
+            entity.aliases.push(self.alias(mount_accessor, alias));
+            match self.insert(&entity).await {
+                Ok(()) | Err(CoreError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Makes an entity; a name is drawn when none is given.
+    pub async fn create(&self, _grant: &Grant, name: Option<EntityName>, change: EntityChange) -> Result<Entity, CoreError> {
+        let mut entity = self.blank()?;
+        entity.name = name.unwrap_or(entity.name);
+        change.apply(&mut entity)?;
+        match self.insert(&entity).await {
+            Err(CoreError::Conflict) => Err(CoreError::Invalid("entity name is already in use".to_owned())),
+            Err(error) => Err(error),
+            Ok(()) => Ok(entity),
+        }
+    }
+
+    /// Changes an entity, its name included.
+    pub async fn update(
+        &self,
+        _grant: &Grant,
+        id: EntityId,
+        name: Option<EntityName>,
+        change: EntityChange,
+    ) -> Result<Entity, CoreError> {
+        for _ in 0..TRIES {
+            let Some(current) = self.by_id(id).await? else { return Err(CoreError::NotFound("entity not found".to_owned())) };
+            let mut entity = current.value.clone();
+            let mut txn = Txn::new().expect(entity_at(id), current.rev);
+            if let Some(name) = name.as_ref().filter(|name| **name != entity.name) {
+                if self.by_name(name).await?.is_some() {
+                    return Err(CoreError::Invalid("entity name is already in use".to_owned()));
+                }
+                txn = txn.delete(name_at(&entity.name)).expect_absent(name_at(name));
+                txn = txn.put_record(name_at(name), &Pointer { entity: id })?;
+                entity.name = name.clone();
+            }
+            change.clone().apply(&mut entity)?;
+            entity.updated = self.clock.now();
+            match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
+                Err(CoreError::Conflict) => continue,
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(entity),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Removes an entity with its aliases; its tokens are refused from then on.
+    pub async fn delete(&self, _grant: &Grant, id: EntityId) -> Result<(), CoreError> {
+        for _ in 0..TRIES {
+            let Some(current) = self.by_id(id).await? else { return Ok(()) };
+            let mut txn = Txn::new().expect(entity_at(id), current.rev).delete(entity_at(id));
+            txn = txn.delete(name_at(&current.value.name));
+            for alias in &current.value.aliases {
+                txn = without_alias(txn, alias);
+            }
+            match self.records.commit(txn).await {
+                Err(CoreError::Conflict) => continue,
+                other => return other.map(|_| ()),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Makes an alias for an entity that has none on that mount; refused when the name belongs to another entity, so
+    /// that nobody takes over somebody else's policies by writing an alias (CVE-2021-41802, CVE-2021-43998).
+    pub async fn add_alias(&self, _grant: &Grant, id: EntityId, mount_accessor: &str, name: &str) -> Result<Alias, CoreError> {
+        for _ in 0..TRIES {
+            let Some(current) = self.by_id(id).await? else { return Err(CoreError::NotFound("entity not found".to_owned())) };
+            let mut entity = current.value.clone();
+            if entity.aliases.iter().any(|alias| alias.mount_accessor == mount_accessor) {
+                return Err(CoreError::Invalid("the entity already has an alias on this mount".to_owned()));
+            }
+            let alias = self.alias(mount_accessor, name);
+            entity.aliases.push(alias.clone());
+            entity.updated = self.clock.now();
+            let txn = Txn::new().expect(entity_at(id), current.rev).expect_absent(alias_at(mount_accessor, name));
+            let txn = with_alias(txn, &alias, id)?.put_record(entity_at(id), &entity)?;
+            match self.records.commit(txn).await {
+                Ok(_) => return Ok(alias),
+                Err(CoreError::Conflict) if self.by_alias(mount_accessor, name).await?.is_some() => {
+                    return Err(CoreError::Invalid("the alias belongs to another entity".to_owned()));
+                }
+                Err(CoreError::Conflict) => continue,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Renames an alias, or replaces what people noted with it.
+    pub async fn update_alias(
+        &self,
+        _grant: &Grant,
+        id: EntityId,
+        name: Option<String>,
+        custom_metadata: Option<BTreeMap<String, String>>,
+    ) -> Result<(), CoreError> {
+        for _ in 0..TRIES {
+            let Some(current) = self.by_alias_id(id).await? else { return Err(CoreError::NotFound("alias not found".to_owned())) };
+            let mut entity = current.value.clone();
+            let Some(alias) = entity.aliases.iter_mut().find(|alias| alias.id == id) else { return Err(CoreError::Conflict) };
+            let mut txn = Txn::new().expect(entity_at(entity.id), current.rev);
+            if let Some(name) = name.as_ref().filter(|name| **name != alias.name) {
+                txn = txn.expect_absent(alias_at(&alias.mount_accessor, name)).delete(alias_at(&alias.mount_accessor, &alias.name));
+                alias.name = name.clone();
+                txn = txn.put_record(alias_at(&alias.mount_accessor, name), &Pointer { entity: entity.id })?;
+            }
+            alias.custom_metadata = custom_metadata.clone().unwrap_or_else(|| std::mem::take(&mut alias.custom_metadata));
+            alias.updated = self.clock.now();
+            let taken = (alias.mount_accessor.clone(), alias.name.clone());
+            match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
+                Ok(_) => return Ok(()),
+                Err(CoreError::Conflict) => {
+                    if self.by_alias(&taken.0, &taken.1).await?.is_some_and(|other| other.value.id != entity.id) {
+                        return Err(CoreError::Invalid("the alias belongs to another entity".to_owned()));
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Removes an alias; the next login by it makes a new entity.
+    pub async fn delete_alias(&self, _grant: &Grant, id: EntityId) -> Result<(), CoreError> {
+        for _ in 0..TRIES {
+            let Some(current) = self.by_alias_id(id).await? else { return Ok(()) };
+            let mut entity = current.value.clone();
+            let Some(position) = entity.aliases.iter().position(|alias| alias.id == id) else { return Err(CoreError::Conflict) };
+            let alias = entity.aliases.remove(position);
+            let txn = without_alias(Txn::new().expect(entity_at(entity.id), current.rev), &alias);
+            match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
+                Err(CoreError::Conflict) => continue,
+                other => return other.map(|_| ()),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    async fn follow(&self, at: &Address) -> Result<Option<Arc<Stored<Entity>>>, CoreError> {
+        match self.records.get::<Pointer>(at).await? {
+            Some(pointer) => self.by_id(pointer.value.entity).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn insert(&self, entity: &Entity) -> Result<(), CoreError> {
+        let mut txn = Txn::new().expect_absent(name_at(&entity.name));
+        txn = txn.put_record(name_at(&entity.name), &Pointer { entity: entity.id })?;
+        for alias in &entity.aliases {
+            txn = txn.expect_absent(alias_at(&alias.mount_accessor, &alias.name));
+            txn = with_alias(txn, alias, entity.id)?;
+        }
+        self.records.commit(txn.put_record(entity_at(entity.id), entity)?).await.map(|_| ())
+    }
+
+    fn blank(&self) -> Result<Entity, CoreError> {
+        let id = EntityId::random(&*self.entropy);
+        let suffix: String = id.to_string().chars().take(8).collect();
+        let now = self.clock.now();
+        Ok(Entity {
+            id,
+            name: EntityName::parse(&format!("entity_{suffix}"))?,
+            policies: Vec::new(),
+            metadata: BTreeMap::new(),
+            disabled: false,
+            aliases: Vec::new(),
+            created: now,
+            updated: now,
+        })
+    }
+
+    fn alias(&self, mount_accessor: &str, name: &str) -> Alias {
+        let now = self.clock.now();
+        Alias {
+            id: EntityId::random(&*self.entropy),
+            name: name.to_owned(),
+            mount_accessor: mount_accessor.to_owned(),
+            custom_metadata: BTreeMap::new(),
+            created: now,
+            updated: now,
+        }
+    }
+}
+
+fn with_alias(txn: Txn, alias: &Alias, entity: EntityId) -> Result<Txn, CoreError> {
+    let pointer = Pointer { entity };
+    txn.put_record(alias_at(&alias.mount_accessor, &alias.name), &pointer)?.put_record(alias_ids().named(alias.id.as_bytes()), &pointer)
+}
+
+fn without_alias(txn: Txn, alias: &Alias) -> Txn {
+    txn.delete(alias_at(&alias.mount_accessor, &alias.name)).delete(alias_ids().named(alias.id.as_bytes()))
+}
+
+/// What to change about an entity; what is `None` stays.
+#[derive(Clone, Default)]
+pub struct EntityChange {
+    /// New policies.
+    pub policies: Option<Vec<PolicyName>>,
+    /// New metadata.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// Disable or enable.
+    pub disabled: Option<bool>,
+}
+
+impl EntityChange {
+    fn apply(self, entity: &mut Entity) -> Result<(), CoreError> {
+        if let Some(policies) = self.policies {
+            if policies.iter().any(PolicyName::is_root) {
+                return Err(CoreError::Invalid("policies cannot contain root".to_owned()));
+            }
+            entity.policies = policies;
+        }
+        entity.metadata = self.metadata.unwrap_or_else(|| std::mem::take(&mut entity.metadata));
+        entity.disabled = self.disabled.unwrap_or(entity.disabled);
+        Ok(())
+    }
+}

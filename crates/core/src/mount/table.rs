@@ -1,0 +1,352 @@
+use super::{MountConfig, MountSpec};
+use crate::plugin::{AuthMethod, MountContext, Plugins};
+use crate::records::{PutRecord, Records};
+use crate::{CoreError, Grant};
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use strongroom_barrier::{Shelf, Txn};
+use strongroom_model::{Clock, Entropy, MountId, MountPath, NamespaceId, RequestPath};
+use tokio::sync::Mutex;
+
+/// Which table a mount belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MountClass {
+    /// A secrets engine.
+    Secret,
+    /// An auth method.
+    Auth,
+}
+
+impl MountClass {
+    /// The word of the trail and of Vault's audit format.
+    pub fn word(self) -> &'static str {
+        match self {
+            MountClass::Secret => "secret",
+            MountClass::Auth => "auth",
+        }
+    }
+}
+
+/// One mount.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// Stays when the mount is moved.
+    pub id: MountId,
+    /// A handle for people and policies: `kv_1a2b3c4d`.
+    pub accessor: String,
+    /// Where it is; auth mounts begin with `auth/`.
+    pub path: MountPath,
+    /// Secrets engine or auth method.
+    pub class: MountClass,
+    /// The engine or method.
+    pub kind: String,
+    /// What people write about it.
+    pub description: String,
+    /// `version` and so on.
+    pub options: BTreeMap<String, String>,
+    /// Its settings.
+    pub config: MountConfig,
+    /// Accepted and given back.
+    pub local: bool,
+    /// Accepted and given back.
+    pub seal_wrap: bool,
+}
+
+impl Mount {
+    /// Whether it is one of those that always exist and can be neither removed nor moved.
+    pub fn is_builtin(&self) -> bool {
+        BUILTIN.iter().any(|(path, ..)| *path == self.path.as_str())
+    }
+
+    /// Whether this is a KV mount that keeps versions.
+    pub fn is_versioned_kv(&self) -> bool {
+        self.kind == "kv" && self.options.get("version").is_some_and(|version| version == "2")
+    }
+}
+
+/// Mounts that always exist: path, kind, class, description.
+const BUILTIN: [(&str, &str, MountClass, &str); 4] = [
+    ("sys", "system", MountClass::Secret, "system endpoints used for control, policy and debugging"),
+    ("identity", "identity", MountClass::Secret, "identity store"),
+    ("cubbyhole", "cubbyhole", MountClass::Secret, "per-token private secret storage"),
+    ("auth/token", "token", MountClass::Auth, "token based credentials"),
+];
+
+/// What is mounted, at one moment.
+#[derive(Default, Clone)]
+pub struct MountTable {
+    by_path: HashMap<String, Arc<Mount>>,
+    by_id: HashMap<MountId, Arc<Mount>>,
+    methods: HashMap<MountId, Arc<dyn AuthMethod>>,
+}
+
+impl MountTable {
+    /// The mount that a path lies in (the longest that fits), and what follows it in the path.
+    pub fn resolve(&self, path: &RequestPath) -> Option<(Arc<Mount>, String)> {
+        let mut end = path.as_str().len();
+        loop {
+            let prefix = path.as_str().get(..end)?;
+            if let Some(mount) = self.by_path.get(prefix) {
+                return Some((Arc::clone(mount), path.below(&mount.path)?.to_owned()));
+            }
+            end = prefix.rfind('/')?;
+        }
+    }
+
+    /// The mount with that id.
+    pub fn by_id(&self, id: MountId) -> Option<&Arc<Mount>> {
+        self.by_id.get(&id)
+    }
+
+    /// The mount with that accessor.
+    pub fn by_accessor(&self, accessor: &str) -> Option<&Arc<Mount>> {
+        self.by_id.values().find(|mount| mount.accessor == accessor)
+    }
+
+    /// The mount at exactly that path.
+    pub fn at(&self, path: &MountPath) -> Option<&Arc<Mount>> {
+        self.by_path.get(path.as_str())
+    }
+
+    /// The running auth method of a mount.
+    pub fn method(&self, id: MountId) -> Option<Arc<dyn AuthMethod>> {
+        self.methods.get(&id).cloned()
+    }
+
+    /// All mounts of a class, in the order of their paths.
+    pub fn of(&self, class: MountClass) -> Vec<Arc<Mount>> {
+        let mut mounts: Vec<_> = self.by_id.values().filter(|mount| mount.class == class).cloned().collect();
+        mounts.sort_by(|a, b| a.path.cmp(&b.path));
+        mounts
+    }
+
+    fn insert(&mut self, mount: Mount, method: Option<Arc<dyn AuthMethod>>) {
+        let mount = Arc::new(mount);
+        self.by_path.insert(mount.path.as_str().to_owned(), Arc::clone(&mount));
+        method.map(|method| self.methods.insert(mount.id, method));
+        self.by_id.insert(mount.id, mount);
+    }
+
+    fn remove(&mut self, id: MountId) {
+        self.methods.remove(&id);
+        if let Some(mount) = self.by_id.remove(&id) {
+            self.by_path.remove(mount.path.as_str());
+        }
+    }
+}
+
+/// Changes the table and keeps it.
+pub struct Mounts {
+    records: Arc<Records>,
+    plugins: Arc<Plugins>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    table: ArcSwap<MountTable>,
+    /// Held while the table changes; readers never wait for it.
+    changing: Mutex<()>,
+}
+
+const ROOT: NamespaceId = NamespaceId::ROOT;
+
+fn shelf() -> Shelf {
+    Shelf::new("mount", ROOT)
+}
+
+/// Mounts whose data is still to be wiped.
+fn wiping() -> Shelf {
+    Shelf::new("mount-wiping", ROOT)
+}
+
+impl Mounts {
+    /// Loads the table; the mounts that always exist are made on the first start.
+    pub(crate) async fn load(
+        records: Arc<Records>,
+        plugins: Arc<Plugins>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, CoreError> {
+        let mounts =
+            Self { records, plugins, clock, entropy, table: ArcSwap::from_pointee(MountTable::default()), changing: Mutex::new(()) };
+        let mut table = MountTable::default();
+        for listed in mounts.records.scan_all::<Mount>(&shelf()).await? {
+            let method = mounts.start(&listed.value)?;
+            table.insert(listed.value, method);
+        }
+        for (path, kind, class, description) in BUILTIN {
+            let path = MountPath::parse(path)?;
+            if table.at(&path).is_none() {
+                let spec = MountSpec { kind: kind.to_owned(), description: description.to_owned(), ..MountSpec::default() };
+                let mount = mounts.make(path, class, spec);
+                mounts.records.commit(Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?).await?;
+                table.insert(mount, None);
+            }
+        }
+        mounts.table.store(Arc::new(table));
+        Ok(mounts)
+    }
+
+    /// What is mounted now.
+    pub fn table(&self) -> arc_swap::Guard<Arc<MountTable>> {
+        self.table.load()
+    }
+
+    /// Mounts something at a free path.
+    pub async fn enable(&self, _grant: &Grant, path: MountPath, class: MountClass, spec: MountSpec) -> Result<Arc<Mount>, CoreError> {
+        self.enable_internal(path, class, spec).await
+    }
+
+    /// As [`Mounts::enable`], for the server's own mounts (`-dev` makes `secret/`).
+    pub(crate) async fn enable_internal(
+        &self,
+        path: MountPath,
+        class: MountClass,
+        spec: MountSpec,
+    ) -> Result<Arc<Mount>, CoreError> {
+        let spec = self.plugins.check(class, spec)?;
+        let _guard = self.changing.lock().await;
+        let mut table = MountTable::clone(&self.table.load());
+        if let Some(taken) = table.by_path.values().find(|mount| mount.path.overlaps(&path)) {
+            return Err(CoreError::Invalid(format!("path is already in use at {}", shown_path(taken))));
+        }
+        let mount = self.make(path, class, spec);
+        let method = self.start(&mount)?;
+        self.save(&mount).await?;
+        let id = mount.id;
+        table.insert(mount, method);
+        let made = table.by_id(id).cloned();
+        self.table.store(Arc::new(table));
+        made.ok_or(CoreError::Internal("a mount just made is not in the table"))
+    }
+
+    /// Removes a mount. It serves no more when this returns; its data is wiped by [`Mounts::wipe_pending`].
+    /// A path where nothing is mounted is no error, as in Vault.
+    pub async fn disable(&self, _grant: &Grant, path: &MountPath) -> Result<bool, CoreError> {
+        let _guard = self.changing.lock().await;
+        let mut table = MountTable::clone(&self.table.load());
+        let Some(mount) = table.at(path).cloned() else { return Ok(false) };
+        if mount.is_builtin() {
+            return Err(CoreError::Invalid(format!("cannot unmount \"{}\"", shown_path(&mount))));
+        }
+        let txn = Txn::new().delete(shelf().named(mount.id.as_bytes()));
+        self.records.commit(txn.put_record(wiping().named(mount.id.as_bytes()), mount.as_ref())?).await?;
+        table.remove(mount.id);
+        self.table.store(Arc::new(table));
+        Ok(true)
+    }
+
+    /// Changes a mount by a function that may refuse.
+    pub async fn tune(
+        &self,
+        _grant: &Grant,
+        path: &MountPath,
+        change: impl FnOnce(&mut Mount) -> Result<(), CoreError> + Send,
+    ) -> Result<Arc<Mount>, CoreError> {
+        let _guard = self.changing.lock().await;
+        let mut table = MountTable::clone(&self.table.load());
+        let Some(current) = table.at(path) else {
+            return Err(CoreError::Invalid(format!("no mount at \"{}\"", path.with_slash())));
+        };
+        let mut changed = Mount::clone(current);
+        change(&mut changed)?;
+        self.save(&changed).await?;
+        let method = table.method(changed.id);
+        let id = changed.id;
+        table.remove(id);
+        table.insert(changed, method);
+        let made = table.by_id(id).cloned();
+        self.table.store(Arc::new(table));
+        made.ok_or(CoreError::Internal("a mount just tuned is not in the table"))
+    }
+
+    /// Moves a mount to a free path of its class. Nothing in it is read or rewritten: everything is kept under ids.
+    pub async fn relocate(&self, _grant: &Grant, from: &MountPath, to: MountPath) -> Result<(), CoreError> {
+        let _guard = self.changing.lock().await;
+        let mut table = MountTable::clone(&self.table.load());
+        let Some(current) = table.at(from) else {
+            return Err(CoreError::Invalid(format!("no matching mount at \"{}\"", from.with_slash())));
+        };
+        if current.is_builtin() {
+            return Err(CoreError::Invalid(format!("cannot remount \"{}\"", from.with_slash())));
+        }
+        let mut moved = Mount::clone(current);
+        let others = table.by_path.values().filter(|mount| mount.id != moved.id);
+        if let Some(taken) = others.into_iter().find(|mount| mount.path.overlaps(&to)) {
+            return Err(CoreError::Invalid(format!("path is already in use at {}", shown_path(taken))));
+        }
+        moved.path = to;
+        self.save(&moved).await?;
+        let method = table.method(moved.id);
+        table.remove(moved.id);
+        table.insert(moved, method);
+        self.table.store(Arc::new(table));
+        Ok(())
+    }
+
+    /// The mounts whose data is still to be wiped.
+    pub(crate) async fn to_wipe(&self) -> Result<Vec<Mount>, CoreError> {
+        Ok(self.records.scan::<Mount>(&wiping(), None, 64).await?.into_iter().map(|listed| listed.value).collect())
+    }
+
+    /// Wipes what an auth method kept; secrets are wiped by the secret store.
+    pub(crate) async fn wipe_method(&self, mount: &Mount) -> Result<(), CoreError> {
+        match self.start(mount)? {
+            Some(method) => method.wipe().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that nothing of the mount is left.
+    pub(crate) async fn wiped(&self, mount: &Mount) -> Result<(), CoreError> {
+        self.records.commit(Txn::new().delete(wiping().named(mount.id.as_bytes()))).await?;
+        Ok(())
+    }
+
+    fn make(&self, path: MountPath, class: MountClass, spec: MountSpec) -> Mount {
+        let suffix: [u8; 4] = {
+            let mut bytes = [0; 4];
+            self.entropy.fill(&mut bytes);
+            bytes
+        };
+        let accessor = match class {
+            MountClass::Secret => format!("{}_{}", spec.kind, hex::encode(suffix)),
+            MountClass::Auth => format!("auth_{}_{}", spec.kind, hex::encode(suffix)),
+        };
+        Mount {
+            id: MountId::random(&*self.entropy),
+            accessor,
+            path,
+            class,
+            kind: spec.kind,
+            description: spec.description,
+            options: spec.options,
+            config: spec.config,
+            local: spec.local,
+            seal_wrap: spec.seal_wrap,
+        }
+    }
+
+    fn start(&self, mount: &Mount) -> Result<Option<Arc<dyn AuthMethod>>, CoreError> {
+        if mount.class == MountClass::Secret {
+            return Ok(None);
+        }
+        let context = MountContext::new(&self.records, mount.id, &self.clock, &self.entropy);
+        Ok(self.plugins.start_auth(&mount.kind, context))
+    }
+
+    async fn save(&self, mount: &Mount) -> Result<(), CoreError> {
+        self.records.commit(Txn::new().put_record(shelf().named(mount.id.as_bytes()), mount)?).await?;
+        Ok(())
+    }
+}
+
+/// As Vault names it in errors: auth mounts without the `auth/` in front.
+fn shown_path(mount: &Mount) -> String {
+    let path = mount.path.with_slash();
+    match mount.class {
+        MountClass::Auth => path.strip_prefix("auth/").map(str::to_owned).unwrap_or(path),
+        MountClass::Secret => path,
+    }
+}

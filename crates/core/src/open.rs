@@ -1,0 +1,229 @@
+use crate::audit::{AuditDevices, Hmac, TrailSeal};
+use crate::gate::Gate;
+use crate::identity::Identity;
+use crate::login::Logins;
+use crate::mount::{MountClass, MountSpec, Mounts};
+use crate::plugin::Plugins;
+use crate::policy::PolicyStore;
+use crate::records::Records;
+use crate::secret::Secrets;
+use crate::task::Tasks;
+use crate::token::{NewToken, Tokens};
+use crate::{Auth, CoreError, Terms};
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_audit::Trail;
+use strongroom_barrier::{Barrier, Health, SealStatus};
+use strongroom_model::{Clock, Entropy, MountPath, PolicyName, SecretString, Ttl};
+use tokio::sync::Notify;
+
+/// What an operator set for the whole server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The life of a token for which nothing else is said. Vault: 768 hours.
+    pub default_lease_ttl: Ttl,
+    /// The longest life of a token. Vault: 768 hours.
+    pub max_lease_ttl: Ttl,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { default_lease_ttl: Ttl::from_secs(768 * 3_600), max_lease_ttl: Ttl::from_secs(768 * 3_600) }
+    }
+}
+
+/// The open strongroom: everything that can only be done with the keys. That it exists is the proof of being unsealed.
+pub struct Open {
+    /// The one way in.
+    pub gate: Gate,
+    /// Tokens.
+    pub tokens: Arc<Tokens>,
+    /// Entities and aliases.
+    pub identity: Arc<Identity>,
+    /// Policies.
+    pub policies: Arc<PolicyStore>,
+    /// Mounts.
+    pub mounts: Arc<Mounts>,
+    /// Versioned secrets.
+    pub secrets: Arc<Secrets>,
+    /// Auth methods.
+    pub logins: Logins,
+    /// Audit devices.
+    pub devices: AuditDevices,
+    barrier: Arc<Barrier>,
+    trail: Arc<Trail>,
+    keeper: Arc<Housekeeper>,
+    tasks: Tasks,
+}
+
+/// What an open strongroom is built from.
+pub(crate) struct Parts {
+    pub(crate) barrier: Arc<Barrier>,
+    pub(crate) trail: Arc<Trail>,
+    pub(crate) plugins: Arc<Plugins>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+}
+
+impl Open {
+    /// Builds the rooms and makes what must always exist. Work does not grow with the number of secrets or tokens.
+    pub(crate) async fn new(parts: Parts) -> Result<Arc<Self>, CoreError> {
+        let Parts { barrier, trail, plugins, settings, clock, entropy } = parts;
+        let records = Arc::new(Records::new(Arc::clone(&barrier)));
+        let hmac = Arc::new(Hmac::new(Arc::clone(&barrier)));
+        let (c, e) = (&clock, &entropy);
+        let identity = Arc::new(Identity::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
+        let policies = Arc::new(PolicyStore::new(Arc::clone(&records)));
+        policies.ensure_default().await?;
+        let mounts = Arc::new(Mounts::load(Arc::clone(&records), plugins, Arc::clone(c), Arc::clone(e)).await?);
+        let tokens = Arc::new(Tokens::new(
+            Arc::clone(&records),
+            Arc::clone(&identity),
+            Arc::clone(&mounts),
+            settings,
+            Arc::clone(c),
+            Arc::clone(e),
+        ));
+        let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
+        let gate = Gate::new(
+            Arc::clone(&tokens),
+            Arc::clone(&identity),
+            Arc::clone(&policies),
+            Arc::clone(&secrets),
+            Arc::clone(&trail),
+            Arc::clone(&hmac),
+            Arc::clone(c),
+        );
+        let logins = Logins::new(Arc::clone(&mounts), Arc::clone(&identity), Arc::clone(&tokens));
+        let devices = AuditDevices::new(records, Arc::clone(&trail), hmac);
+        let keeper = Arc::new(Housekeeper {
+            tokens: Arc::clone(&tokens),
+            mounts: Arc::clone(&mounts),
+            secrets: Arc::clone(&secrets),
+            wake: Notify::new(),
+        });
+        let open = Self {
+            gate,
+            tokens,
+            identity,
+            policies,
+            mounts,
+            secrets,
+            logins,
+            devices,
+            barrier,
+            trail,
+            keeper,
+            tasks: Tasks::new(),
+        };
+        Ok(Arc::new(open))
+    }
+
+    /// Begins to serve: signs the trail's checkpoints, starts devices and housekeeping.
+    pub(crate) async fn begin(&self) -> Result<(), CoreError> {
+        self.trail.set_seal(Some(Arc::new(TrailSeal(Arc::clone(&self.barrier))))).await;
+        self.devices.start().await?;
+        let keeper = Arc::clone(&self.keeper);
+        self.tasks.start(|mut stop| async move {
+            let mut every_second = tokio::time::interval(Duration::from_secs(1));
+            every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = every_second.tick() => {}
+                    () = keeper.wake.notified() => {}
+                    _ = stop.wait_for(|stop| *stop) => return,
+                }
+                keeper.run().await;
+            }
+        });
+        Ok(())
+    }
+
+    /// Ends everything that needs the keys, and wipes them.
+    pub(crate) async fn end(&self) {
+        self.tasks.finish().await;
+        for device in self.trail.devices() {
+            self.trail.disable(&device.path).await;
+        }
+        self.trail.set_seal(None).await;
+        self.barrier.close().await;
+    }
+
+    /// Makes the first root token. Only initialisation and `-dev` call it.
+    pub(crate) async fn root_token(&self, id: Option<SecretString>) -> Result<Auth, CoreError> {
+        let new = NewToken {
+            id,
+            policies: vec![PolicyName::root()],
+            terms: Terms::default(),
+            display_name: "root".to_owned(),
+            path: "auth/token/root".to_owned(),
+            ..NewToken::default()
+        };
+        Ok(self.tokens.create(new).await?.0)
+    }
+
+    /// Mounts `secret/` as versioned KV if nothing is there, as a development server has it.
+    pub(crate) async fn mount_dev_secrets(&self) -> Result<(), CoreError> {
+        let path = MountPath::parse("secret")?;
+        if self.mounts.table().at(&path).is_some() {
+            return Ok(());
+        }
+        let spec = MountSpec {
+            kind: "kv".to_owned(),
+            description: "key/value secret storage".to_owned(),
+            options: [("version".to_owned(), "2".to_owned())].into(),
+            ..MountSpec::default()
+        };
+        self.mounts.enable_internal(path, MountClass::Secret, spec).await.map(|_| ())
+    }
+
+    /// Lets housekeeping run now instead of within a second.
+    pub fn wake_housekeeping(&self) {
+        self.keeper.wake.notify_one();
+    }
+
+    /// One round of housekeeping, for tests that turn the clock: expired tokens, interrupted revocations, removed mounts.
+    pub async fn housekeep(&self) {
+        self.keeper.run().await;
+    }
+
+    /// Writability and generation of the store.
+    pub fn health(&self) -> Health {
+        self.barrier.health()
+    }
+
+    /// What may be told to anybody about the seal.
+    pub fn seal_status(&self) -> SealStatus {
+        self.barrier.seal_status()
+    }
+}
+
+/// Removes what is due: expired tokens, descendants of revoked ones, data of removed mounts.
+struct Housekeeper {
+    tokens: Arc<Tokens>,
+    mounts: Arc<Mounts>,
+    secrets: Arc<Secrets>,
+    wake: Notify,
+}
+
+impl Housekeeper {
+    async fn run(&self) {
+        if let Err(error) = self.round().await {
+            tracing::warn!(%error, "housekeeping could not finish; it is tried again in a second");
+        }
+    }
+
+    async fn round(&self) -> Result<(), CoreError> {
+        self.tokens.resume().await?;
+        while self.tokens.sweep(256).await? == 256 {}
+        for mount in self.mounts.to_wipe().await? {
+            match mount.class {
+                MountClass::Secret => self.secrets.wipe(&mount).await?,
+                MountClass::Auth => self.mounts.wipe_method(&mount).await?,
+            }
+            self.mounts.wiped(&mount).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Typed records over the barrier: JSON in, JSON out, with a cache of what was read.
+//!
+//! The cache holds decoded records (tokens, entities, policies, heads of secrets), never the values of secrets. A
+//! commit drops what it changed before it is acknowledged, so nobody sees an older state than they wrote.
+
+use crate::CoreError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::Any;
+use std::collections::HashMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+use strongroom_barrier::{Address, Barrier, Shelf, Txn};
+use strongroom_model::SecretBytes;
+use strongroom_storage::Revision;
+
+/// A record with the revision that a later compare names.
+pub struct Stored<T> {
+    /// The record.
+    pub value: T,
+    /// The commit that wrote it.
+    pub rev: Revision,
+}
+
+/// Reads and writes records of any serialisable type.
+pub struct Records {
+    barrier: Arc<Barrier>,
+    cache: Arc<Cache>,
+}
+
+impl Records {
+    /// Records behind this barrier, with an empty cache.
+    pub fn new(barrier: Arc<Barrier>) -> Self {
+        let cache = Arc::new(Cache::default());
+        let dropped = Arc::clone(&cache);
+        barrier.subscribe(Arc::new(move |changed: &[Address]| dropped.forget(changed)));
+        Self { barrier, cache }
+    }
+
+    /// The barrier itself, for sealed values and hashes.
+    pub fn barrier(&self) -> &Barrier {
+        &self.barrier
+    }
+
+    /// The record at that place, from the cache when it is there.
+    pub async fn get<T>(&self, at: &Address) -> Result<Option<Arc<Stored<T>>>, CoreError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        let ticket = match self.cache.look(at) {
+            Look::Found(found) => {
+                return found.downcast().map(Some).map_err(|_| CoreError::Internal("two record types at one address"));
+            }
+            Look::Missing(ticket) => ticket,
+        };
+        let Some(record) = self.barrier.get(at).await? else { return Ok(None) };
+        let value = decode(at.shelf.kind, &record.bytes)?;
+        let stored = Arc::new(Stored { value, rev: record.rev });
+        self.cache.keep(at, ticket, stored.clone());
+        Ok(Some(stored))
+    }
+
+    /// Records of a shelf with their names and numbers, after a place, at most `limit`; past the cache.
+    pub async fn scan<T: DeserializeOwned>(
+        &self,
+        shelf: &Shelf,
+        after: Option<&Address>,
+        limit: usize,
+    ) -> Result<Vec<Listed<T>>, CoreError> {
+        let records = self.barrier.scan(shelf, after, limit).await?;
+        let listed = records.into_iter().map(|record| {
+            let value = decode(shelf.kind, &record.bytes)?;
+            Ok(Listed { name: record.name, number: record.number, value })
+        });
+        listed.collect()
+    }
+
+    /// All records of a shelf, in pages. For shelves whose size a person chose (mounts, roles, names in a folder).
+    pub async fn scan_all<T: DeserializeOwned>(&self, shelf: &Shelf) -> Result<Vec<Listed<T>>, CoreError> {
+        const PAGE: usize = 512;
+        let mut all: Vec<Listed<T>> = Vec::new();
+        loop {
+            let after = all.last().map(|last| shelf.named(&last.name));
+            let page = self.scan(shelf, after.as_ref(), PAGE).await?;
+            let complete = page.len() < PAGE;
+            all.extend(page);
+            if complete {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Commits; durable when it returns.
+    pub async fn commit(&self, txn: Txn) -> Result<Revision, CoreError> {
+        Ok(self.barrier.commit(txn).await?)
+    }
+}
+
+/// A record found by listing.
+pub struct Listed<T> {
+    /// The name it was put under.
+    pub name: Vec<u8>,
+    /// The number it was put under; 0 on unordered shelves.
+    pub number: u64,
+    /// The record.
+    pub value: T,
+}
+
+impl<T> Listed<T> {
+    /// The name as text; records are put under text or raw ids, and who lists knows which.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.name).into_owned()
+    }
+}
+
+/// Adds typed puts to a transaction.
+pub(crate) trait PutRecord: Sized {
+    /// Writes the record as JSON.
+    fn put_record<T: Serialize>(self, at: Address, value: &T) -> Result<Self, CoreError>;
+}
+
+impl PutRecord for Txn {
+    fn put_record<T: Serialize>(self, at: Address, value: &T) -> Result<Self, CoreError> {
+        let kind = at.shelf.kind;
+        let bytes = serde_json::to_vec(value).map_err(|_| CoreError::Unreadable { kind })?;
+        Ok(self.put(at, bytes))
+    }
+}
+
+fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &SecretBytes) -> Result<T, CoreError> {
+    serde_json::from_slice(bytes.expose()).map_err(|_| CoreError::Unreadable { kind })
+}
+
+const SHARDS: usize = 16;
+/// Records per shard: in all 32,768, some tens of megabytes at most.
+const PER_SHARD: usize = 2_048;
+
+#[derive(Default)]
+struct Cache {
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+#[derive(Default)]
+struct Shard {
+    records: HashMap<Address, Arc<dyn Any + Send + Sync>>,
+    /// Counts invalidations: a reader that began before one must not bring back what it read.
+    epoch: u64,
+}
+
+/// The shard's epoch when a reader missed.
+struct Ticket(u64);
+
+enum Look {
+    Found(Arc<dyn Any + Send + Sync>),
+    Missing(Ticket),
+}
+
+impl Cache {
+    fn with<R>(&self, at: &Address, act: impl FnOnce(&mut Shard) -> R) -> Option<R> {
+        let mut hasher = DefaultHasher::new();
+        at.hash(&mut hasher);
+        let shard = self.shards.get(hasher.finish() as usize % SHARDS)?;
+        Some(act(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn look(&self, at: &Address) -> Look {
+        let look = self.with(at, |shard| match shard.records.get(at) {
+            Some(found) => Look::Found(Arc::clone(found)),
+            None => Look::Missing(Ticket(shard.epoch)),
+        });
+        look.unwrap_or(Look::Missing(Ticket(u64::MAX)))
+    }
+
+    fn keep(&self, at: &Address, ticket: Ticket, record: Arc<dyn Any + Send + Sync>) {
+        self.with(at, |shard| {
+            if shard.epoch != ticket.0 {
+                return;
+            }
+            if shard.records.len() >= PER_SHARD {
+                let victim = shard.records.keys().next().cloned();
+                victim.map(|victim| shard.records.remove(&victim));
+            }
+            shard.records.insert(at.clone(), record);
+        });
+    }
+
+    fn forget(&self, changed: &[Address]) {
+        for at in changed {
+            self.with(at, |shard| {
+                shard.epoch += 1;
+                shard.records.remove(at);
+            });
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use crate::Fields;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use strongroom_model::{EntityId, PolicyName, SecretString, TokenType, Ttl};
+
+/// What a request leads to, before a dialect dresses it.
+#[derive(Default)]
+pub struct Reply {
+    /// The data; `None` means there is nothing to say.
+    pub data: Option<Fields>,
+    /// A token that was made or renewed.
+    pub auth: Option<Auth>,
+    /// What the caller should know although it worked.
+    pub warnings: Vec<String>,
+    /// The version of the object read or written, for the trail.
+    pub version: Option<u64>,
+    /// The object is gone, but its metadata is in `data` (Vault: 404 with a body).
+    pub gone: bool,
+}
+
+impl Reply {
+    /// Nothing to say.
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// An answer with data. A value that is no object counts as nothing to say.
+    pub fn data(value: Value) -> Self {
+        let map = match value {
+            Value::Object(map) => map,
+            _ => Map::new(),
+        };
+        Self { data: Some(Fields::new(map)), ..Self::default() }
+    }
+
+    /// A list of names, as Vault answers LIST; nothing at all when there are none.
+    pub fn keys(keys: Vec<String>) -> Result<Self, crate::CoreError> {
+        if keys.is_empty() { Err(crate::CoreError::Nothing) } else { Ok(Self::data(serde_json::json!({ "keys": keys }))) }
+    }
+
+    /// The same answer with a warning.
+    pub fn warn(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+}
+
+/// A token as it is handed out, once.
+pub struct Auth {
+    /// The token. Empty when an existing token was renewed by its accessor.
+    pub client_token: SecretString,
+    /// Its accessor.
+    pub accessor: String,
+    /// Policies of the token.
+    pub token_policies: Vec<PolicyName>,
+    /// Policies that the entity adds.
+    pub identity_policies: Vec<PolicyName>,
+    /// What the auth method noted.
+    pub metadata: BTreeMap<String, String>,
+    /// Time to live from now.
+    pub ttl: Ttl,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// The entity.
+    pub entity: Option<EntityId>,
+    /// Service or batch.
+    pub token_type: TokenType,
+    /// Whether it has no parent.
+    pub orphan: bool,
+    /// Uses left; 0 means any number.
+    pub num_uses: u64,
+}
+
+/// What an auth method says when it has proved who somebody is. The core makes the token.
+pub struct Login {
+    /// The name by which the method knows the principal; with the mount's accessor it leads to the entity.
+    /// `None` when the method has no such name, so that no entity is made.
+    pub alias: Option<String>,
+    /// Shown in the trail and in lookups.
+    pub display_name: String,
+    /// Policies of the token.
+    pub policies: Vec<PolicyName>,
+    /// What to note with the token.
+    pub metadata: BTreeMap<String, String>,
+    /// How long and how often.
+    pub terms: Terms,
+    /// What the method wants back when the token is renewed.
+    pub note: Map<String, Value>,
+}
+
+/// How long and how often a token lives; zero means: as the mount or the system says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// First time to live.
+    pub ttl: Ttl,
+    /// Longest life over renewals.
+    pub max_ttl: Ttl,
+    /// Longest life that even a period cannot prolong.
+    pub explicit_max_ttl: Ttl,
+    /// When set, each renewal gives this much, without end.
+    pub period: Ttl,
+    /// Uses; 0 means any number.
+    pub num_uses: u64,
+    /// Leave the policy `default` out.
+    pub no_default_policy: bool,
+    /// Networks from which the token may be used; empty means any.
+    pub bound_cidrs: Vec<crate::Cidr>,
+    /// Service or batch; `None`: service.
+    pub token_type: Option<TokenType>,
+}

@@ -1,0 +1,260 @@
+//! The whole server without its doors: from a store and a trail to an open strongroom, and back to a sealed one.
+
+use crate::gate::entry_of;
+use crate::open::{Open, Parts, Settings};
+use crate::plugin::Plugins;
+use crate::{Auth, CoreError, Grant, Visit};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use strongroom_audit::{DecisionNote, EntryKind, Outcome, Trail, TrailHealth};
+use strongroom_barrier::{Barrier, Door, Init, Opening, SealKind, SealStatus, Sealed, Share, Uninitialised};
+use strongroom_model::{Clock, Entropy, Kinded, SecretBytes, SecretString};
+use strongroom_storage::{Epoch, Store};
+use tokio::sync::Mutex;
+
+/// What the binary gives.
+pub struct Setup {
+    /// Where ciphertext is kept.
+    pub store: Arc<dyn Store>,
+    /// The right to write to it.
+    pub epoch: Epoch,
+    /// Where every request is recorded.
+    pub trail: Arc<Trail>,
+    /// Auth methods.
+    pub plugins: Arc<Plugins>,
+    /// Lifetimes.
+    pub settings: Settings,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The key file's key, when a static seal is configured: opens at start.
+    pub static_key: Option<SecretBytes>,
+    /// Take a store that is older than the trail knows (after a snapshot was restored on purpose).
+    pub accept_rollback: bool,
+}
+
+/// What the server is at this moment.
+#[derive(Clone)]
+pub enum State {
+    /// Never initialised.
+    Uninitialised(Arc<Uninitialised>),
+    /// Waiting for its shares.
+    Sealed(Arc<Sealed>),
+    /// Serving.
+    Open(Arc<Open>),
+}
+
+/// What initialisation made, shown once.
+pub struct Initialised {
+    /// The unseal shares.
+    pub shares: Vec<Share>,
+    /// The first root token.
+    pub root: Auth,
+}
+
+/// The server without its doors.
+pub struct Strongroom {
+    setup: Setup,
+    state: ArcSwap<State>,
+    /// Held while the state changes.
+    changing: Mutex<()>,
+}
+
+impl Strongroom {
+    /// Looks at the store; opens at once when a static key fits.
+    pub async fn start(setup: Setup) -> Result<Arc<Self>, CoreError> {
+        let state = look(&setup).await?;
+        let strongroom = Self { setup, state: ArcSwap::from_pointee(state), changing: Mutex::new(()) };
+        strongroom.open_by_key_file().await?;
+        Ok(Arc::new(strongroom))
+    }
+
+    /// What it is at this moment.
+    pub fn state(&self) -> State {
+        State::clone(&self.state.load())
+    }
+
+    /// The open strongroom, or the reason why there is none.
+    pub fn open(&self) -> Result<Arc<Open>, CoreError> {
+        match &**self.state.load() {
+            State::Open(open) => Ok(Arc::clone(open)),
+            State::Sealed(_) => Err(CoreError::Sealed),
+            State::Uninitialised(_) => Err(CoreError::Uninitialised),
+        }
+    }
+
+    /// How the trail does.
+    pub fn trail_health(&self) -> TrailHealth {
+        self.setup.trail.health()
+    }
+
+    /// Time, as everything below sees it.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.setup.clock
+    }
+
+    /// Randomness, as everything below sees it.
+    pub fn entropy(&self) -> &dyn Entropy {
+        &*self.setup.entropy
+    }
+
+    /// Makes keys, shares and the first root token. With shares the server is sealed afterwards, as Vault's; with a key
+    /// file alone it is open.
+    pub async fn init(&self, init: Init) -> Result<Initialised, CoreError> {
+        self.init_with(init, None).await
+    }
+
+    /// As [`Strongroom::init`] for a development server: a chosen root token, `secret/` mounted, open when it returns.
+    pub async fn init_dev(&self, init: Init, root: Option<SecretString>) -> Result<Initialised, CoreError> {
+        let initialised = self.init_with(init, Some(root)).await?;
+        Ok(initialised)
+    }
+
+    async fn init_with(&self, init: Init, dev: Option<Option<SecretString>>) -> Result<Initialised, CoreError> {
+        let _guard = self.changing.lock().await;
+        let State::Uninitialised(door) = self.state() else {
+            return Err(CoreError::Invalid("Vault is already initialized".to_owned()));
+        };
+        let outcome = door.init(init).await?;
+        let open = self.build(outcome.barrier).await?;
+        let stays_open = dev.is_some() || outcome.shares.is_empty();
+        if dev.is_some() {
+            open.mount_dev_secrets().await?;
+        }
+        let root = open.root_token(dev.flatten()).await?;
+        if stays_open {
+            open.begin().await?;
+            self.state.store(Arc::new(State::Open(open)));
+        } else {
+            open.end().await;
+            self.state.store(Arc::new(look(&self.setup).await?));
+        }
+        Ok(Initialised { shares: outcome.shares, root })
+    }
+
+    /// Takes one unseal share. On an open server nothing happens, as with Vault.
+    pub async fn unseal(&self, share: Share) -> Result<SealStatus, CoreError> {
+        let _guard = self.changing.lock().await;
+        let sealed = match self.state() {
+            State::Open(open) => return Ok(open.seal_status()),
+            State::Uninitialised(_) => return Err(CoreError::Uninitialised),
+            State::Sealed(sealed) => sealed,
+        };
+        match sealed.submit(share).await? {
+            Opening::Progress(status) => Ok(status),
+            Opening::Open(barrier) => {
+                let open = self.enter(barrier).await?;
+                Ok(open.seal_status())
+            }
+        }
+    }
+
+    /// Forgets the shares handed in so far.
+    pub fn reset_unseal(&self) {
+        if let State::Sealed(sealed) = self.state() {
+            sealed.reset();
+        }
+    }
+
+    /// Makes a root token beside those that exist, for `-dev` on data that was kept.
+    pub async fn dev_root(&self, root: Option<SecretString>) -> Result<Auth, CoreError> {
+        let open = self.open()?;
+        open.mount_dev_secrets().await?;
+        if let Some(known) = &root {
+            if let Some(bearer) = open.tokens.bearer(open.tokens.key_of(known)).await? {
+                open.tokens.revoke_orphan(bearer.key()).await?;
+            }
+        }
+        open.root_token(root).await
+    }
+
+    /// Seals: later requests are refused, running ones end, keys are wiped.
+    pub async fn seal(&self, _grant: &Grant) -> Result<(), CoreError> {
+        self.seal_now().await
+    }
+
+    async fn seal_now(&self) -> Result<(), CoreError> {
+        let _guard = self.changing.lock().await;
+        if let State::Open(open) = self.state() {
+            self.state.store(Arc::new(look(&self.setup).await?));
+            open.end().await;
+        }
+        Ok(())
+    }
+
+    /// Records a request that no open gate saw: while sealed or uninitialised, or one so malformed that it has no path.
+    pub async fn note<T>(&self, visit: &Visit, operation: &str, result: &Result<T, CoreError>) -> Result<(), CoreError> {
+        let mut entry = entry_of(visit, EntryKind::Outcome, operation, &*self.setup.clock);
+        entry.decision = Some(DecisionNote {
+            granted: result.is_ok(),
+            policy: None,
+            rule: None,
+            line: None,
+            reason: if result.is_ok() { "unauthenticated endpoint".to_owned() } else { "refused at the door".to_owned() },
+        });
+        entry.outcome = Some(match result {
+            Ok(_) => Outcome::ok(),
+            Err(error) => Outcome::failed(error.kind(), error.to_string()),
+        });
+        self.setup.trail.append(entry).await?;
+        Ok(())
+    }
+
+    /// Reopens the files of audit devices, after they were moved away.
+    pub async fn reopen_devices(&self) {
+        self.setup.trail.reopen().await;
+    }
+
+    /// Ends: seals if open, closes the trail.
+    pub async fn close(&self) {
+        if let Err(error) = self.seal_now().await {
+            tracing::error!(%error, "the store could not be looked at while closing");
+        }
+        self.setup.trail.close().await;
+    }
+
+    async fn open_by_key_file(&self) -> Result<(), CoreError> {
+        let (Some(key), State::Sealed(sealed)) = (&self.setup.static_key, self.state()) else { return Ok(()) };
+        if !sealed.has(SealKind::Static) {
+            return Ok(());
+        }
+        let barrier = sealed.open_static(key).await?;
+        self.enter(barrier).await.map(|_| ())
+    }
+
+    /// From keys to serving. A store that is older than the trail's last checkpoint is refused.
+    async fn enter(&self, barrier: Arc<Barrier>) -> Result<Arc<Open>, CoreError> {
+        if !self.setup.accept_rollback {
+            let seen = self.setup.trail.health().last_generation;
+            if let Err(error) = barrier.check_generation(seen) {
+                barrier.close().await;
+                return Err(error.into());
+            }
+        }
+        let open = self.build(barrier).await?;
+        open.begin().await?;
+        self.state.store(Arc::new(State::Open(Arc::clone(&open))));
+        Ok(open)
+    }
+
+    async fn build(&self, barrier: Arc<Barrier>) -> Result<Arc<Open>, CoreError> {
+        let parts = Parts {
+            barrier,
+            trail: Arc::clone(&self.setup.trail),
+            plugins: Arc::clone(&self.setup.plugins),
+            settings: self.setup.settings.clone(),
+            clock: Arc::clone(&self.setup.clock),
+            entropy: Arc::clone(&self.setup.entropy),
+        };
+        Open::new(parts).await
+    }
+}
+
+async fn look(setup: &Setup) -> Result<State, CoreError> {
+    let door = Door::of(Arc::clone(&setup.store), setup.epoch, Arc::clone(&setup.entropy)).await?;
+    Ok(match door {
+        Door::Uninitialised(door) => State::Uninitialised(Arc::new(door)),
+        Door::Sealed(sealed) => State::Sealed(Arc::new(sealed)),
+    })
+}

@@ -1,0 +1,173 @@
+use super::entry::{Token, TokenKey};
+use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
+use crate::records::PutRecord;
+use crate::{Auth, CoreError, Login, Terms};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use strongroom_barrier::Txn;
+use strongroom_model::{EntityId, MountId, PolicyName, SecretString, Timestamp, TokenType, Ttl};
+
+/// A token to be made.
+#[derive(Default)]
+pub struct NewToken {
+    /// The string itself, when an operator chose it (`-dev-root-token-id`, or a root token's `id` field).
+    pub id: Option<SecretString>,
+    /// Its own policies; `default` is added unless the terms say otherwise.
+    pub policies: Vec<PolicyName>,
+    /// How long and how often.
+    pub terms: Terms,
+    /// Whether it can be renewed.
+    pub renewable: bool,
+    /// The token it descends from.
+    pub parent: Option<TokenKey>,
+    /// The principal behind it.
+    pub entity: Option<EntityId>,
+    /// Shown in the trail and in lookups.
+    pub display_name: String,
+    /// What to note with it.
+    pub metadata: BTreeMap<String, String>,
+    /// The path of the request that makes it.
+    pub path: String,
+    /// The auth mount that makes it.
+    pub mount: Option<MountId>,
+    /// The token role that makes it.
+    pub role: String,
+    /// What the auth method wants back at renewal.
+    pub note: Map<String, Value>,
+}
+
+impl NewToken {
+    /// The token for somebody whom an auth method let in.
+    pub(crate) fn from_login(login: Login, mount: MountId, path: String, entity: Option<EntityId>) -> Self {
+        Self {
+            policies: login.policies,
+            renewable: true,
+            entity,
+            display_name: login.display_name,
+            metadata: login.metadata,
+            path,
+            mount: Some(mount),
+            note: login.note,
+            terms: login.terms,
+            ..Self::default()
+        }
+    }
+}
+
+impl Tokens {
+    /// Makes a token and stores it. The warnings say what was cut short.
+    pub(crate) async fn create(&self, new: NewToken) -> Result<(Auth, Vec<String>), CoreError> {
+        let now = self.clock.now();
+        let mut warnings = Vec::new();
+        let policies = settle_policies(new.policies, new.terms.no_default_policy);
+        let ttl = self.first_ttl(&new.terms, new.mount, policies.iter().any(PolicyName::is_root), &mut warnings);
+        let (fresh, accessor) = self.fresh();
+        let client_token = new.id.unwrap_or(fresh);
+        let key = self.key_of(&client_token);
+        let token = Token {
+            accessor: accessor.clone(),
+            token_type: TokenType::Service,
+            policies: policies.clone(),
+            entity: new.entity,
+            display_name: new.display_name,
+            metadata: new.metadata.clone(),
+            path: new.path,
+            mount: new.mount,
+            parent: new.parent,
+            created: now,
+            creation_ttl: ttl,
+            expires: (!ttl.is_zero()).then(|| now.plus(ttl.0)),
+            renewed: None,
+            renewable: new.renewable && !ttl.is_zero(),
+            max_ttl: new.terms.max_ttl,
+            explicit_max_ttl: new.terms.explicit_max_ttl,
+            period: new.terms.period,
+            num_uses: new.terms.num_uses,
+            uses_left: new.terms.num_uses,
+            role: new.role,
+            bound_cidrs: new.terms.bound_cidrs,
+            note: new.note,
+        };
+        self.store(key, &token).await?;
+        let identity_policies = match token.entity {
+            Some(id) => self.identity.by_id(id).await?.map(|entity| entity.value.policies.clone()).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let auth = Auth {
+            client_token,
+            accessor,
+            token_policies: policies,
+            identity_policies,
+            metadata: new.metadata,
+            ttl,
+            renewable: token.renewable,
+            entity: token.entity,
+            token_type: token.token_type,
+            orphan: token.parent.is_none(),
+            num_uses: token.num_uses,
+        };
+        Ok((auth, warnings))
+    }
+
+    async fn store(&self, key: TokenKey, token: &Token) -> Result<(), CoreError> {
+        let mut txn = Txn::new().expect_absent(token_at(key)).put_record(token_at(key), token)?;
+        txn = txn.put_record(accessor_shelf().named(&token.accessor), &Pointer { key })?;
+        if let Some(expires) = token.expires {
+            txn = txn.put_record(expiry_at(key, expires), &Pointer { key })?;
+        }
+        if let Some(parent) = token.parent {
+            // A parent that is revoked at this moment must not leave a child behind.
+            txn = txn.expect_present(token_at(parent));
+            txn = txn.put_record(children_shelf(parent).named(key.as_bytes()), &Pointer { key })?;
+        }
+        match self.records.commit(txn).await {
+            Err(CoreError::Conflict) => Err(CoreError::Invalid("cannot create a token with a duplicate ID".to_owned())),
+            other => other.map(|_| ()),
+        }
+    }
+
+    fn first_ttl(&self, terms: &Terms, mount: Option<MountId>, root: bool, warnings: &mut Vec<String>) -> Ttl {
+        if root && terms.ttl.is_zero() && terms.period.is_zero() && terms.explicit_max_ttl.is_zero() {
+            return Ttl::ZERO;
+        }
+        let (default, longest) = self.lifetimes(mount);
+        let mut ttl = match (terms.period, terms.ttl) {
+            (Ttl::ZERO, Ttl::ZERO) => default,
+            (Ttl::ZERO, asked) => asked,
+            (period, _) => period,
+        };
+        let mut cap = |limit: Ttl, name: &str| {
+            if !limit.is_zero() && ttl > limit {
+                warnings.push(format!(
+                    "TTL of \"{}s\" exceeded the {name} of \"{}s\"; TTL value is capped accordingly",
+                    ttl.secs(),
+                    limit.secs()
+                ));
+                ttl = limit;
+            }
+        };
+        if terms.period.is_zero() {
+            cap(terms.max_ttl, "max TTL");
+            cap(longest, "effective max_ttl");
+        }
+        cap(terms.explicit_max_ttl, "explicit max TTL");
+        ttl
+    }
+}
+
+pub(super) fn expiry_at(key: TokenKey, expires: Timestamp) -> strongroom_barrier::Address {
+    expiry_shelf().ordered(expires.nanos(), key.as_bytes())
+}
+
+/// Sorted, each once, with `default` unless told otherwise; a root token has nothing but `root`.
+fn settle_policies(mut policies: Vec<PolicyName>, no_default: bool) -> Vec<PolicyName> {
+    if policies.iter().any(PolicyName::is_root) {
+        return vec![PolicyName::root()];
+    }
+    if !no_default {
+        policies.push(PolicyName::default_policy());
+    }
+    policies.sort();
+    policies.dedup();
+    policies
+}

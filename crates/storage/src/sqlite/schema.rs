@@ -33,12 +33,15 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_LIBRARY {
         return Err(foreign(path, format!("it needs SQLite 3.51.3, and this is {}", rusqlite::version())));
     }
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(opening(path))?;
-    let is_new = match identify(&connection) {
-        Ok(identity) => identity.accept(path)?,
+    let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
+        let identity = identify(&connection)?;
+        Ok((connection, identity))
+    });
+    let (connection, identity) = match opened {
         Err(error) if is_no_database(&error) => return Err(foreign(path, "it is not an SQLite file".to_owned())),
-        Err(error) => return Err(opening(path)(error)),
+        opened => opened.map_err(opening(path))?,
     };
+    let is_new = identity.accept(path)?;
     prepare(&connection, is_new).map_err(opening(path))?;
     Ok(connection)
 }

@@ -1,0 +1,92 @@
+//! Kills servers in the middle of writing, and again in the middle of recovering, and counts what is there.
+
+use crate::child::open;
+use crate::ledger::{self, Random, WRITERS};
+use crate::process::Child;
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+#[derive(Default)]
+struct Tally {
+    acknowledged: u64,
+    kills: u64,
+    kills_before_open: u64,
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_torn_or_resurrected_when_servers_are_killed() {
+    let rounds = number("STRONGROOM_CRASH_ROUNDS").unwrap_or(25);
+    let seed = number("STRONGROOM_CRASH_SEED").unwrap_or_else(|| RandomState::new().hash_one(0));
+    eprintln!("STRONGROOM_CRASH_SEED={seed} repeats the delays of this run");
+    let mut random = Random(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let mut acked = [0; WRITERS as usize];
+    let mut tally = Tally::default();
+    for round in 0..rounds {
+        let before = acked;
+        let mut kills = 1;
+        let delay = Duration::from_micros(20_000 + random.below(250_000));
+        write_and_kill(&path, delay, &mut acked, &mut tally);
+        // Recovery is cut short several times, at moments from the first system call to the first commits.
+        for _ in 0..random.below(4) {
+            kills += 1;
+            let delay = Duration::from_micros(1_000 + random.below(14_000));
+            write_and_kill(&path, delay, &mut acked, &mut tally);
+        }
+        verify(&path, &mut acked, kills, round);
+        tally.acknowledged += acked.iter().zip(before).map(|(after, before)| after - before).sum::<u64>();
+        tally.kills += kills;
+    }
+    let Tally { acknowledged, kills, kills_before_open } = tally;
+    eprintln!(
+        "{acknowledged} commits, {kills} kills, {kills_before_open} of them before the store was open; 0 lost, 0 torn"
+    );
+    assert!(acknowledged > rounds * 20, "only {acknowledged} commits were made: this run proves nothing");
+    assert!(rounds < 20 || kills_before_open > 0, "no recovery was interrupted");
+}
+
+fn write_and_kill(path: &Path, delay: Duration, acked: &mut [u64], tally: &mut Tally) {
+    let mut child = Child::start("write", path);
+    let pid = child.pid();
+    let killer = thread::spawn(move || {
+        thread::sleep(delay);
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    });
+    let mut was_open = false;
+    while let Some(line) = child.hear() {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["open"] => was_open = true,
+            ["done", writer, steps] => acked[writer.parse::<usize>().unwrap()] = steps.parse().unwrap(),
+            _ => panic!("the child said: {line}"),
+        }
+    }
+    killer.join().unwrap();
+    tally.kills_before_open += u64::from(!was_open);
+}
+
+/// Every killed child may have made one more step of each writer than it could tell of.
+fn verify(path: &Path, acked: &mut [u64], kills: u64, round: u64) {
+    let store = open(path).unwrap();
+    store.integrity_check().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        for (writer, acked) in acked.iter_mut().enumerate() {
+            let steps = ledger::verify(&store, writer as u64).await;
+            assert!(
+                steps >= *acked,
+                "round {round}: writer {writer} had {acked} steps acknowledged, {steps} are there"
+            );
+            assert!(steps <= *acked + kills, "round {round}: writer {writer}: {steps} steps, {acked} acknowledged");
+            *acked = steps;
+        }
+    });
+    store.close().unwrap();
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap())
+}

@@ -7,6 +7,7 @@ pub mod base62;
 mod capability;
 mod clock;
 mod entropy;
+pub mod hcl;
 mod id;
 mod kind;
 mod name;

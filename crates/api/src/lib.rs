@@ -1,1 +1,14 @@
-//! api
+//! The doors: HTTP, and the foreign APIs spoken over it. The only room that knows HTTP, status codes and wire JSON.
+//!
+//! A dialect parses strings into the types of `model`, asks the gate, calls the core, and dresses the result; it
+//! decides nothing. Every request runs to its end even when its client goes away.
+
+mod body;
+mod listener;
+mod patient;
+mod server;
+mod vault;
+
+pub use listener::{Bind, Limits, ListenError, Listener, TlsFiles};
+pub use server::Server;
+pub use vault::{Identity as ServerIdentity, walk_routes};

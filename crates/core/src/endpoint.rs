@@ -18,8 +18,10 @@ pub enum Operation {
 /// Who may come to an endpoint at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, without a token.
+    /// Anybody, without a token; one that is sent is not looked at.
     Open,
+    /// Anybody; a token that is sent must be valid, and the handler answers within its policies.
+    Optional,
     /// Who has a token whose policies allow the path.
     Token,
     /// As `Token`, and the policies must give `sudo` on the path too.
@@ -30,7 +32,8 @@ pub enum Access {
 /// every route without credentials.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// Segments below the mount: `role/{name}/secret-id`; `{path..}` at the end takes all remaining segments.
+    /// Segments below the mount: `role/{name}/secret-id`; `{path..}` takes all remaining segments, less a literal that
+    /// follows it (`mounts/{path..}/tune`).
     pub pattern: &'static str,
     /// What it takes.
     pub operations: &'static [Operation],
@@ -76,8 +79,10 @@ fn captures(pattern: &'static str, path: &str) -> Option<Captures> {
     for part in pattern.split('/') {
         let remaining = rest?;
         if let Some(name) = part.strip_prefix('{').and_then(|part| part.strip_suffix("..}")) {
-            taken.0.push((name, remaining.to_owned()));
-            return (!remaining.is_empty()).then_some(taken);
+            let after = pattern.split_once("..}").map_or("", |(_, after)| after);
+            let whole = remaining.strip_suffix(after)?;
+            taken.0.push((name, whole.to_owned()));
+            return (!whole.is_empty()).then_some(taken);
         }
         let (segment, next) = match remaining.split_once('/') {
             Some((segment, next)) => (segment, Some(next)),
@@ -111,6 +116,7 @@ mod tests {
         Endpoint { pattern: "role/{name}", operations: &[], access: Access::Token, help: "" },
         Endpoint { pattern: "role/{name}/secret-id", operations: &[], access: Access::Token, help: "" },
         Endpoint { pattern: "role/special", operations: &[], access: Access::Token, help: "" },
+        Endpoint { pattern: "data/{path..}/tune", operations: &[], access: Access::Token, help: "" },
         Endpoint { pattern: "data/{path..}", operations: &[], access: Access::Token, help: "" },
         Endpoint { pattern: "{path..}", operations: &[], access: Access::Token, help: "" },
         Endpoint { pattern: "", operations: &[], access: Access::Token, help: "" },
@@ -127,6 +133,8 @@ mod tests {
         assert_eq!(found("role/special"), ("role/special", "".into(), "".into()));
         assert_eq!(found("role/special/secret-id"), ("role/{name}/secret-id", "special".into(), "".into()));
         assert_eq!(found("data/a/b"), ("data/{path..}", "".into(), "a/b".into()));
+        assert_eq!(found("data/a/b/tune"), ("data/{path..}/tune", "".into(), "a/b".into()));
+        assert_eq!(found("data/tune"), ("data/{path..}", "".into(), "tune".into()));
         assert_eq!(found("role/a/other"), ("{path..}", "".into(), "role/a/other".into()));
         assert_eq!(found("data"), ("{path..}", "".into(), "data".into()));
         assert_eq!(found("").0, "");

@@ -48,6 +48,9 @@ pub enum CoreError {
     /// Over a limit.
     #[error("{0}")]
     TooLarge(String),
+    /// The server has too much to do already.
+    #[error("{0}")]
+    Busy(&'static str),
     /// The server waits for its unseal shares.
     #[error("Vault is sealed")]
     Sealed,
@@ -104,6 +107,7 @@ impl Kinded for CoreError {
             CoreError::Unsupported => Kind::Unsupported,
             CoreError::Conflict => Kind::Conflict,
             CoreError::TooLarge(_) => Kind::TooLarge,
+            CoreError::Busy(_) => Kind::TooMany,
             CoreError::Sealed => Kind::Sealed,
             CoreError::Uninitialised => Kind::Uninitialised,
             CoreError::Trail(error) => error.kind(),

@@ -15,7 +15,7 @@ use crate::{Access, CoreError, Fields, Operation, Reply, Visit};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
-use strongroom_model::policy::{Decision, Question, Reason};
+use strongroom_model::policy::{Acl, Decision, Question, Reason};
 use strongroom_model::{Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString};
 
 /// What a request wants to act on.
@@ -109,6 +109,9 @@ pub struct Grant {
     operation: &'static str,
     decision: DecisionNote,
     token_hash: Option<String>,
+    credential: Option<SecretString>,
+    acl: Option<Arc<Acl>>,
+    sudo: bool,
     intent: bool,
 }
 
@@ -131,6 +134,21 @@ impl Grant {
     /// Who asks.
     pub fn principal(&self) -> Option<&Principal> {
         self.principal.as_ref()
+    }
+
+    /// The token itself, for endpoints that give it back to its bearer.
+    pub fn credential(&self) -> Option<&SecretString> {
+        self.credential.as_ref()
+    }
+
+    /// Whether the caller's policies give `sudo` on the path, for fields that only operators may set.
+    pub fn has_sudo(&self) -> bool {
+        self.sudo
+    }
+
+    /// What the caller's policies allow, for answers that show only that. None without a token.
+    pub fn acl(&self) -> Option<&Acl> {
+        self.acl.as_deref()
     }
 
     /// The mount, or an error where there must be one.
@@ -195,6 +213,9 @@ impl Gate {
             object: ask.object,
             operation: "",
             decision: open_endpoint(),
+            credential: None,
+            acl: None,
+            sudo: false,
             intent: false,
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
@@ -244,7 +265,7 @@ impl Gate {
         fields: &Fields,
     ) -> Result<(), CoreError> {
         let credential = match (access, credential) {
-            (Access::Open, _) => return Ok(()),
+            (Access::Open, _) | (Access::Optional, None) => return Ok(()),
             (_, None) => return deny(grant, "no token"),
             (_, Some(credential)) => credential,
         };
@@ -254,6 +275,7 @@ impl Gate {
             Err(error) => return Err(error),
         };
         grant.principal = Some(bearer.principal());
+        grant.credential = Some(credential);
         let exists = match (&grant.object, grant.visit.operation) {
             (Object::Secret { path, act }, Operation::Write) => Some(self.secrets.exists(grant.mount()?, path, *act).await?),
             (Object::Path { exists }, _) => *exists,
@@ -262,6 +284,12 @@ impl Gate {
         grant.operation = operation_word(grant.visit.operation, exists);
         let acl = self.policies.acl(bearer.policies(), bearer.entity(), &self.identity).await?;
         let path = policy_path(grant)?;
+        grant.sudo = acl.is_root() || acl.capabilities(&path).contains(Capability::Sudo);
+        grant.acl = Some(Arc::clone(&acl));
+        if access == Access::Optional {
+            grant.bearer = Some(bearer);
+            return self.use_token(grant).await;
+        }
         let decision = acl.decide(&Question {
             path: &path,
             capability: capability(grant.visit.operation, exists),

@@ -25,6 +25,9 @@ mod task;
 pub mod token;
 mod visit;
 
+pub use strongroom_audit::TrailHealth;
+pub use strongroom_barrier::{Health, Init, SealKind, SealStatus, Share, SlotSpec};
+
 pub use audit::{AuditDevice, AuditDevices};
 pub use cidr::Cidr;
 pub use endpoint::{Access, Captures, Endpoint, Operation, route};
@@ -37,5 +40,5 @@ pub use plugin::{AuthMethod, Call, MountContext, MountRecords, Outcome, Plugins}
 pub use policy::PolicyStore;
 pub use records::{Records, Stored};
 pub use reply::{Auth, Login, Reply, Terms};
-pub use strongroom::{Initialised, Setup, State, Strongroom};
+pub use strongroom::{Initialised, SealOrder, Setup, State, Strongroom};
 pub use visit::{Source, Visit};

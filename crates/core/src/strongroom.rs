@@ -53,6 +53,16 @@ pub struct Initialised {
     pub root: Auth,
 }
 
+/// Proof that somebody who may seal asked for it. Carried out after the request is recorded, since recording needs keys.
+pub struct SealOrder(());
+
+impl SealOrder {
+    /// The order that a grant of the seal endpoint gives.
+    pub fn new(_grant: &Grant) -> Self {
+        Self(())
+    }
+}
+
 /// The server without its doors.
 pub struct Strongroom {
     setup: Setup,
@@ -169,8 +179,13 @@ impl Strongroom {
         open.root_token(root).await
     }
 
+    /// Lifetimes, as an operator set them.
+    pub fn settings(&self) -> &Settings {
+        &self.setup.settings
+    }
+
     /// Seals: later requests are refused, running ones end, keys are wiped.
-    pub async fn seal(&self, _grant: &Grant) -> Result<(), CoreError> {
+    pub async fn seal(&self, _order: SealOrder) -> Result<(), CoreError> {
         self.seal_now().await
     }
 
@@ -180,6 +195,12 @@ impl Strongroom {
             self.state.store(Arc::new(look(&self.setup).await?));
             open.end().await;
         }
+        Ok(())
+    }
+
+    /// Records that a change is about to be made through an endpoint that no gate guards (initialise, unseal).
+    pub async fn note_intent(&self, visit: &Visit, operation: &str) -> Result<(), CoreError> {
+        self.setup.trail.append(entry_of(visit, EntryKind::Intent, operation, &*self.setup.clock)).await?;
         Ok(())
     }
 

@@ -1,3 +1,4 @@
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use std::time::Duration;
 use thiserror::Error;
@@ -66,6 +67,19 @@ impl Ttl {
             Value::Number(number) => Self::parse(&number.to_string()),
             other => Err(TtlError::Malformed(shorten(&other.to_string()))),
         }
+    }
+}
+
+/// Stored as whole seconds.
+impl Serialize for Ttl {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.secs())
+    }
+}
+
+impl<'de> Deserialize<'de> for Ttl {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        u64::deserialize(deserializer).map(Self::from_secs)
     }
 }
 

@@ -7,6 +7,8 @@ pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, CoreError
 
 /// What a handler is given: a granted request and the rooms it may call.
 pub(crate) struct Context<'a> {
+    /// The dialect, for endpoints that speak of the server itself.
+    pub(crate) vault: &'a super::Vault,
     /// The rooms.
     pub(crate) open: &'a Open,
     /// Proof that the request may proceed.

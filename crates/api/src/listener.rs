@@ -1,0 +1,156 @@
+//! Sockets and TLS: where requests come in, and how long a silent or slow peer is borne.
+
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::version::{TLS12, TLS13};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+/// Where to listen.
+#[derive(Clone, Debug)]
+pub struct Bind {
+    /// `127.0.0.1:8200`; port 0 takes a free one.
+    pub address: String,
+    /// Certificate and key; none for plain HTTP.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The files of a TLS listener, all PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The certificate, followed by its chain.
+    pub certificate: PathBuf,
+    /// The key: PKCS#1, PKCS#8 or SEC 1.
+    pub key: PathBuf,
+    /// Whether TLS 1.2 is refused.
+    pub only_tls13: bool,
+    /// Authorities whose client certificates are demanded.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Bounds on what strangers can make the server hold.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Longest request body.
+    pub body_bytes: usize,
+    /// Memory that all request bodies together may take.
+    pub all_bodies_bytes: usize,
+    /// Connections at once, over all listeners.
+    pub connections: usize,
+    /// From connecting to the end of the TLS handshake.
+    pub handshake: Duration,
+    /// From the first byte of a request to the end of its headers, and between requests.
+    pub headers: Duration,
+    /// From the headers of a request to its answer.
+    pub request: Duration,
+    /// For a peer to take bytes that are ready for it.
+    pub write: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 2 * 1024 * 1024,
+            all_bodies_bytes: 64 * 1024 * 1024,
+            connections: 16_384,
+            handshake: Duration::from_secs(10),
+            headers: Duration::from_secs(10),
+            request: Duration::from_secs(90),
+            write: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a listener could not be opened.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// The address is taken, not ours, or not one.
+    #[error("cannot listen on {address}: {source}; is another server running there?")]
+    Bind {
+        /// The address as it was configured.
+        address: String,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// A certificate or key that cannot be used.
+    #[error("{path}: {problem}")]
+    Tls {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// An open socket.
+pub struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Opens the socket and reads the certificate.
+    pub async fn bind(bind: &Bind) -> Result<Self, ListenError> {
+        let tls = bind.tls.as_ref().map(tls_config).transpose()?;
+        let failed = |source| ListenError::Bind { address: bind.address.clone(), source };
+        let socket = TcpListener::bind(&bind.address).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, tls, address })
+    }
+
+    /// The address it listens on; with the port that was chosen when 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+}
+
+fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, ListenError> {
+    let wrong = |path: &Path, problem: String| ListenError::Tls { path: path.display().to_string(), problem };
+    let read = |path: &Path| std::fs::read(path).map_err(|error| wrong(path, format!("cannot be read: {error}")));
+    let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
+        .map_err(|_| wrong(&files.key, "holds no unencrypted private key in PEM (PKCS#1, PKCS#8 or SEC 1)".to_owned()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions: &[&rustls::SupportedProtocolVersion] = if files.only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)
+        .map_err(|error| wrong(&files.certificate, error.to_string()))?;
+    let builder = match &files.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(path) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for authority in certificates(path, &read(path)?)? {
+                roots.add(authority).map_err(|error| wrong(path, error.to_string()))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            builder.with_client_cert_verifier(verifier.map_err(|error| wrong(path, error.to_string()))?)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|error| wrong(&files.certificate, format!("does not fit the key {}: {error}", files.key.display())))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ListenError> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match found {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(ListenError::Tls { path: path.display().to_string(), problem: "holds no certificate in PEM".to_owned() }),
+    }
+}

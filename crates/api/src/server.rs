@@ -1,0 +1,176 @@
+//! Accepts connections and serves them until told to stop; then finishes what is under way.
+
+use crate::body::Budget;
+use crate::listener::{Limits, Listener};
+use crate::patient::Patient;
+use crate::vault::{Identity, Vault};
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use strongroom_core::{Source, Strongroom};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+/// The doors of one strongroom.
+pub struct Server {
+    vault: Arc<Vault>,
+    limits: Limits,
+    connections: Arc<Semaphore>,
+}
+
+/// How long requests under way may go on after the server was told to stop.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+impl Server {
+    /// The doors, not yet open.
+    pub fn new(strongroom: Arc<Strongroom>, identity: Identity, limits: Limits) -> Self {
+        let budget = Budget::new(limits.all_bodies_bytes);
+        let connections = Arc::new(Semaphore::new(limits.connections));
+        let vault = Arc::new(Vault::new(strongroom, identity, limits.clone(), budget));
+        Self { vault, limits, connections }
+    }
+
+    /// Serves all listeners until `stop` turns true; returns when the last request is answered, or after half a minute.
+    pub async fn run(self: Arc<Self>, listeners: Vec<Listener>, stop: watch::Receiver<bool>) {
+        let mut accepting = JoinSet::new();
+        for listener in listeners {
+            accepting.spawn(Arc::clone(&self).accept(listener, stop.clone()));
+        }
+        while accepting.join_next().await.is_some() {}
+    }
+
+    async fn accept(self: Arc<Self>, listener: Listener, mut stop: watch::Receiver<bool>) {
+        let mut serving = JoinSet::new();
+        loop {
+            let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { break };
+            let accepted = tokio::select! {
+                accepted = listener.socket.accept() => accepted,
+                _ = stop.wait_for(|stop| *stop) => break,
+                Some(_) = serving.join_next(), if !serving.is_empty() => continue,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let acceptor = listener.tls.clone().map(TlsAcceptor::from);
+                    serving.spawn(Arc::clone(&self).welcome(stream, peer, acceptor, stop.clone(), permit));
+                }
+                // Out of descriptors, or the peer is gone already: neither ends the listener.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+        }
+        drop(listener);
+        let all = async { while serving.join_next().await.is_some() {} };
+        if timeout(FAREWELL, all).await.is_err() {
+            tracing::warn!("some requests did not end in time and were cut off");
+        }
+    }
+
+    async fn welcome(
+        self: Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        acceptor: Option<TlsAcceptor>,
+        stop: watch::Receiver<bool>,
+        _permit: OwnedSemaphorePermit,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let Some(acceptor) = acceptor else {
+            return self.converse(stream, peer, stop).await;
+        };
+        let handshake = async {
+            let mut first = [0; 1];
+            // A TLS handshake begins with the record type 22 (RFC 8446, section 5.1); anything else is plain text.
+            if stream.peek(&mut first).await? == 1 && first != [22] {
+                return Ok(Err(stream));
+            }
+            acceptor.accept(stream).await.map(Ok)
+        };
+        match timeout(self.limits.handshake, handshake).await {
+            Ok(Ok(Ok(encrypted))) => self.converse(encrypted, peer, stop).await,
+            Ok(Ok(Err(plain))) => {
+                let _ = timeout(self.limits.handshake, tell_plain(plain)).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+        }
+    }
+
+    /// HTTP/1.1 over one connection. Each request runs as a task of the connection, so that it goes on to its end when
+    /// the client leaves.
+    async fn converse<S>(&self, stream: S, peer: SocketAddr, mut stop: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let requests = Mutex::new(JoinSet::new());
+        let service = service_fn(|request| self.request(&requests, request, peer));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()).header_read_timeout(self.limits.headers).keep_alive(true);
+        http.max_buf_size(64 * 1024).max_headers(64);
+        let connection = http.serve_connection(TokioIo::new(Patient::new(stream, self.limits.write)), service);
+        let mut connection = std::pin::pin!(connection);
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            _ = stop.wait_for(|stop| *stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.as_mut().await
+            }
+        };
+        if let Err(error) = served {
+            tracing::debug!(%peer, %error, "a connection ended");
+        }
+        let mut running = std::mem::take(&mut *requests.lock().unwrap_or_else(PoisonError::into_inner));
+        while running.join_next().await.is_some() {}
+    }
+
+    async fn request(
+        &self,
+        requests: &Mutex<JoinSet<()>>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (answer, answered) = oneshot::channel();
+        let vault = Arc::clone(&self.vault);
+        let limit = self.limits.request;
+        let source = Source { address: Some(peer.ip().to_canonical()), port: peer.port() };
+        {
+            let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
+            while requests.try_join_next().is_some() {}
+            requests.spawn(async move {
+                let response = timeout(limit, vault.serve(request, source)).await;
+                let _ = answer.send(response.unwrap_or_else(|_| plain(StatusCode::SERVICE_UNAVAILABLE, TOO_LONG)));
+            });
+        }
+        // The sender is dropped without an answer only when the task panicked.
+        Ok(answered.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, BROKEN)))
+    }
+}
+
+const TOO_LONG: &str = "{\"errors\":[\"the request took too long and was given up\"]}\n";
+const BROKEN: &str = "{\"errors\":[\"internal error\"]}\n";
+
+fn plain(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+    *response.status_mut() = status;
+    response
+}
+
+/// Tells a client that spoke plain HTTP to a TLS port what is wrong, in the words that Go's servers use.
+async fn tell_plain(mut stream: TcpStream) -> std::io::Result<()> {
+    const TEXT: &[u8] =
+        b"HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    stream.write_all(TEXT).await?;
+    stream.shutdown().await
+}

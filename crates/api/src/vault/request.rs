@@ -1,0 +1,206 @@
+//! From HTTP to a typed request: the only place where this dialect looks at methods, headers, queries and raw paths.
+
+use super::status;
+use crate::body::{self, Budget, Held};
+use hyper::body::Incoming;
+use hyper::http::{HeaderMap, Method, StatusCode, request::Parts};
+use hyper::Request;
+use std::time::Duration;
+use strongroom_core::{CoreError, Fields, Operation, Source, Strongroom, Visit};
+use strongroom_model::{NamespacePath, PathError, RequestId, RequestPath, SecretString, Ttl};
+
+/// A request that is one.
+pub(super) struct Parsed {
+    /// What may stand in the trail.
+    pub(super) visit: Visit,
+    /// The token.
+    pub(super) credential: Option<SecretString>,
+    /// The parameters.
+    pub(super) fields: Fields,
+    /// Whether only the head of the answer is wanted.
+    pub(super) head: bool,
+    /// Whether path help is wanted.
+    pub(super) help: bool,
+}
+
+/// A request that is none; it is recorded all the same.
+pub(super) struct Malformed {
+    pub(super) visit: Visit,
+    pub(super) error: CoreError,
+    pub(super) status: StatusCode,
+}
+
+/// The path under which a request without a readable path stands in the trail.
+const UNREADABLE: &str = "unreadable";
+/// How much of what the caller typed is kept, in characters.
+const TYPED: usize = 512;
+
+pub(super) async fn parse(
+    request: Request<Incoming>,
+    source: Source,
+    strongroom: &Strongroom,
+    body_limit: usize,
+    budget: &Budget,
+) -> Result<Parsed, Box<Malformed>> {
+    let (parts, body) = request.into_parts();
+    let mut visit = blank_visit(&parts, source, strongroom);
+    let refused = |visit: Visit, error: CoreError, status| Box::new(Malformed { visit, error, status });
+    macro_rules! check {
+        ($result:expr) => {
+            match $result {
+                Ok(value) => value,
+                Err(error) => {
+                    let status = status::code(&error);
+                    return Err(refused(visit, error, status));
+                }
+            }
+        };
+    }
+    let Some(raw) = parts.uri.path().strip_prefix("/v1/") else {
+        return Err(refused(visit, CoreError::Nothing, StatusCode::NOT_FOUND));
+    };
+    visit.path = check!(decode_path(raw).map_err(CoreError::from));
+    visit.typed = (visit.path.as_str() != raw).then(|| raw.chars().take(TYPED).collect());
+    let query = check!(body::pairs(parts.uri.query().unwrap_or_default()));
+    let Some(operation) = operation(&parts, &query) else {
+        return Err(refused(visit, CoreError::Unsupported, StatusCode::METHOD_NOT_ALLOWED));
+    };
+    visit.operation = operation;
+    visit.namespace = check!(header_text(&parts.headers, "x-vault-namespace").and_then(parse_namespace));
+    visit.wrap_ttl = check!(wrap_ttl(&parts.headers));
+    let credential = check!(token(&parts.headers));
+    if operation == Operation::Patch && !is_merge_patch(&parts.headers) {
+        let error = CoreError::Invalid("PATCH needs the content type application/merge-patch+json".to_owned());
+        return Err(refused(visit, error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let held = check!(body::read(body, body_limit, budget).await);
+    let help = query.has("help");
+    let fields = check!(fields_of(&parts, operation, query, &held));
+    Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help })
+}
+
+fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit {
+    Visit {
+        request: RequestId::random(strongroom.entropy()),
+        arrived: strongroom.clock().now(),
+        dialect: "vault",
+        operation: Operation::Read,
+        namespace: NamespacePath::root(),
+        path: unreadable(),
+        typed: Some(parts.uri.path().chars().take(TYPED).collect()),
+        source,
+        wrap_ttl: None,
+    }
+}
+
+fn unreadable() -> RequestPath {
+    #[allow(clippy::unwrap_used, reason = "the constant is a path; a test says so")]
+    RequestPath::parse(UNREADABLE).unwrap()
+}
+
+/// Percent-decodes once. What then still looks encoded is part of the name.
+fn decode_path(raw: &str) -> Result<RequestPath, PathError> {
+    let decoded = percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| PathError::NotText)?;
+    RequestPath::parse(&decoded)
+}
+
+fn operation(parts: &Parts, query: &Fields) -> Option<Operation> {
+    let list = || matches!(query.flag("list"), Ok(Some(true)));
+    match parts.method.as_str() {
+        "GET" | "HEAD" if list() => Some(Operation::List),
+        "GET" | "HEAD" => Some(Operation::Read),
+        "LIST" => Some(Operation::List),
+        "POST" | "PUT" => Some(Operation::Write),
+        "PATCH" => Some(Operation::Patch),
+        "DELETE" => Some(Operation::Delete),
+        _ => None,
+    }
+}
+
+/// The query of reading operations and the body of writing ones. A body sent with DELETE counts too: some clients do.
+fn fields_of(parts: &Parts, operation: Operation, query: Fields, held: &Held) -> Result<Fields, CoreError> {
+    match operation {
+        Operation::Read | Operation::List => Ok(query),
+        Operation::Delete => {
+            let mut fields = held.json_object()?;
+            fields.map_mut().extend(query.into_map());
+            Ok(fields)
+        }
+        Operation::Write | Operation::Patch => {
+            let form = header(&parts.headers, "content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+            // curl sends JSON under the form's content type unless it is told otherwise; Vault looks at the first byte too.
+            if form && !matches!(held.first(), None | Some(b'{' | b'[')) { held.form() } else { held.json_object() }
+        }
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// One header as text; two of the same name are refused, because two programs might each believe another one.
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, CoreError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(CoreError::Invalid(format!("the header {name} was sent more than once")));
+    }
+    match first.map(|value| value.to_str()) {
+        None => Ok(""),
+        Some(Ok(text)) => Ok(text),
+        Some(Err(_)) => Err(CoreError::Invalid(format!("the header {name} is not plain text"))),
+    }
+}
+
+fn parse_namespace(text: &str) -> Result<NamespacePath, CoreError> {
+    Ok(NamespacePath::parse(text)?)
+}
+
+fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, CoreError> {
+    match header_text(headers, "x-vault-wrap-ttl")? {
+        "" => Ok(None),
+        text => Ok(Some(Ttl::parse(text)?.0).filter(|ttl| !ttl.is_zero())),
+    }
+}
+
+fn token(headers: &HeaderMap) -> Result<Option<SecretString>, CoreError> {
+    let direct = header_text(headers, "x-vault-token")?;
+    let bearer = header_text(headers, "authorization")?.strip_prefix("Bearer ").unwrap_or_default();
+    let token = if direct.is_empty() { bearer } else { direct };
+    if token.len() > 8_192 {
+        return Err(CoreError::TooLarge("the token is longer than 8192 characters".to_owned()));
+    }
+    Ok((!token.is_empty()).then(|| SecretString::new(token.to_owned())))
+}
+
+fn is_merge_patch(headers: &HeaderMap) -> bool {
+    let kind = header(headers, "content-type").unwrap_or_default();
+    kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/merge-patch+json"))
+}
+
+/// The operation as the trail names it when no gate has told create from update.
+pub(super) fn word(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Read => "read",
+        Operation::Write => "update",
+        Operation::Patch => "patch",
+        Operation::Delete => "delete",
+        Operation::List => "list",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_decoded_once() {
+        assert_eq!(unreadable().as_str(), UNREADABLE);
+        assert_eq!(decode_path("secret/data/a%20b").unwrap().as_str(), "secret/data/a b");
+        assert_eq!(decode_path("secret/data/%252e%252e").unwrap().as_str(), "secret/data/%2e%2e");
+        assert_eq!(decode_path("secret/%2e%2e/x"), Err(PathError::Relative));
+        assert_eq!(decode_path("secret/..%2fx"), Err(PathError::Relative));
+        assert_eq!(decode_path("secret/%c0%ae"), Err(PathError::NotText));
+        assert_eq!(decode_path("secret/a%00"), Err(PathError::Control));
+    }
+}

@@ -295,7 +295,8 @@ mod tests {
             key: [0xAB; 32],
             signature: [0xCD; 64],
         };
-        let text = String::from_utf8(line(&mut Head::START, &checkpoint.body())).unwrap();
+        let mut head = Head::START;
+        let text = String::from_utf8(line(&mut head, &checkpoint.body())).unwrap();
         assert_eq!(Checkpoint::parse(text.as_bytes()), Some(checkpoint));
         assert_eq!(Checkpoint::parse(text.replace("abab", "ABAB").as_bytes()), None);
         assert_eq!(Checkpoint::parse(text.replace("\"sig\":", "\"sig\": ").as_bytes()), None);

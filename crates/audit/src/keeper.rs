@@ -3,6 +3,7 @@
 //! Syncing happens here, beside the writer, so that appends go on meanwhile: what is written is synced, then the
 //! writer signs, then that is synced, and only then does the checkpoint count as the last one.
 
+use crate::device::Devices;
 use crate::shared::Shared;
 use crate::writer::Command;
 use std::fs::File;
@@ -20,14 +21,20 @@ const LOOKS: u32 = 4;
 pub(crate) struct Keeper {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
+    devices: Arc<Devices>,
     every: Duration,
     stop: Arc<Notify>,
 }
 
 impl Keeper {
     /// One that sees to a checkpoint after `every` at the latest.
-    pub(crate) fn new(commands: mpsc::Sender<Command>, shared: Arc<Shared>, every: Duration) -> Self {
-        Self { commands, shared, every, stop: Arc::new(Notify::new()) }
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        shared: Arc<Shared>,
+        devices: Arc<Devices>,
+        every: Duration,
+    ) -> Self {
+        Self { commands, shared, devices, every, stop: Arc::new(Notify::new()) }
     }
 
     /// Asks the task to end.
@@ -49,6 +56,9 @@ impl Keeper {
             if self.shared.is_failing() && self.commands.send(Command::Probe).await.is_err() {
                 return;
             }
+            for event in self.devices.look() {
+                let _ = self.commands.send(Command::Note(Box::new(event))).await;
+            }
             let written = self.shared.written();
             if !written.is_unkept(self.shared.can_sign(), synced) {
                 looks = 0;
@@ -63,7 +73,8 @@ impl Keeper {
         }
     }
 
-    async fn checkpoint(&self) {
+    /// Syncs, signs, syncs.
+    pub(crate) async fn checkpoint(&self) {
         let file = self.ask(|answer| Command::Prepare { answer }).await.flatten();
         if !self.sync(file).await {
             return;

@@ -3,6 +3,7 @@
 use crate::{Checkpoint, TrailHealth};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How far the trail is written. Bytes behind this may still be taken back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,9 +30,9 @@ struct State {
     written: Written,
     failure: Option<String>,
     alarm: Option<String>,
-    checkpoint: Option<Checkpoint>,
     can_sign: bool,
     closed: bool,
+    nudges: u64,
 }
 
 /// Shared between the writer, the handle, the keeper and the devices.
@@ -39,6 +40,7 @@ struct State {
 pub(crate) struct Shared {
     state: Mutex<State>,
     grown: Condvar,
+    checkpoint: watch::Sender<Option<Checkpoint>>,
 }
 
 impl Shared {
@@ -67,7 +69,7 @@ impl Shared {
 
     /// A checkpoint is on disk.
     pub(crate) fn set_checkpoint(&self, checkpoint: Checkpoint) {
-        self.lock().checkpoint = Some(checkpoint);
+        self.checkpoint.send_replace(Some(checkpoint));
     }
 
     /// Whether there is a key now.
@@ -83,6 +85,7 @@ impl Shared {
     /// The writer has ended.
     pub(crate) fn set_closed(&self) {
         self.lock().closed = true;
+        self.checkpoint.send_modify(|_| {});
     }
 
     /// How far the trail is written.
@@ -97,7 +100,19 @@ impl Shared {
 
     /// The last checkpoint that is on disk.
     pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
-        self.lock().checkpoint.clone()
+        self.checkpoint.borrow().clone()
+    }
+
+    /// Waits until a checkpoint is on disk that covers the line; `None` when the writer ends first.
+    pub(crate) async fn signed(&self, seq: u64) -> Option<Checkpoint> {
+        let mut seen = self.checkpoint.subscribe();
+        loop {
+            let covering = seen.borrow_and_update().clone().filter(|checkpoint| checkpoint.size > seq);
+            if covering.is_some() || self.lock().closed {
+                return covering;
+            }
+            seen.changed().await.ok()?;
+        }
     }
 
     /// How the trail does.
@@ -106,15 +121,27 @@ impl Shared {
         TrailHealth {
             writable: state.failure.is_none() && !state.closed,
             entries: state.written.next,
-            last_generation: state.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.generation),
+            last_generation: self.checkpoint.borrow().as_ref().map_or(0, |checkpoint| checkpoint.generation),
             error: state.failure.clone().or_else(|| state.alarm.clone()),
         }
     }
 
-    /// Waits until a line with this number is there, or for the span; how far the trail is written then.
-    pub(crate) fn wait_for(&self, next: u64, at_most: Duration) -> Written {
+    /// Wakes everybody who waits for lines, to look at something else.
+    pub(crate) fn nudge(&self) {
+        self.lock().nudges += 1;
+        self.grown.notify_all();
+    }
+
+    /// Waits until a line with the number `next` is there, or somebody nudges (unless that was seen before), or for
+    /// the span. How far the trail is written then.
+    pub(crate) fn wait_for(&self, next: u64, seen: &mut u64, at_most: Duration) -> Written {
         let state = self.lock();
-        let waited = self.grown.wait_timeout_while(state, at_most, |state| state.written.next <= next);
-        waited.unwrap_or_else(PoisonError::into_inner).0.written
+        let idle = |state: &mut State| state.written.next <= next && state.nudges == *seen;
+        let waited = self.grown.wait_timeout_while(state, at_most, idle);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (nudges, written) = (state.nudges, state.written);
+        drop(state);
+        *seen = nudges;
+        written
     }
 }

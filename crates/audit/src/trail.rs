@@ -5,14 +5,15 @@
 //! without a last checkpoint; [`Trail::close`] is the orderly end.
 
 use crate::chain::{Head, unspeakable};
+use crate::device::Devices;
 use crate::folder::{self, Folder, Resumed};
 use crate::keeper::Keeper;
 use crate::medium::{Medium, Ring};
 use crate::shared::Shared;
 use crate::writer::{Command, Writer, WriterState};
-use crate::{Checkpoint, DeviceSpec, DeviceStatus, Entry, TrailError};
+use crate::{Checkpoint, DeviceSpec, DeviceStatus, Entry, Redactor, TrailError};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -107,6 +108,7 @@ pub struct Trail {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     source: Source,
+    devices: Arc<Devices>,
     keeper: Mutex<Option<(Keeper, JoinSet<()>)>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -118,6 +120,16 @@ pub(crate) enum Source {
     Folder(PathBuf),
     /// From the ring.
     Memory(Arc<Ring>),
+}
+
+impl Source {
+    /// The folder, if there is one.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        match self {
+            Source::Folder(folder) => Some(folder),
+            Source::Memory(_) => None,
+        }
+    }
 }
 
 impl Trail {
@@ -163,13 +175,16 @@ impl Trail {
         let thread = thread::Builder::new().name("trail-writer".to_owned());
         let writer = thread.spawn(move || writer.run(inbox));
         let writer = writer.map_err(|error| stopped("starting the audit trail's writer", error))?;
-        let keeper = Keeper::new(commands.clone(), Arc::clone(&shared), options.checkpoint_every);
+        let devices = Arc::new(Devices::new(Arc::clone(&shared), source.clone(), options.device_deadline));
+        let every = options.checkpoint_every;
+        let keeper = Keeper::new(commands.clone(), Arc::clone(&shared), Arc::clone(&devices), every);
         let mut task = JoinSet::new();
         task.spawn(keeper.clone().run());
         Ok(Arc::new(Self {
             commands,
             shared,
             source,
+            devices,
             keeper: Mutex::new(Some((keeper, task))),
             writer: Mutex::new(Some(writer)),
         }))
@@ -190,23 +205,33 @@ impl Trail {
         self.ask(|answer| Command::Seal { seal, answer }).await;
     }
 
-    /// Starts a device.
-    pub async fn enable(&self, _spec: DeviceSpec) -> Result<(), TrailError> {
-        Err(TrailError::Device("audit devices are not available yet".to_owned()))
+    /// What devices hash accessors with, from now on; `None` when the server is sealed. Without it they leave accessors
+    /// out.
+    pub fn set_redactor(&self, redactor: Option<Arc<dyn Redactor>>) {
+        self.devices.set_redactor(redactor);
+    }
+
+    /// Starts a device. Fails at once when it could not be written to. A device that was running when the server
+    /// stopped, and is enabled again under the same path and with the same file, gets what it missed.
+    pub async fn enable(&self, spec: DeviceSpec) -> Result<(), TrailError> {
+        self.devices.enable(spec).await
     }
 
     /// Stops a device; `false` when there is none at that path.
-    pub async fn disable(&self, _path: &str) -> bool {
-        false
+    pub async fn disable(&self, path: &str) -> bool {
+        self.devices.disable(path).await
     }
 
     /// How each device does.
     pub fn devices(&self) -> Vec<DeviceStatus> {
-        Vec::new()
+        self.devices.status()
     }
 
-    /// Reopens files (on HUP, after they were moved away).
-    pub async fn reopen(&self) {}
+    /// Reopens files (on HUP, after they were moved away). Those of the devices only: the trail's own files have no
+    /// business elsewhere while it is open. Devices do it before their next line.
+    pub async fn reopen(&self) {
+        self.devices.reopen();
+    }
 
     /// How the trail does.
     pub fn health(&self) -> TrailHealth {
@@ -216,6 +241,20 @@ impl Trail {
     /// The last checkpoint that is on disk. Keep one elsewhere: it proves that the trail was at least that long.
     pub fn last_checkpoint(&self) -> Option<Checkpoint> {
         self.shared.checkpoint()
+    }
+
+    /// Waits until a signed checkpoint on disk covers the entry: for an act so grave that the answer should wait for
+    /// the proof. `None` when the trail is closed first. While sealed this waits for the unsealing.
+    pub async fn signed(&self, receipt: Receipt) -> Option<Checkpoint> {
+        self.shared.signed(receipt.seq).await
+    }
+
+    /// Syncs and signs now what would be within a second anyway.
+    pub async fn checkpoint(&self) {
+        let keeper = lock(&self.keeper).as_ref().map(|(keeper, _)| keeper.clone());
+        if let Some(keeper) = keeper {
+            keeper.checkpoint().await;
+        }
     }
 
     /// The latest lines, oldest first, as they are written; checkpoints are among them.
@@ -242,6 +281,7 @@ impl Trail {
             // It has answered and has nothing left to do but return.
             let _ = spawn_blocking(move || writer.join()).await;
         }
+        self.devices.close().await;
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
@@ -251,6 +291,13 @@ impl Trail {
     }
 }
 
+impl Drop for Trail {
+    fn drop(&mut self) {
+        self.devices.abandon();
+    }
+}
+
+/// Locks; a thread that panicked while it held the lock has left nothing half done that we would mind.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,28 @@
+//! Devices: copies of the trail for others, in the form that Vault writes.
+//!
+//! A device follows the trail by reading what is written, with a thread of its own, from a position that survives a
+//! restart. Nothing is handed to it, so it can never hold up the trail; when it was stuck it goes on where it stopped,
+//! and may repeat lines but leaves none out (in memory it may: the ring forgets, and the status counts). A device that
+//! takes nothing for the length of the deadline counts as failed, and the trail says so.
+
+mod follow;
+mod option;
+mod render;
+mod sink;
+mod worker;
+
+use crate::shared::{Shared, Written};
+use crate::trail::{Source, lock};
+use crate::{Entry, Redactor, TrailError};
+use option::FileOptions;
 use serde::{Deserialize, Serialize};
+use sink::Sink;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use worker::{Control, Worker};
 
 /// A device as the operator asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +47,182 @@ pub struct DeviceStatus {
     pub healthy: bool,
     /// Entries that wait for it.
     pub behind: u64,
+    /// Lines that it will never get: forgotten by a trail in memory, or missing from the trail's folder.
+    pub dropped: u64,
     /// The last error.
     pub error: Option<String>,
+}
+
+/// The key for what devices hash themselves; it comes and goes with the seal.
+pub(crate) type SharedRedactor = Mutex<Option<Arc<dyn Redactor>>>;
+
+/// All devices of a trail.
+pub(crate) struct Devices {
+    shared: Arc<Shared>,
+    source: Source,
+    deadline: Duration,
+    redactor: Arc<SharedRedactor>,
+    running: Mutex<BTreeMap<String, Device>>,
+}
+
+struct Device {
+    control: Arc<Control>,
+    thread: std::thread::JoinHandle<()>,
+    watch: Watch,
+}
+
+/// What was seen of a device at the last look.
+struct Watch {
+    progress: (u64, u64),
+    since: Instant,
+    /// Set while it counts as failed: it has recovered once it got this far.
+    failed_at: Option<u64>,
+}
+
+impl Devices {
+    /// None yet.
+    pub(crate) fn new(shared: Arc<Shared>, source: Source, deadline: Duration) -> Self {
+        Self { shared, source, deadline, redactor: Arc::default(), running: Mutex::default() }
+    }
+
+    /// What hashes accessors from now on.
+    pub(crate) fn set_redactor(&self, redactor: Option<Arc<dyn Redactor>>) {
+        *lock(&self.redactor) = redactor;
+    }
+
+    /// Starts one, or says why it cannot work.
+    pub(crate) async fn enable(&self, spec: DeviceSpec) -> Result<(), TrailError> {
+        if spec.kind != "file" {
+            let why = format!("audit device type `{}` is not available; use `file`", spec.kind);
+            return Err(TrailError::Device(why));
+        }
+        if lock(&self.running).contains_key(&spec.path) {
+            return Err(TrailError::Device(format!("there is an audit device at `{}` already", spec.path)));
+        }
+        let options = FileOptions::parse(&spec.options)?;
+        let opened = spawn_blocking({
+            let (options, source) = (options.clone(), self.source.clone());
+            move || Sink::open(&options, source.folder())
+        });
+        let sink = opened.await.map_err(|error| TrailError::Device(error.to_string()))??;
+        self.start(spec.path, options, sink)
+    }
+
+    fn start(&self, path: String, options: FileOptions, sink: Sink) -> Result<(), TrailError> {
+        let mut running = lock(&self.running);
+        let (shared, source, redactor) = (Arc::clone(&self.shared), self.source.clone(), Arc::clone(&self.redactor));
+        let worker = Worker::new(&path, options, sink, shared, source, redactor);
+        let control = worker.control();
+        let thread = std::thread::Builder::new().name("audit-device".to_owned()).spawn(move || worker.run());
+        let thread =
+            thread.map_err(|source| TrailError::Io { what: "cannot start an audit device".to_owned(), source })?;
+        let watch = Watch { progress: control.progress(), since: Instant::now(), failed_at: None };
+        running.insert(path, Device { control, thread, watch });
+        Ok(())
+    }
+
+    /// Stops one for good: enabled again, it will begin with what happens then.
+    pub(crate) async fn disable(&self, path: &str) -> bool {
+        let Some(device) = lock(&self.running).remove(path) else { return false };
+        device.control.stop_and_forget();
+        self.shared.nudge();
+        end(device, Instant::now() + self.deadline).await;
+        true
+    }
+
+    /// Gives all of them until the deadline to take what is written, then stops them.
+    pub(crate) async fn close(&self) {
+        let running = std::mem::take(&mut *lock(&self.running));
+        running.values().for_each(|device| device.control.drain());
+        self.shared.nudge();
+        let deadline = Instant::now() + self.deadline;
+        for device in running.into_values() {
+            end(device, deadline).await;
+        }
+    }
+
+    /// Tells all of them to stop, without waiting.
+    pub(crate) fn abandon(&self) {
+        lock(&self.running).values().for_each(|device| device.control.stop());
+        self.shared.nudge();
+    }
+
+    /// Makes all of them open their files anew.
+    pub(crate) fn reopen(&self) {
+        lock(&self.running).values().for_each(|device| device.control.reopen());
+        self.shared.nudge();
+    }
+
+    /// How each does.
+    pub(crate) fn status(&self) -> Vec<DeviceStatus> {
+        let written = self.shared.written();
+        let running = lock(&self.running);
+        let each = running.iter().map(|(path, device)| DeviceStatus {
+            path: path.clone(),
+            healthy: device.watch.failed_at.is_none(),
+            behind: written.next.saturating_sub(device.control.progress().0),
+            dropped: device.control.dropped(),
+            error: device.control.error(),
+        });
+        each.collect()
+    }
+
+    /// Looks at each; what the trail should say about them.
+    pub(crate) fn look(&self) -> Vec<Entry> {
+        let (written, now) = (self.shared.written(), Instant::now());
+        let mut events = Vec::new();
+        for (path, device) in lock(&self.running).iter_mut() {
+            let notes = device.control.take_notes().into_iter();
+            events.extend(notes.map(|note| Entry::event("audit_device_file", path.as_str(), note)));
+            events.extend(device.judge(path, written, now, self.deadline));
+        }
+        events
+    }
+}
+
+impl Device {
+    /// Whether it failed or recovered since the last look.
+    fn judge(&mut self, path: &str, written: Written, now: Instant, deadline: Duration) -> Option<Entry> {
+        let progress = self.control.progress();
+        let watch = &mut self.watch;
+        if watch.progress != progress || progress.0 >= written.next {
+            watch.progress = progress;
+            watch.since = now;
+        }
+        if watch.failed_at.is_none() && now.duration_since(watch.since) >= deadline {
+            watch.failed_at = Some(written.next);
+            let why = self.control.error().unwrap_or_else(|| "it is stuck".to_owned());
+            let note =
+                format!("it took no entry for {:.1} s: {why}; the trail goes on without it", deadline.as_secs_f64());
+            tracing::error!(device = path, %note, "audit device failed");
+            return Some(Entry::event("audit_device_failed", path, note));
+        }
+        if watch.failed_at.is_some_and(|at| progress.0 >= at) {
+            watch.failed_at = None;
+            tracing::info!(device = path, "audit device recovered");
+            let note = format!("it has taken all entries up to number {}", progress.0.saturating_sub(1));
+            return Some(Entry::event("audit_device_recovered", path, note));
+        }
+        None
+    }
+}
+
+/// Waits for the thread until the deadline, tells it to stop, and waits a moment longer. A thread that hangs in a
+/// system call (a dead network file system) cannot be ended; it is left behind and ends with the process.
+async fn end(device: Device, deadline: Instant) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(2));
+    while !device.thread.is_finished() && Instant::now() < deadline {
+        ticks.tick().await;
+    }
+    device.control.stop();
+    device.thread.thread().unpark();
+    let last = Instant::now() + Duration::from_millis(500);
+    while !device.thread.is_finished() && Instant::now() < last {
+        ticks.tick().await;
+    }
+    if device.thread.is_finished() {
+        let _ = device.thread.join();
+    } else {
+        tracing::error!("an audit device hangs in a system call and was left behind");
+    }
 }

@@ -1,5 +1,6 @@
 //! What the tests of the trail share: a clock turned by hand, a key, a folder, an entry.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::Value;
@@ -7,6 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use strongroom_audit::{Entry, EntryKind, Outcome, Place, Seal, Trail};
 use strongroom_model::{Clock, RequestId, Timestamp};
 use tempfile::TempDir;
@@ -81,4 +83,14 @@ pub fn segments(dir: &TempDir) -> Vec<PathBuf> {
 pub fn lines(dir: &TempDir) -> Vec<Value> {
     let text: String = segments(dir).iter().map(|file| fs::read_to_string(file).unwrap()).collect();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Waits for something that another thread brings about; fails when it does not come.
+pub async fn until(what: &str, mut come: impl FnMut() -> bool) {
+    let started = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while !come() {
+        assert!(started.elapsed() < Duration::from_secs(20), "waited in vain: {what}");
+        ticks.tick().await;
+    }
 }

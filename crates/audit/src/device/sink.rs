@@ -1,0 +1,164 @@
+//! The far end of a device: a file, a pipe, the standard output, or nothing. Writes what it is given as far as that
+//! goes without waiting, and notices when its file was taken away. Knows nothing of entries.
+
+use super::option::{FileOptions, Target};
+use crate::TrailError;
+use crate::folder::{segment_name, segments};
+use rustix::fs::{FileType, Mode, OFlags};
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// An open target.
+pub(crate) enum Sink {
+    /// A file or pipe by name.
+    File(FileSink),
+    /// The standard output.
+    Stdout,
+    /// Nothing.
+    Discard,
+}
+
+impl Sink {
+    /// Opens it, and fails when it could not be written to. `forbidden` is the trail's own folder.
+    pub(crate) fn open(options: &FileOptions, forbidden: Option<&Path>) -> Result<Self, TrailError> {
+        let path = match &options.target {
+            Target::Stdout => return Ok(Sink::Stdout),
+            Target::Discard => return Ok(Sink::Discard),
+            Target::File(path) => path,
+        };
+        let refused = |why: String| TrailError::Device(format!("audit device cannot write {}: {why}", path.display()));
+        let mut sink =
+            FileSink { path: path.clone(), mode: options.mode, forbidden: forbidden.map(Into::into), open: None };
+        sink.reopen().map_err(|error| refused(error.to_string()))?;
+        sink.write(&[]).map_err(|error| refused(error.to_string()))?;
+        Ok(Sink::File(sink))
+    }
+
+    /// Writes a beginning of the bytes; how many. `WouldBlock` when it is full.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Sink::Discard => Ok(bytes.len()),
+            Sink::File(file) => file.write(bytes),
+            Sink::Stdout => {
+                let mut out = io::stdout().lock();
+                let count = out.write(bytes)?;
+                out.flush()?;
+                Ok(count)
+            }
+        }
+    }
+
+    /// Opens the file anew.
+    pub(crate) fn reopen(&mut self) -> io::Result<()> {
+        match self {
+            Sink::File(file) => file.reopen(),
+            Sink::Stdout | Sink::Discard => Ok(()),
+        }
+    }
+
+    /// Whether there is a file that no longer goes by its name.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Sink::File(file) => !file.is_in_place(),
+            Sink::Stdout | Sink::Discard => false,
+        }
+    }
+}
+
+/// A file or pipe that is only ever appended to.
+pub(crate) struct FileSink {
+    path: PathBuf,
+    mode: Option<u32>,
+    forbidden: Option<PathBuf>,
+    open: Option<File>,
+}
+
+impl FileSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.open {
+            Some(file) => file.write(bytes),
+            None => Err(io::Error::new(io::ErrorKind::NotFound, "the file is not open")),
+        }
+    }
+
+    fn is_in_place(&self) -> bool {
+        let Some(file) = &self.open else { return false };
+        match (file.metadata(), fs::symlink_metadata(&self.path)) {
+            (Ok(ours), Ok(named)) => ours.dev() == named.dev() && ours.ino() == named.ino(),
+            _ => false,
+        }
+    }
+
+    /// Opens the file by its name, after letting go of the one it had.
+    fn reopen(&mut self) -> io::Result<()> {
+        self.open = None;
+        self.check_folder()?;
+        // NONBLOCK: a pipe without a reader must not hang the server; NOFOLLOW: who may write to the log folder must
+        // not be able to point this at another file.
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let mode = Mode::from_raw_mode(self.mode.unwrap_or(0o600));
+        let file = rustix::fs::open(&self.path, flags, mode).map_err(|error| explain(error.into()))?;
+        let file = File::from(file);
+        self.check_kind(&file)?;
+        self.open = Some(file);
+        Ok(())
+    }
+
+    fn check_folder(&self) -> io::Result<()> {
+        let parent = fs::canonicalize(self.path.parent().unwrap_or(Path::new("/")))?;
+        let Some(forbidden) = &self.forbidden else { return Ok(()) };
+        if parent.starts_with(fs::canonicalize(forbidden)?) {
+            return Err(io::Error::other("it lies in the folder of the audit trail itself"));
+        }
+        Ok(())
+    }
+
+    fn check_kind(&self, file: &File) -> io::Result<()> {
+        let meta = file.metadata()?;
+        match FileType::from_raw_mode(meta.mode()) {
+            FileType::Fifo | FileType::CharacterDevice => return Ok(()),
+            FileType::RegularFile => {}
+            _ => return Err(io::Error::other("it is neither a file nor a pipe")),
+        }
+        if self.is_segment(&meta) {
+            return Err(io::Error::other("it is a file of the audit trail itself"));
+        }
+        if let Some(mode) = self.mode.filter(|mode| meta.mode() & 0o7777 != *mode) {
+            file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        self.end_torn_line(file, meta.len())
+    }
+
+    /// Whether it is a second name of one of the trail's segments.
+    fn is_segment(&self, meta: &fs::Metadata) -> bool {
+        let Some(folder) = self.forbidden.as_ref().filter(|_| meta.nlink() > 1) else { return false };
+        let mut segments = segments(folder).unwrap_or_default().into_iter();
+        segments.any(|first| {
+            let segment = fs::metadata(folder.join(segment_name(first)));
+            segment.is_ok_and(|segment| segment.dev() == meta.dev() && segment.ino() == meta.ino())
+        })
+    }
+
+    /// A line cut short by a crash is ended, lest the next one be glued to it. Best effort: a file that may be written
+    /// but not read stays as it is.
+    fn end_torn_line(&self, mut file: &File, len: u64) -> io::Result<()> {
+        let Some(last) = len.checked_sub(1) else { return Ok(()) };
+        let mut byte = [b'\n'];
+        let read = File::open(&self.path).and_then(|reader| reader.read_exact_at(&mut byte, last));
+        if read.is_ok() && byte != [b'\n'] {
+            file.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+}
+
+fn explain(error: io::Error) -> io::Error {
+    match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+        Some(rustix::io::Errno::NXIO) => io::Error::other("it is a pipe that nobody reads; start the reader first"),
+        Some(rustix::io::Errno::LOOP) => io::Error::other("it is a symbolic link; name the file itself"),
+        _ => error,
+    }
+}

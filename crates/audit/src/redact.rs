@@ -1,0 +1,121 @@
+//! Replaces values by keyed hashes before they come near the trail.
+//!
+//! Whoever knows a value (and has the key, through `sys/audit-hash`) can find where it was used; whoever reads the
+//! trail learns no value. Names are kept. Vault hashes strings only and leaves numbers, booleans and anything that
+//! looks like a time in clear; here every leaf is hashed, since a PIN is a number. Holds no key.
+
+use serde_json::{Map, Value};
+
+/// Deeper values are replaced whole; requests cannot nest deeper than the JSON parser allows (128) anyway.
+const MAX_DEPTH: usize = 64;
+
+/// Hashes with a key that the trail does not know.
+pub trait Redactor: Send + Sync {
+    /// HMAC-SHA256 of the data.
+    fn hmac(&self, data: &[u8]) -> [u8; 32];
+}
+
+/// The hash of a text as Vault spells it: `hmac-sha256:` and 64 lower-case hex digits.
+pub fn redact_text(text: &str, redactor: &dyn Redactor) -> String {
+    format!("hmac-sha256:{}", hex::encode(redactor.hmac(text.as_bytes())))
+}
+
+/// The same structure with every string, number and boolean replaced by its hash; `null` stays. A number is hashed as
+/// it is written, so `5` and `"5"` have the same hash.
+pub fn redact(value: &Value, redactor: &dyn Redactor) -> Value {
+    redact_except(value, &[], redactor)
+}
+
+/// As [`redact`], but leaves those leaves in clear whose nearest name is listed: elements of a list count as having
+/// the list's name.
+pub fn redact_except(value: &Value, clear: &[&str], redactor: &dyn Redactor) -> Value {
+    walk(value, false, 0, &Rule { clear, redactor })
+}
+
+struct Rule<'a> {
+    clear: &'a [&'a str],
+    redactor: &'a dyn Redactor,
+}
+
+fn walk(value: &Value, in_clear: bool, depth: usize, rule: &Rule<'_>) -> Value {
+    if depth > MAX_DEPTH {
+        return Value::String("hmac-sha256:left out, nested too deeply".to_owned());
+    }
+    match value {
+        Value::Null => Value::Null,
+        Value::Object(fields) => {
+            let each = fields.iter().map(|(name, inner)| {
+                let named = rule.clear.contains(&name.as_str());
+                (name.clone(), walk(inner, named, depth + 1, rule))
+            });
+            Value::Object(each.collect::<Map<_, _>>())
+        }
+        Value::Array(items) => items.iter().map(|item| walk(item, in_clear, depth + 1, rule)).collect(),
+        leaf if in_clear => leaf.clone(),
+        Value::String(text) => Value::String(redact_text(text, rule.redactor)),
+        Value::Number(number) => Value::String(redact_text(&number.to_string(), rule.redactor)),
+        Value::Bool(flag) => Value::String(redact_text(if *flag { "true" } else { "false" }, rule.redactor)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    struct Fake;
+
+    impl Redactor for Fake {
+        fn hmac(&self, data: &[u8]) -> [u8; 32] {
+            crate::chain::hash(data)
+        }
+    }
+
+    fn leaves<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
+        match value {
+            Value::Object(fields) => fields.values().for_each(|inner| leaves(inner, found)),
+            Value::Array(items) => items.iter().for_each(|inner| leaves(inner, found)),
+            leaf => found.push(leaf),
+        }
+    }
+
+    #[test]
+    fn no_leaf_stays_but_null_and_every_name_does() {
+        let text = r#"{"password": "hunter2", "pin": 1234, "on": true, "none": null, "list": ["a", {"deep": 1.50}]}"#;
+        let value: Value = serde_json::from_str(text).unwrap();
+        let hidden = redact(&value, &Fake);
+        let mut found = Vec::new();
+        leaves(&hidden, &mut found);
+        for leaf in found {
+            let fine = leaf.is_null() || leaf.as_str().is_some_and(|text| text.starts_with("hmac-sha256:"));
+            assert!(fine, "{leaf}");
+        }
+        assert_eq!(hidden["pin"], redact_text("1234", &Fake).as_str());
+        assert_eq!(hidden["list"][1]["deep"], redact_text("1.50", &Fake).as_str());
+        assert!(hidden.get("none").is_some());
+    }
+
+    #[test]
+    fn a_listed_name_keeps_its_own_leaves_but_not_those_of_inner_names() {
+        let value = json!({"keys": ["a", "b"], "ttl": 5, "data": {"keys": "c"}, "other": {"x": "d"}});
+        let hidden = redact_except(&value, &["keys", "other"], &Fake);
+        assert_eq!(hidden["keys"], json!(["a", "b"]));
+        assert_eq!(hidden["data"]["keys"], "c");
+        assert_ne!(hidden["other"]["x"], "d");
+        assert_ne!(hidden["ttl"], 5);
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_left_out_and_does_not_overflow() {
+        let mut value = json!("secret");
+        for _ in 0..10_000 {
+            value = Value::Array(vec![value]);
+        }
+        let text = redact(&value, &Fake).to_string();
+        assert!(text.contains("left out"));
+        // Dropping it the usual way would recurse 10,000 times.
+        while let Value::Array(mut items) = value {
+            value = items.pop().unwrap();
+        }
+    }
+}

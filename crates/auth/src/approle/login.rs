@@ -1,0 +1,114 @@
+use super::AppRole;
+use super::role::{Instance, Role};
+use super::secret_id::SecretId;
+use super::secret_ids::SecretKey;
+use crate::network::{admits, all_within};
+use crate::sent;
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
+use std::sync::Arc;
+use strongroom_core::{Call, CoreError, Login, Stored, Terms};
+use strongroom_model::{RoleName, SecretString};
+
+/// What a stranger is told, whichever of the two was wrong.
+const WRONG: CoreError = CoreError::BadCredentials("invalid role or secret ID");
+
+impl AppRole {
+    /// Checks role id, secret id and source address, and counts the use. The use is durable before this returns.
+    pub(super) async fn login(&self, call: &Call<'_>) -> Result<Login, CoreError> {
+        let role_id = sent::id(call.fields, "role_id")?.ok_or(CoreError::Missing("role_id"))?;
+        let secret = sent::secret(call.fields, "secret_id")?;
+        let source = call.grant.visit().source.address;
+        loop {
+            match self.try_login(&role_id, secret.as_ref(), source).await {
+                // Another login with the same secret id, or a change of the role, went through meanwhile: so each round
+                // is somebody's progress, and no number of tries would be the right one.
+                Err(CoreError::Conflict) => continue,
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_login(
+        &self,
+        role_id: &str,
+        secret: Option<&SecretString>,
+        source: Option<IpAddr>,
+    ) -> Result<Login, CoreError> {
+        let key = secret.map(|secret| self.secret_ids.key(secret));
+        let Some(role) = self.roles.by_role_id(role_id).await? else {
+            return Err(self.refuse_unknown(key.as_ref()).await?);
+        };
+        let found = if role.value.bind_secret_id { Some(self.bound_secret(&role.value, key).await?) } else { None };
+        let used = found.as_ref().map(|(_, used)| &used.value);
+        check_source(&role.value, used, source)?;
+        let login = admitted(&role.value, used)?;
+        if let Some((key, used)) = &found {
+            self.secret_ids.spend(&role, key, used).await?;
+        }
+        Ok(login)
+    }
+
+    /// The refusal for a role id that is not there, after the same work as for one that is.
+    async fn refuse_unknown(&self, key: Option<&SecretKey>) -> Result<CoreError, CoreError> {
+        let Some(key) = key else { return Ok(CoreError::Missing("secret_id")) };
+        self.secret_ids.find(&Instance::nobody(), key).await?;
+        Ok(WRONG)
+    }
+
+    async fn bound_secret(
+        &self,
+        role: &Role,
+        key: Option<SecretKey>,
+    ) -> Result<(SecretKey, Arc<Stored<SecretId>>), CoreError> {
+        let key = key.ok_or(CoreError::Missing("secret_id"))?;
+        let found = self.secret_ids.find(&role.instance, &key).await?.ok_or(WRONG)?;
+        Ok((key, found))
+    }
+
+    /// The terms that hold now for a token of this mount.
+    pub(super) async fn renewed_terms(&self, note: &Map<String, Value>) -> Result<Terms, CoreError> {
+        let name = note.get("role_name").and_then(Value::as_str).unwrap_or_default();
+        let role = self.roles.find(&RoleName::parse(name)?).await?;
+        let gone = || CoreError::DeniedBecause(format!("role \"{name}\" does not exist during renewal; log in again"));
+        Ok(role.ok_or_else(gone)?.value.token.terms())
+    }
+}
+
+/// The caller has shown valid credentials, so it may know what is wrong with where it stands.
+fn check_source(role: &Role, used: Option<&SecretId>, source: Option<IpAddr>) -> Result<(), CoreError> {
+    let refuse = |of: &str| {
+        let shown = source.map_or_else(|| "unix".to_owned(), |address| address.to_string());
+        Err(CoreError::Invalid(format!("source address \"{shown}\" unauthorized by CIDR restrictions on the {of}")))
+    };
+    if !admits(&role.secret_id_bound_cidrs, source) {
+        return refuse("role");
+    }
+    if used.is_some_and(|used| !admits(&used.cidr_list, source)) {
+        return refuse("secret ID");
+    }
+    Ok(())
+}
+
+fn admitted(role: &Role, used: Option<&SecretId>) -> Result<Login, CoreError> {
+    let mut terms = role.token.terms();
+    if let Some(used) = used.filter(|used| !used.token_bound_cidrs.is_empty()) {
+        // Checked when the secret id was made, but the role may have been narrowed since. Vault does not look again.
+        if !all_within(&used.token_bound_cidrs, &role.token.bound_cidrs) {
+            let reason = "the secret ID's token_bound_cidrs are no longer within the role's; generate a new secret ID";
+            return Err(CoreError::Invalid(reason.to_owned()));
+        }
+        terms.bound_cidrs.clone_from(&used.token_bound_cidrs);
+    }
+    let mut metadata = used.map(|used| used.metadata.clone()).unwrap_or_default();
+    // Last, so that who may generate secret ids cannot pretend to another role.
+    metadata.insert("role_name".to_owned(), role.name.to_string());
+    Ok(Login {
+        alias: Some(role.role_id.clone()),
+        display_name: "approle".to_owned(),
+        policies: role.token.policies.clone(),
+        metadata,
+        terms,
+        note: [("role_name".to_owned(), json!(role.name))].into_iter().collect(),
+    })
+}

@@ -143,27 +143,22 @@ impl Server {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (answer, answered) = oneshot::channel();
         let vault = Arc::clone(&self.vault);
-        let limit = self.limits.request;
         let source = Source { address: Some(peer.ip().to_canonical()), port: peer.port() };
         {
             let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
             while requests.try_join_next().is_some() {}
             requests.spawn(async move {
-                let response = timeout(limit, vault.serve(request, source)).await;
-                let _ = answer.send(response.unwrap_or_else(|_| plain(StatusCode::SERVICE_UNAVAILABLE, TOO_LONG)));
+                let _ = answer.send(vault.serve(request, source).await);
             });
         }
         // The sender is dropped without an answer only when the task panicked.
-        Ok(answered.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, BROKEN)))
+        Ok(answered.await.unwrap_or_else(|_| broken()))
     }
 }
 
-const TOO_LONG: &str = "{\"errors\":[\"the request took too long and was given up\"]}\n";
-const BROKEN: &str = "{\"errors\":[\"internal error\"]}\n";
-
-fn plain(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
-    *response.status_mut() = status;
+fn broken() -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(b"{\"errors\":[\"internal error\"]}\n")));
+    *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response
 }
 

@@ -12,7 +12,7 @@ use crate::token::{NewToken, Tokens};
 use crate::{Auth, CoreError, Terms};
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::Trail;
+use strongroom_audit::{Redactor, Trail};
 use strongroom_barrier::{Barrier, Health, SealStatus};
 use strongroom_model::{Clock, Entropy, MountPath, PolicyName, SecretString, Ttl};
 use tokio::sync::Notify;
@@ -52,6 +52,7 @@ pub struct Open {
     pub devices: AuditDevices,
     barrier: Arc<Barrier>,
     trail: Arc<Trail>,
+    hmac: Arc<Hmac>,
     keeper: Arc<Housekeeper>,
     tasks: Tasks,
 }
@@ -96,7 +97,7 @@ impl Open {
             Arc::clone(c),
         );
         let logins = Logins::new(Arc::clone(&mounts), Arc::clone(&identity), Arc::clone(&tokens));
-        let devices = AuditDevices::new(records, Arc::clone(&trail), hmac);
+        let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
             tokens: Arc::clone(&tokens),
             mounts: Arc::clone(&mounts),
@@ -114,6 +115,7 @@ impl Open {
             devices,
             barrier,
             trail,
+            hmac,
             keeper,
             tasks: Tasks::new(),
         };
@@ -123,6 +125,7 @@ impl Open {
     /// Begins to serve: signs the trail's checkpoints, starts devices and housekeeping.
     pub(crate) async fn begin(&self) -> Result<(), CoreError> {
         self.trail.set_seal(Some(Arc::new(TrailSeal(Arc::clone(&self.barrier))))).await;
+        self.trail.set_redactor(Some(Arc::clone(&self.hmac) as Arc<dyn Redactor>));
         self.devices.start().await?;
         let keeper = Arc::clone(&self.keeper);
         self.tasks.start(|mut stop| async move {
@@ -147,6 +150,7 @@ impl Open {
             self.trail.disable(&device.path).await;
         }
         self.trail.set_seal(None).await;
+        self.trail.set_redactor(None);
         self.barrier.close().await;
     }
 

@@ -100,10 +100,10 @@ impl Vault {
 
     /// Serves one request, whatever it is.
     pub(crate) async fn serve(&self, request: Request<Incoming>, source: Source) -> Response<Full<Body>> {
-        let parsed = request::parse(request, source, &self.strongroom, self.limits.body_bytes, &self.budget).await;
+        let parsed = request::parse(request, source, &self.strongroom, &self.limits, &self.budget).await;
         let parsed = match parsed {
             Ok(parsed) => parsed,
-            Err(malformed) => return self.refuse_malformed(malformed).await,
+            Err(malformed) => return self.refuse_malformed(*malformed).await,
         };
         if let Some((line, captures)) = public::find(&parsed) {
             return public::serve(self, line, captures, parsed).await;

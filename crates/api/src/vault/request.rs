@@ -2,12 +2,14 @@
 
 use super::status;
 use crate::body::{self, Budget, Held};
+use crate::listener::Limits;
 use hyper::body::Incoming;
 use hyper::http::{HeaderMap, Method, StatusCode, request::Parts};
 use hyper::Request;
 use std::time::Duration;
 use strongroom_core::{CoreError, Fields, Operation, Source, Strongroom, Visit};
 use strongroom_model::{NamespacePath, PathError, RequestId, RequestPath, SecretString, Ttl};
+use tokio::time::timeout;
 
 /// A request that is one.
 pub(super) struct Parsed {
@@ -39,7 +41,7 @@ pub(super) async fn parse(
     request: Request<Incoming>,
     source: Source,
     strongroom: &Strongroom,
-    body_limit: usize,
+    limits: &Limits,
     budget: &Budget,
 ) -> Result<Parsed, Box<Malformed>> {
     let (parts, body) = request.into_parts();
@@ -73,7 +75,9 @@ pub(super) async fn parse(
         let error = CoreError::Invalid("PATCH needs the content type application/merge-patch+json".to_owned());
         return Err(refused(visit, error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    let held = check!(body::read(body, body_limit, budget).await);
+    // Only this part goes at the client's pace; what follows must not be cut off half-way.
+    let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
+    let held = check!(reading.unwrap_or_else(|_| Err(CoreError::Invalid("the request body took too long to arrive".to_owned()))));
     let help = query.has("help");
     let fields = check!(fields_of(&parts, operation, query, &held));
     Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help })

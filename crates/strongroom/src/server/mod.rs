@@ -1,0 +1,117 @@
+//! `strongroom server`: from a plan (of a development server or of a configuration file) to a running server, and its
+//! orderly end. The only place that puts all rooms together, and that reads the wall clock.
+
+mod dev;
+mod log;
+mod plan;
+mod production;
+mod signal;
+mod system;
+
+use crate::cli::ServerArgs;
+use plan::{Keep, Plan};
+use std::process::ExitCode;
+use std::sync::Arc;
+use strongroom_api::{Listener, Server};
+use strongroom_audit::Trail;
+use strongroom_barrier::SystemEntropy;
+use strongroom_core::{Setup, Strongroom};
+use strongroom_model::Clock;
+use strongroom_storage::{Epoch, Memory, Sqlite, Store};
+use system::SystemClock;
+use tokio::sync::watch;
+
+/// Runs a server until it is told to stop.
+pub(crate) fn run(args: ServerArgs) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::complain(&format!("Error: the server cannot start: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: ServerArgs) -> anyhow::Result<()> {
+    strongroom_memory::harden_process()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let dev = args.dev;
+        let plan = if dev { dev::plan(&args)? } else { production::plan(&args)? };
+        log::start(&plan.log)?;
+        let running = Running::start(plan).await?;
+        if dev {
+            dev::open(&running, &args).await?;
+        } else {
+            production::announce(&running);
+        }
+        running.serve().await
+    })
+}
+
+/// A server whose store, trail and sockets are open.
+struct Running {
+    strongroom: Arc<Strongroom>,
+    listeners: Vec<Listener>,
+    server: Arc<Server>,
+    plan: Plan,
+}
+
+impl Running {
+    async fn start(mut plan: Plan) -> anyhow::Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        // Sockets first: a taken port is the likeliest failure, and must not leave a half-made store behind.
+        let mut listeners = Vec::new();
+        for bind in &plan.binds {
+            listeners.push(Listener::bind(bind).await?);
+        }
+        let store: Arc<dyn Store> = match &plan.keep {
+            Keep::Memory => Arc::new(Memory::new()),
+            Keep::File(path) => Arc::new(Sqlite::open(path, Arc::clone(&clock))?),
+        };
+        let trail = Trail::open_with(plan.trail.clone(), Arc::clone(&clock), plan.trail_options.clone()).await?;
+        let setup = Setup {
+            store,
+            // One process per embedded store, enforced by a lock on the file, so there is nobody to fence off.
+            epoch: Epoch::default(),
+            trail,
+            plugins: Arc::new(strongroom_auth::plugins()),
+            settings: plan.settings.clone(),
+            clock,
+            entropy: Arc::new(SystemEntropy),
+            static_key: plan.static_key.take(),
+            accept_rollback: plan.accept_rollback,
+        };
+        let strongroom = Strongroom::start(setup).await?;
+        let server = Arc::new(Server::new(Arc::clone(&strongroom), plan.identity.clone(), plan.limits.clone()));
+        Ok(Self { strongroom, listeners, server, plan })
+    }
+
+    /// The address of the first listener, as clients write it.
+    fn url(&self) -> String {
+        self.listeners.first().map(|listener| format!("{}://{}", listener.scheme(), listener.address())).unwrap_or_default()
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let (stop, stopped) = watch::channel(false);
+        let serving = Arc::clone(&self.server).run(self.listeners, stopped);
+        let mut serving = std::pin::pin!(serving);
+        let mut signals = signal::Signals::new()?;
+        loop {
+            tokio::select! {
+                () = serving.as_mut() => break,
+                signal = signals.next() => match signal {
+                    signal::Signal::Reload => self.strongroom.reopen_devices().await,
+                    signal::Signal::Stop => {
+                        tracing::info!("stopping: requests under way are finished first");
+                        stop.send_replace(true);
+                        serving.as_mut().await;
+                        break;
+                    }
+                },
+            }
+        }
+        self.strongroom.close().await;
+        Ok(())
+    }
+}

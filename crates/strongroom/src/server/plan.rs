@@ -1,0 +1,59 @@
+use std::path::PathBuf;
+use strongroom_api::{Bind, Limits, ServerIdentity};
+use strongroom_audit::{Options as TrailOptions, Place};
+use strongroom_core::Settings;
+use strongroom_model::SecretBytes;
+
+/// Everything that a server is told before it starts, whoever told it.
+pub(super) struct Plan {
+    /// Where ciphertext is kept.
+    pub(super) keep: Keep,
+    /// Where the trail is kept.
+    pub(super) trail: Place,
+    /// How the trail is written.
+    pub(super) trail_options: TrailOptions,
+    /// Where to listen.
+    pub(super) binds: Vec<Bind>,
+    /// Lifetimes.
+    pub(super) settings: Settings,
+    /// How the server names itself.
+    pub(super) identity: ServerIdentity,
+    /// Bounds on what strangers can make it hold.
+    pub(super) limits: Limits,
+    /// The key of a static seal.
+    pub(super) static_key: Option<SecretBytes>,
+    /// Take a store that is older than the trail knows.
+    pub(super) accept_rollback: bool,
+    /// The operator log.
+    pub(super) log: LogPlan,
+}
+
+/// Where ciphertext is kept.
+pub(super) enum Keep {
+    /// Nowhere: gone when the process ends.
+    Memory,
+    /// In this file, by the embedded engine.
+    File(PathBuf),
+}
+
+/// How the operator log is written; to standard error.
+pub(super) struct LogPlan {
+    /// `trace` to `error`.
+    pub(super) level: String,
+    /// One JSON object per line instead of text.
+    pub(super) json: bool,
+}
+
+/// The version that Vault's clients compare to decide what they may ask (Terraform, `vault-csi-provider`).
+pub(super) const COMPATIBLE_VERSION: &str = "1.16.3";
+
+/// How a server names itself.
+pub(super) fn identity(cluster_name: Option<String>, api_addr: String, storage: &str) -> ServerIdentity {
+    ServerIdentity {
+        version: COMPATIBLE_VERSION.to_owned(),
+        cluster_name: cluster_name.unwrap_or_else(|| "strongroom".to_owned()),
+        api_addr,
+        storage: storage.to_owned(),
+        build_date: "2026-11-21T00:00:00Z".to_owned(),
+    }
+}

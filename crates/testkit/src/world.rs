@@ -1,0 +1,66 @@
+use crate::ManualClock;
+use std::sync::Arc;
+use strongroom_audit::{Place, Trail};
+use strongroom_barrier::SystemEntropy;
+use strongroom_core::{Init, Open, Setup, Share, SlotSpec, Strongroom};
+use strongroom_model::{Clock, SecretString};
+use strongroom_storage::{Epoch, Memory, Store};
+
+/// A strongroom in memory with a manual clock.
+pub struct World {
+    /// The strongroom.
+    pub strongroom: Arc<Strongroom>,
+    /// Its clock.
+    pub clock: Arc<ManualClock>,
+    /// Its trail.
+    pub trail: Arc<Trail>,
+    /// Its store, to be looked at or tampered with.
+    pub store: Arc<dyn Store>,
+}
+
+impl World {
+    /// A strongroom that was never initialised.
+    pub async fn uninitialised() -> Self {
+        Self::over(Arc::new(Memory::new())).await
+    }
+
+    /// A strongroom over a store that may hold something already.
+    pub async fn over(store: Arc<dyn Store>) -> Self {
+        let clock = Arc::new(ManualClock::new());
+        let trail = Trail::open(Place::Memory, Arc::clone(&clock) as Arc<dyn Clock>).await.expect("a trail in memory opens");
+        let setup = Setup {
+            store: Arc::clone(&store),
+            epoch: Epoch::default(),
+            trail: Arc::clone(&trail),
+            plugins: Arc::new(strongroom_auth::plugins()),
+            settings: Default::default(),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy: Arc::new(SystemEntropy),
+            static_key: None,
+            accept_rollback: false,
+        };
+        let strongroom = Strongroom::start(setup).await.expect("a strongroom starts over this store");
+        Self { strongroom, clock, trail, store }
+    }
+
+    /// An open strongroom with `secret/` mounted; gives its root token.
+    pub async fn open() -> (Self, SecretString) {
+        let world = Self::uninitialised().await;
+        let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
+        let made = world.strongroom.init_dev(init, None).await.expect("a fresh strongroom initialises");
+        (world, made.root.client_token)
+    }
+
+    /// A sealed strongroom; gives its shares (threshold 2 of 3) and root token.
+    pub async fn sealed() -> (Self, Vec<Share>, SecretString) {
+        let world = Self::uninitialised().await;
+        let init = Init { slots: vec![SlotSpec::Shamir { shares: 3, threshold: 2 }] };
+        let made = world.strongroom.init(init).await.expect("a fresh strongroom initialises");
+        (world, made.shares, made.root.client_token)
+    }
+
+    /// The rooms, while it is open.
+    pub fn rooms(&self) -> Arc<Open> {
+        self.strongroom.open().expect("the strongroom is open")
+    }
+}

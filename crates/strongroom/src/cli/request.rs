@@ -1,0 +1,252 @@
+//! One request as a command states it: the verb, the path below `/v1/`, a query, a body, and whose token goes with it.
+//! Knows how it is written for curl and as a policy; does not send itself.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Map, Value};
+use std::fmt::Write as _;
+use strongroom_model::SecretString;
+
+/// What stays as it is in a path: RFC 3986's `pchar` and the slash.
+const PATH: &AsciiSet = &UNRESERVED
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'/');
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Whose token goes with a request.
+pub(crate) enum Bearer {
+    /// The user's, from the environment or the token file.
+    Own,
+    /// This one.
+    Given(SecretString),
+    /// None: a login must not depend on an old token.
+    Nobody,
+}
+
+/// One request. Not `Debug`: the body may be a secret.
+pub(crate) struct Request {
+    /// GET, PUT, POST, PATCH or DELETE.
+    pub(crate) method: &'static str,
+    /// Below `/v1/`, unescaped.
+    pub(crate) path: String,
+    /// In order.
+    pub(crate) query: Vec<(String, String)>,
+    /// Sent as JSON.
+    pub(crate) body: Option<Value>,
+    /// Whose token.
+    pub(crate) bearer: Bearer,
+    /// Whether it only prepares the request that the user asked for, so that it is sent even if that one is printed.
+    pub(crate) preliminary: bool,
+    /// Whether it goes to the user's namespace; seal and unseal exist in the root only.
+    pub(crate) namespaced: bool,
+}
+
+impl Request {
+    fn new(method: &'static str, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            body: None,
+            bearer: Bearer::Own,
+            preliminary: false,
+            namespaced: true,
+        }
+    }
+
+    /// Reads.
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new("GET", path)
+    }
+
+    /// Lists; sent as GET with `list=true`, because proxies refuse the verb LIST.
+    pub(crate) fn list(path: impl Into<String>) -> Self {
+        Self::get(path).query("list", "true")
+    }
+
+    /// Writes.
+    pub(crate) fn put(path: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::new("PUT", path) }
+    }
+
+    /// Creates, where Vault's client sends POST.
+    pub(crate) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::new("POST", path) }
+    }
+
+    /// Writes without a body.
+    pub(crate) fn put_nothing(path: impl Into<String>) -> Self {
+        Self::new("PUT", path)
+    }
+
+    /// Changes a part (RFC 7396).
+    pub(crate) fn patch(path: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::new("PATCH", path) }
+    }
+
+    /// Deletes.
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self::new("DELETE", path)
+    }
+
+    /// Adds to the query.
+    pub(crate) fn query(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.query.push((key.to_owned(), value.into()));
+        self
+    }
+
+    /// With another token, or none.
+    pub(crate) fn bearer(self, bearer: Bearer) -> Self {
+        Self { bearer, ..self }
+    }
+
+    /// Only prepares the main request.
+    pub(crate) fn preliminary(self) -> Self {
+        Self { preliminary: true, ..self }
+    }
+
+    /// In the root namespace whatever the user's is.
+    pub(crate) fn in_root(self) -> Self {
+        Self { namespaced: false, ..self }
+    }
+
+    /// Whether it lists.
+    pub(crate) fn is_list(&self) -> bool {
+        self.query.iter().any(|(key, _)| key == "list")
+    }
+
+    /// `/v1/...` escaped, with the query.
+    pub(crate) fn target(&self) -> String {
+        let mut target = format!("/v1/{}", utf8_percent_encode(&self.path, PATH));
+        for (n, (key, value)) in self.query.iter().enumerate() {
+            let joint = if n == 0 { '?' } else { '&' };
+            let (key, value) = (utf8_percent_encode(key, UNRESERVED), utf8_percent_encode(value, UNRESERVED));
+            let _ = write!(target, "{joint}{key}={value}");
+        }
+        target
+    }
+
+    /// `/v1/...` as an error shows it: of the query nothing but that it lists.
+    pub(crate) fn shown(&self) -> String {
+        let list = if self.is_list() { "?list=true" } else { "" };
+        format!("/v1/{}{list}", utf8_percent_encode(&self.path, PATH))
+    }
+
+    /// As a curl command. The token is fetched when it runs, so that the printed line can be shown to others; the body
+    /// is what the user typed and stands in it.
+    pub(crate) fn curl(&self, base: &str, namespace: &str, headers: &[(String, String)]) -> String {
+        let mut line = match self.method {
+            "GET" => "curl".to_owned(),
+            method => format!("curl -X {method}"),
+        };
+        let mut header = |text: String| {
+            let _ = write!(line, " -H {}", shell_quote(&text));
+        };
+        for (name, value) in headers {
+            header(format!("{name}: {value}"));
+        }
+        if self.method == "PATCH" {
+            header("Content-Type: application/merge-patch+json".to_owned());
+        }
+        header("X-Vault-Request: true".to_owned());
+        if self.namespaced && !namespace.is_empty() {
+            header(format!("X-Vault-Namespace: {namespace}/"));
+        }
+        if !matches!(self.bearer, Bearer::Nobody) {
+            line.push_str(" -H \"X-Vault-Token: $(strongroom print token)\"");
+        }
+        if let Some(body) = &self.body {
+            let _ = write!(line, " -d {}", shell_quote(&body.to_string()));
+        }
+        let _ = write!(line, " {}", shell_quote(&format!("{base}{}", self.target())));
+        line
+    }
+
+    /// As the policy it needs.
+    pub(crate) fn policy(&self) -> String {
+        let mut needed = match self.method {
+            "GET" if self.is_list() => vec!["list"],
+            "GET" => vec!["read"],
+            "DELETE" => vec!["delete"],
+            "PATCH" => vec!["patch"],
+            _ => vec!["create", "update"],
+        };
+        if needs_sudo(&self.path, self.method) {
+            needed.push("sudo");
+        }
+        let list = needed.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+        format!("path {:?} {{\n  capabilities = [{list}]\n}}", self.path)
+    }
+}
+
+/// The paths a server keeps for operators (Vault documentation, "Policies", root-protected API endpoints).
+fn needs_sudo(path: &str, method: &str) -> bool {
+    let below = |prefix: &str| path.starts_with(prefix);
+    let tune = path.ends_with("/tune");
+    match path {
+        "sys/remount" | "sys/rotate" | "sys/seal" | "sys/step-down" | "sys/audit" | "auth/token/accessors" => true,
+        _ if below("sys/auth/") => !tune && method != "GET",
+        _ => ["sys/audit/", "sys/raw/", "sys/leases/revoke-prefix/", "sys/leases/revoke-force/", "sys/leases/lookup/"]
+            .iter()
+            .any(|prefix| below(prefix)),
+    }
+}
+
+/// For a POSIX shell.
+fn shell_quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/:@%+=,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// An object from pairs, without those that are absent.
+pub(crate) fn object<const N: usize>(pairs: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    pairs.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn paths_and_queries_are_escaped() {
+        let request = Request::get("secret/data/a b?c#d%/é").query("version", "1&2");
+        assert_eq!(request.target(), "/v1/secret/data/a%20b%3Fc%23d%25/%C3%A9?version=1%262");
+        assert_eq!(Request::list("sys/policies/acl").target(), "/v1/sys/policies/acl?list=true");
+    }
+
+    #[test]
+    fn a_curl_line_survives_the_shell_and_names_no_token() {
+        let request = Request::put("secret/x", json!({"a": "it's"}));
+        let headers = [("X-Own".to_owned(), "1".to_owned())];
+        assert_eq!(
+            request.curl("http://127.0.0.1:8200", "team", &headers),
+            "curl -X PUT -H 'X-Own: 1' -H 'X-Vault-Request: true' -H 'X-Vault-Namespace: team/' \
+             -H \"X-Vault-Token: $(strongroom print token)\" -d '{\"a\":\"it'\\''s\"}' http://127.0.0.1:8200/v1/secret/x"
+        );
+    }
+
+    #[test]
+    fn a_policy_names_the_capabilities() {
+        assert_eq!(Request::get("secret/x").policy(), "path \"secret/x\" {\n  capabilities = [\"read\"]\n}");
+        assert!(Request::list("x").policy().contains("[\"list\"]"));
+        assert!(Request::put("x", json!({})).policy().contains("[\"create\", \"update\"]"));
+        assert!(Request::put_nothing("sys/seal").policy().contains("\"sudo\""));
+        assert!(!Request::post("sys/auth/x/tune", json!({})).policy().contains("sudo"));
+    }
+}

@@ -1,79 +1,188 @@
-use crate::{Address, BarrierError, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding};
+use crate::address::Address;
+use crate::committer::{self, Job, QUEUE};
+use crate::interior::Interior;
+use crate::place::{Place, shelf_prefix};
+use crate::reading::{Trouble, Wanted};
+use crate::{BarrierError, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, value};
+use std::sync::{Arc, Mutex, PoisonError};
+use strongroom_memory::LockedKey;
 use strongroom_model::{NamespaceId, SecretBytes, SecretId};
 use strongroom_storage::Revision;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 /// The open barrier: an encrypted store. Exists only while unsealed.
-pub struct Barrier {}
+pub struct Barrier {
+    interior: Arc<Interior>,
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    /// Owns the committer; dropping it stops the committer.
+    tasks: tokio::sync::Mutex<JoinSet<()>>,
+    status: SealStatus,
+}
 
 /// What the barrier knows about its own writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
-    /// Whether commits are taken.
+    /// Whether commits are tried. `false` after the store has stopped, after another server took over, and after
+    /// `close`; a full disk does not count, since writing resumes when there is room.
     pub writable: bool,
     /// Counts commits; never goes back. Goes into the trail's checkpoints.
     pub generation: u64,
 }
 
 impl Barrier {
-    /// The record at that place, verified to be genuine and the latest.
-    pub async fn get(&self, _at: &Address) -> Result<Option<Record>, BarrierError> {
-        unimplemented!()
+    pub(crate) fn start(interior: Interior, status: SealStatus) -> Arc<Self> {
+        let interior = Arc::new(interior);
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(committer::run(interior.clone(), jobs));
+        Arc::new(Self { interior, queue: Mutex::new(Some(queue)), tasks: tokio::sync::Mutex::new(tasks), status })
     }
 
-    /// Records of the shelf after the given place (from the start when `None`), at most `limit`.
-    /// `named` places come in an arbitrary but stable order, `ordered` ones by number.
-    pub async fn scan(&self, _shelf: &Shelf, _after: Option<&Address>, _limit: usize) -> Result<Vec<Record>, BarrierError> {
-        unimplemented!()
+    /// The record at that place, verified to be genuine and the latest.
+    pub async fn get(&self, at: &Address) -> Result<Option<Record>, BarrierError> {
+        self.interior.read(at).await
+    }
+
+    /// Records of the shelf after the given place (from the start when `None`), at most `limit`; fewer only when there
+    /// are no more. `named` places come in an arbitrary but stable order, `ordered` ones by number.
+    ///
+    /// Each record is genuine and the latest, but they are not all of one moment, and a record that was removed behind
+    /// the barrier's back is not missed here: [`Barrier::get`] and [`Barrier::verify_all`] find that.
+    pub async fn scan(
+        &self,
+        shelf: &Shelf,
+        after: Option<&Address>,
+        limit: usize,
+    ) -> Result<Vec<Record>, BarrierError> {
+        let keys = self.interior.keys()?;
+        let prefix = shelf_prefix(&keys.shelf(shelf));
+        let mut last = after.map(|at| keys.place(at).key().to_vec());
+        let mut records = Vec::new();
+        while records.len() < limit {
+            let asked = limit - records.len();
+            let rows = self.interior.store.list(&prefix, last.as_deref(), asked).await?;
+            let complete = rows.len() < asked;
+            last = rows.last().map(|row| row.key.clone()).or(last);
+            for row in rows {
+                let place = Place::found(&row.key);
+                let wanted = Wanted { place: &place, namespace: shelf.namespace, kind: shelf.kind };
+                let record = match self.interior.look(&keys, wanted, Some(row.value)).await {
+                    Ok(record) => record,
+                    // Changed or deleted since it was listed, or tampered with.
+                    Err(Trouble::Doubt { .. }) => self.interior.read_wanted(&keys, wanted).await?,
+                    Err(Trouble::Failed(error)) => return Err(error),
+                };
+                records.extend(record);
+            }
+            if complete {
+                break;
+            }
+        }
+        Ok(records)
     }
 
     /// Commits all changes together; durable when it returns. Concurrent callers share one sync of the disk.
-    pub async fn commit(&self, _txn: Txn) -> Result<Revision, BarrierError> {
-        unimplemented!()
+    /// The revision is the one that the records put will have. When the future is dropped the change may still be made.
+    pub async fn commit(&self, txn: Txn) -> Result<Revision, BarrierError> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(BarrierError::Closed)?;
+        let (answer, wait) = oneshot::channel();
+        queue.send(Job { txn, answer }).await.map_err(|_| BarrierError::Closed)?;
+        // Without an answer the committer was stopped in the middle.
+        wait.await.unwrap_or(Err(BarrierError::Unknown))
     }
 
-    /// Makes a key for a new secret.
-    pub fn new_secret_key(&self, _namespace: NamespaceId, _secret: SecretId) -> Result<SealedKey, BarrierError> {
-        unimplemented!()
+    /// Calls the function after each commit with the places changed by it, before the callers are answered.
+    ///
+    /// It must return quickly and must not call the barrier. A cache that fills itself from `get` must not keep what it
+    /// began to read before such a call.
+    pub fn subscribe(&self, watcher: impl Fn(&[Address]) + Send + Sync + 'static) {
+        self.interior.watch(Box::new(watcher));
+    }
+
+    /// Makes a key for a new secret. Waits for a commit when it is the first thing ever kept in the namespace.
+    pub async fn new_secret_key(&self, namespace: NamespaceId, secret: SecretId) -> Result<SealedKey, BarrierError> {
+        let keys = self.interior.keys()?;
+        let key = self.namespace_key(namespace).await?;
+        value::new_key(keys.cluster, &key, namespace, secret, &*self.interior.entropy)
     }
 
     /// Seals a version's value under a key used this once.
-    pub fn seal_value(&self, _key: &SealedKey, _binding: ValueBinding, _value: &[u8]) -> Result<SealedValue, BarrierError> {
-        unimplemented!()
+    pub async fn seal_value(
+        &self,
+        key: &SealedKey,
+        binding: ValueBinding,
+        plain: &[u8],
+    ) -> Result<SealedValue, BarrierError> {
+        let keys = self.interior.keys()?;
+        let above = self.namespace_key(binding.namespace).await?;
+        value::seal(keys.cluster, &above, key, binding, plain, &*self.interior.entropy)
     }
 
     /// Opens a version's value.
-    pub fn open_value(&self, _key: &SealedKey, _binding: ValueBinding, _value: &SealedValue) -> Result<SecretBytes, BarrierError> {
-        unimplemented!()
+    pub async fn open_value(
+        &self,
+        key: &SealedKey,
+        binding: ValueBinding,
+        sealed: &SealedValue,
+    ) -> Result<SecretBytes, BarrierError> {
+        let keys = self.interior.keys()?;
+        let above = self.namespace_key(binding.namespace).await?;
+        value::open(keys.cluster, &above, key, binding, sealed)
     }
 
-    /// HMAC-SHA-256 under a key of its own for each purpose (`token`, `audit`, `lease`, ...): lookups by secret and
-    /// fingerprints in the trail.
-    pub fn keyed_hash(&self, _purpose: &'static str, _data: &[u8]) -> [u8; 32] {
-        unimplemented!()
+    /// The key of the namespace, made on first use.
+    async fn namespace_key(&self, namespace: NamespaceId) -> Result<Arc<LockedKey>, BarrierError> {
+        for _ in 0..2 {
+            let keys = self.interior.keys()?;
+            if let Some(key) = keys.namespace(namespace) {
+                return Ok(key);
+            }
+            // Going through the committer reads the key or makes it, and two callers cannot make two.
+            self.commit(Txn { namespace: Some(namespace), ..Txn::default() }).await?;
+        }
+        Err(BarrierError::Library("make the key of a namespace"))
     }
 
-    /// Signs with the server's Ed25519 key.
-    pub fn sign(&self, _message: &[u8]) -> [u8; 64] {
-        unimplemented!()
+    /// HMAC-SHA-256 over purpose (`token`, `audit`, `lease`, ...) and data, under a key that does nothing else: lookups
+    /// by secret and fingerprints in the trail. Hashes for one purpose say nothing about those for another.
+    /// After `close` it answers zeros, which match nothing.
+    pub fn keyed_hash(&self, purpose: &'static str, data: &[u8]) -> [u8; 32] {
+        self.interior.keys().map_or([0; 32], |keys| keys.keyed_hash(purpose, data))
     }
 
-    /// The public part of that key.
+    /// Signs with the server's Ed25519 key. After `close` it answers zeros, which no verifier accepts.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.interior.keys().map_or([0; 64], |keys| keys.sign(message))
+    }
+
+    /// The public part of that key; zeros after `close`.
     pub fn public_key(&self) -> [u8; 32] {
-        unimplemented!()
+        self.interior.keys().map_or([0; 32], |keys| keys.public_key())
     }
 
     /// Writability and generation.
     pub fn health(&self) -> Health {
-        unimplemented!()
+        Health { writable: self.interior.writable(), generation: self.interior.generation() }
+    }
+
+    /// Compares the store's generation with the latest one known from outside (the trail's last checkpoint). A lower
+    /// one means that the whole store was put back to an earlier state, which nothing inside the store can show.
+    pub fn check_generation(&self, expected: u64) -> Result<(), BarrierError> {
+        let found = self.interior.generation();
+        if found < expected { Err(BarrierError::RolledBack { found, expected }) } else { Ok(()) }
     }
 
     /// What may be told to anybody about the seal.
     pub fn seal_status(&self) -> SealStatus {
-        unimplemented!()
+        self.status.clone()
     }
 
-    /// Stops taking commits, waits for those under way, and wipes the keys. Later calls fail.
+    /// Stops taking commits, waits for those under way, and wipes the keys. Later calls fail with `Closed`.
     pub async fn close(&self) {
-        unimplemented!()
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut tasks = self.tasks.lock().await;
+        while tasks.join_next().await.is_some() {}
+        self.interior.forget_keys();
     }
 }

@@ -5,9 +5,21 @@
 
 mod address;
 mod barrier;
+mod batch;
+mod blob;
+mod codec;
+mod committer;
 mod error;
+mod field;
+mod fresh;
+mod interior;
+mod keys;
+mod opening;
+mod place;
+mod reading;
 mod record;
 mod seal;
+mod shamir;
 mod share;
 mod value;
 
@@ -15,7 +27,7 @@ pub use address::{Address, Kept, Shelf};
 pub use barrier::{Barrier, Health};
 pub use error::BarrierError;
 pub use record::{Record, Txn};
-pub use seal::{Door, Init, InitOutcome, Opening, SealKind, SealStatus, Sealed, SlotSpec, Uninitialised};
+pub use seal::{Door, Init, InitOutcome, Opening, SealKind, SealStatus, Sealed, SlotSpec, StaticKey, Uninitialised};
 pub use share::{Share, ShareError};
 pub use value::{SealedKey, SealedValue, ValueBinding};
 

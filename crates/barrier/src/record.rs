@@ -1,5 +1,5 @@
 use crate::Address;
-use strongroom_model::SecretBytes;
+use strongroom_model::{NamespaceId, SecretBytes};
 use strongroom_storage::{Expectation, Revision};
 
 /// A record as it was read: authentic, and the latest that was written.
@@ -20,6 +20,8 @@ pub struct Txn {
     pub(crate) compares: Vec<(Address, Expectation)>,
     pub(crate) puts: Vec<(Address, SecretBytes)>,
     pub(crate) deletes: Vec<Address>,
+    /// A namespace that must have a key afterwards, whether or not anything is put there.
+    pub(crate) namespace: Option<NamespaceId>,
 }
 
 impl Txn {

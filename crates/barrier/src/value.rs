@@ -1,23 +1,53 @@
-use serde::{Deserialize, Serialize};
-use strongroom_model::{MountId, NamespaceId, SecretId, VersionNumber};
+//! Values of versioned secrets: each under a key used once, which is wrapped by the secret's key, which is wrapped by
+//! the namespace's. Whoever deletes the secret's key has made every version of it unreadable.
+
+use crate::BarrierError;
+use crate::blob::{self, Binding, KeyKind, OVERHEAD};
+use crate::codec::Put;
+use crate::keys::sealing;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use strongroom_memory::LockedKey;
+use strongroom_model::{Entropy, MountId, NamespaceId, SecretBytes, SecretId, VersionNumber};
 
 /// The key of one secret, wrapped; kept in the secret's own record. Deleting it shreds every version.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct SealedKey(pub(crate) Vec<u8>);
+#[serde(transparent)]
+pub struct SealedKey(Sealed);
 
 /// One version's value: sealed under a single-use key, which is wrapped beside it.
 #[derive(Clone, Serialize, Deserialize)]
-pub struct SealedValue(pub(crate) Vec<u8>);
+#[serde(transparent)]
+pub struct SealedValue(Sealed);
+
+/// Ciphertext; base64 in text formats.
+#[derive(Clone)]
+struct Sealed(Vec<u8>);
 
 impl SealedValue {
     /// The bytes as they are stored.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.0.0
     }
 
     /// Takes stored bytes; whether they are genuine shows when they are opened.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self(Sealed(bytes))
+    }
+}
+
+impl Serialize for Sealed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD_NO_PAD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Sealed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD_NO_PAD.decode(text).map(Self).map_err(|_| D::Error::custom("sealed bytes are not base64"))
     }
 }
 
@@ -32,4 +62,80 @@ pub struct ValueBinding {
     pub secret: SecretId,
     /// The version.
     pub version: VersionNumber,
+}
+
+impl ValueBinding {
+    fn place(&self) -> Vec<u8> {
+        let mut place = Vec::with_capacity(40);
+        place.raw(self.mount.as_bytes()).raw(self.secret.as_bytes()).u64(self.version.get());
+        place
+    }
+}
+
+const SECRET_KEY: &str = "secret-key";
+const DATA_KEY: &str = "data-key";
+const VALUE: &str = "value";
+/// A wrapped 32-byte key.
+const WRAPPED: usize = 32 + OVERHEAD;
+
+pub(crate) fn new_key(
+    cluster: [u8; 16],
+    above: &LockedKey,
+    namespace: NamespaceId,
+    secret: SecretId,
+    entropy: &dyn Entropy,
+) -> Result<SealedKey, BarrierError> {
+    let key = LockedKey::make(|key| entropy.fill(key));
+    let binding = Binding { cluster, namespace, kind: SECRET_KEY, place: secret.as_bytes() };
+    let sealed = blob::seal(above, KeyKind::Namespace, 1, &binding, key.expose(), entropy).map_err(sealing)?;
+    Ok(SealedKey(Sealed(sealed)))
+}
+
+pub(crate) fn seal(
+    cluster: [u8; 16],
+    above: &LockedKey,
+    key: &SealedKey,
+    binding: ValueBinding,
+    plain: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<SealedValue, BarrierError> {
+    let secret_key = open_key(cluster, above, key, binding)?;
+    let data_key = LockedKey::make(|key| entropy.fill(key));
+    let place = binding.place();
+    let bound = |kind| Binding { cluster, namespace: binding.namespace, kind, place: &place };
+    let wrapped = blob::seal(&secret_key, KeyKind::Secret, 1, &bound(DATA_KEY), data_key.expose(), entropy);
+    let mut bytes = wrapped.map_err(sealing)?;
+    bytes.extend(blob::seal(&data_key, KeyKind::Data, 1, &bound(VALUE), plain, entropy).map_err(sealing)?);
+    Ok(SealedValue(Sealed(bytes)))
+}
+
+pub(crate) fn open(
+    cluster: [u8; 16],
+    above: &LockedKey,
+    key: &SealedKey,
+    binding: ValueBinding,
+    sealed: &SealedValue,
+) -> Result<SecretBytes, BarrierError> {
+    let secret_key = open_key(cluster, above, key, binding)?;
+    let place = binding.place();
+    let bound = |kind| Binding { cluster, namespace: binding.namespace, kind, place: &place };
+    let opened = sealed.as_bytes().split_at_checked(WRAPPED).and_then(|(wrapped, body)| {
+        let data_key = blob::open(&secret_key, KeyKind::Secret, &bound(DATA_KEY), wrapped).ok()?;
+        let data_key = LockedKey::from_slice(data_key.expose())?;
+        blob::open(&data_key, KeyKind::Data, &bound(VALUE), body).ok()
+    });
+    opened.ok_or_else(|| BarrierError::tampered(VALUE, "altered"))
+}
+
+fn open_key(
+    cluster: [u8; 16],
+    above: &LockedKey,
+    key: &SealedKey,
+    binding: ValueBinding,
+) -> Result<LockedKey, BarrierError> {
+    let bound = Binding { cluster, namespace: binding.namespace, kind: SECRET_KEY, place: binding.secret.as_bytes() };
+    let plain = blob::open(above, KeyKind::Namespace, &bound, &key.0.0).ok();
+    plain
+        .and_then(|plain| LockedKey::from_slice(plain.expose()))
+        .ok_or_else(|| BarrierError::tampered(SECRET_KEY, "altered"))
 }

@@ -1,0 +1,239 @@
+//! Sealed objects: AES-256-GCM under a key that is derived for the one object, bound to where the object belongs.
+//!
+//! Each object has its own random salt; HKDF-SHA512 (RFC 5869) over the salt, the key and the binding gives cipher key,
+//! nonce and commitment. So no cipher key is used twice, the limits of GCM (SP 800-38D section 8.3) do not bind, and
+//! an object opens under one key only: GCM alone does not promise that, and an attacker who can write the store could
+//! use objects that open under several keys to find out which one is in use.
+//!
+//! Byte by byte: `SR`, format, algorithm, key kind, 0, term (4), place hint (4), salt (32), commitment (32),
+//! ciphertext, tag (16). The first 14 bytes are authenticated as they stand.
+
+use crate::codec::{Put, Take};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hkdf;
+use strongroom_memory::LockedKey;
+use strongroom_model::{Entropy, NamespaceId, SecretBytes};
+use zeroize::{Zeroize, Zeroizing};
+
+const MAGIC: &[u8] = b"SR";
+const FORMAT: u8 = 1;
+/// AES-256-GCM with HKDF-SHA512 key derivation and commitment.
+const ALGORITHM: u8 = 1;
+const HEADER: usize = 14;
+const SALT: usize = 32;
+const COMMITMENT: usize = 32;
+/// Bytes of the tag, which also names one state of an object in the freshness pages.
+pub(crate) const TAG: usize = 16;
+/// How much longer an object is than what it holds.
+pub(crate) const OVERHEAD: usize = HEADER + SALT + COMMITMENT + TAG;
+
+/// Which step of the key hierarchy seals the object.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum KeyKind {
+    /// The key of a slot seals the root key.
+    Slot = 1,
+    /// A key derived from the root key seals the keyring.
+    Root = 2,
+    /// A term key of the keyring seals namespace keys and freshness.
+    Term = 3,
+    /// A namespace key seals records and secret keys.
+    Namespace = 4,
+    /// A secret's key seals the keys of its versions.
+    Secret = 5,
+    /// A key used once seals a version's value.
+    Data = 6,
+}
+
+/// What an object is and where it belongs; it opens only with the same binding.
+pub(crate) struct Binding<'a> {
+    pub(crate) cluster: [u8; 16],
+    /// The root namespace for what belongs to none.
+    pub(crate) namespace: NamespaceId,
+    pub(crate) kind: &'a str,
+    /// The key in the store, or the ids of mount, secret and version.
+    pub(crate) place: &'a [u8],
+}
+
+/// The object did not open: altered, moved, or sealed under another key. Says no more on purpose.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+struct Derived {
+    cipher: LessSafeKey,
+    nonce: Nonce,
+    commitment: Zeroizing<[u8; COMMITMENT]>,
+}
+
+/// Seals the bytes under a key derived from `key`, which has this kind and term.
+pub(crate) fn seal(
+    key: &LockedKey,
+    kind: KeyKind,
+    term: u32,
+    binding: &Binding<'_>,
+    plain: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<Vec<u8>, Refused> {
+    let mut blob = Vec::with_capacity(plain.len() + OVERHEAD);
+    blob.raw(MAGIC).u8(FORMAT).u8(ALGORITHM).u8(kind as u8).u8(0).u32(term).raw(&hint(binding.place));
+    let salt: [u8; SALT] = entropy.array();
+    let associated = associated(&blob, binding);
+    let derived = derive(key, &salt, &associated)?;
+    blob.raw(&salt).raw(derived.commitment.as_slice());
+    let start = blob.len();
+    blob.raw(plain);
+    let body = blob.get_mut(start..).ok_or(Refused)?;
+    let tag = derived.cipher.seal_in_place_separate_tag(derived.nonce, Aad::from(&associated), body);
+    let Ok(tag) = tag else {
+        blob.zeroize();
+        return Err(Refused);
+    };
+    blob.raw(tag.as_ref());
+    Ok(blob)
+}
+
+/// Opens what `seal` made with the same key, kind and binding; the term must be the one in the object.
+pub(crate) fn open(key: &LockedKey, kind: KeyKind, binding: &Binding<'_>, blob: &[u8]) -> Result<SecretBytes, Refused> {
+    let mut parts = Take(blob);
+    let header = parts.raw(HEADER).ok_or(Refused)?;
+    if !header.starts_with(&[b'S', b'R', FORMAT, ALGORITHM, kind as u8, 0]) || !header.ends_with(&hint(binding.place)) {
+        return Err(Refused);
+    }
+    let salt = parts.raw(SALT).ok_or(Refused)?;
+    let commitment = parts.raw(COMMITMENT).ok_or(Refused)?;
+    let associated = associated(header, binding);
+    let derived = derive(key, salt, &associated)?;
+    verify_slices_are_equal(derived.commitment.as_slice(), commitment).map_err(|_| Refused)?;
+    // `Zeroizing` wipes the buffer when the tag does not fit (RUSTSEC-2023-0096 was plaintext left behind just there).
+    let mut body = Zeroizing::new(parts.0.to_vec());
+    let length =
+        derived.cipher.open_in_place(derived.nonce, Aad::from(&associated), &mut body).map_err(|_| Refused)?.len();
+    body.truncate(length);
+    Ok(SecretBytes::new(std::mem::take(&mut *body)))
+}
+
+/// The term that the header of an object names.
+pub(crate) fn term(blob: &[u8]) -> Option<u32> {
+    let mut parts = Take(blob);
+    parts.raw(6)?;
+    parts.u32()
+}
+
+/// The tag of an object: different for every sealing, even of the same bytes.
+pub(crate) fn tag(blob: &[u8]) -> Option<[u8; TAG]> {
+    blob.last_chunk().copied()
+}
+
+/// Whether the object says of itself that it belongs to this place. Only good for naming what went wrong: who can
+/// write the store can write this hint.
+pub(crate) fn claims_place(blob: &[u8], place: &[u8]) -> bool {
+    blob.get(HEADER - 4..HEADER) == Some(hint(place).as_slice())
+}
+
+fn hint(place: &[u8]) -> [u8; 4] {
+    let hash = digest(&SHA256, place);
+    hash.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+fn associated(header: &[u8], binding: &Binding<'_>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER + 48 + binding.kind.len() + binding.place.len());
+    bytes.raw(header).raw(&binding.cluster).raw(binding.namespace.as_bytes());
+    bytes.part(binding.kind.as_bytes()).part(binding.place);
+    bytes
+}
+
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+fn derive(key: &LockedKey, salt: &[u8], associated: &[u8]) -> Result<Derived, Refused> {
+    let mut bytes = Zeroizing::new([0; 32 + NONCE_LEN + COMMITMENT]);
+    expand(key, salt, &[associated], bytes.as_mut_slice())?;
+    let mut parts = Take(bytes.as_slice());
+    let cipher = UnboundKey::new(&AES_256_GCM, parts.raw(32).ok_or(Refused)?).map_err(|_| Refused)?;
+    let nonce = Nonce::assume_unique_for_key(parts.array().ok_or(Refused)?);
+    let commitment = Zeroizing::new(parts.array().ok_or(Refused)?);
+    Ok(Derived { cipher: LessSafeKey::new(cipher), nonce, commitment })
+}
+
+fn expand(key: &LockedKey, salt: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<(), Refused> {
+    let prk = hkdf::Salt::new(hkdf::HKDF_SHA512, salt).extract(key.expose());
+    let okm = prk.expand(info, Length(out.len())).map_err(|_| Refused)?;
+    okm.fill(out).map_err(|_| Refused)
+}
+
+/// A key for another purpose, from this one.
+pub(crate) fn derive_key(key: &LockedKey, purpose: &str) -> Result<LockedKey, Refused> {
+    let mut result = Ok(());
+    let derived = LockedKey::make(|out| result = expand(key, b"strongroom", &[purpose.as_bytes()], out));
+    result.map(|()| derived)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemEntropy;
+
+    const BINDING: Binding<'_> =
+        Binding { cluster: [1; 16], namespace: NamespaceId::ROOT, kind: "token", place: b"\x01somewhere" };
+
+    fn key() -> LockedKey {
+        LockedKey::copied(&[9; 32])
+    }
+
+    fn sealed(plain: &[u8]) -> Vec<u8> {
+        seal(&key(), KeyKind::Namespace, 1, &BINDING, plain, &SystemEntropy).unwrap()
+    }
+
+    fn opened(binding: &Binding<'_>, blob: &[u8]) -> Option<Vec<u8>> {
+        open(&key(), KeyKind::Namespace, binding, blob).ok().map(|plain| plain.expose().to_vec())
+    }
+
+    #[test]
+    fn opens_to_what_was_sealed_and_never_looks_the_same() {
+        for plain in [&b""[..], b"a", &[7; 5_000]] {
+            let blob = sealed(plain);
+            assert_eq!(opened(&BINDING, &blob).as_deref(), Some(plain));
+            assert_eq!(blob.len(), plain.len() + OVERHEAD);
+            assert_ne!(blob, sealed(plain));
+        }
+    }
+
+    #[test]
+    fn any_changed_bit_and_any_other_length_is_refused() {
+        let blob = sealed(b"thirty-two bytes of some secret.");
+        for index in 0..blob.len() {
+            for bit in 0..8 {
+                let mut changed = blob.clone();
+                changed[index] ^= 1 << bit;
+                assert!(opened(&BINDING, &changed).is_none(), "byte {index} bit {bit}");
+            }
+            assert!(opened(&BINDING, &blob[..index]).is_none());
+        }
+        assert!(opened(&BINDING, &[blob.as_slice(), &[0]].concat()).is_none());
+    }
+
+    #[test]
+    fn opens_only_where_it_belongs() {
+        let blob = sealed(b"secret");
+        assert!(opened(&Binding { cluster: [2; 16], ..BINDING }, &blob).is_none());
+        assert!(opened(&Binding { namespace: NamespaceId::from_bytes([1; 16]), ..BINDING }, &blob).is_none());
+        assert!(opened(&Binding { kind: "lease", ..BINDING }, &blob).is_none());
+        assert!(opened(&Binding { place: b"\x01elsewhere", ..BINDING }, &blob).is_none());
+        assert!(open(&key(), KeyKind::Term, &BINDING, &blob).is_err());
+        assert!(open(&LockedKey::copied(&[8; 32]), KeyKind::Namespace, &BINDING, &blob).is_err());
+    }
+
+    #[test]
+    fn kinds_and_places_do_not_run_into_each_other() {
+        let one = Binding { kind: "ab", place: b"c", ..BINDING };
+        let other = Binding { kind: "a", place: b"bc", ..BINDING };
+        assert_ne!(associated(b"", &one), associated(b"", &other));
+    }
+}

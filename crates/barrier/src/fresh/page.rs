@@ -1,0 +1,91 @@
+use crate::blob::TAG;
+use crate::codec::{Put, Take};
+use crate::place::Place;
+use strongroom_model::NamespaceId;
+
+/// What a page knows about one live object.
+#[derive(Clone)]
+pub(crate) struct Listed {
+    pub(crate) place: Place,
+    /// The tag of its latest sealing.
+    pub(crate) tag: [u8; TAG],
+    /// The commit that wrote it.
+    pub(crate) generation: u64,
+    /// What it takes to open the object when only its key is known.
+    pub(crate) namespace: NamespaceId,
+    pub(crate) kind: Box<str>,
+}
+
+/// The live objects of one bucket, by key.
+#[derive(Clone, Default)]
+pub(crate) struct Page {
+    /// The commit that wrote the page; 0 for one that was never written.
+    pub(crate) generation: u64,
+    listed: Vec<Listed>,
+}
+
+impl Page {
+    pub(crate) fn find(&self, place: &Place) -> Option<&Listed> {
+        let index = self.listed.binary_search_by(|one| one.place.cmp(place)).ok()?;
+        self.listed.get(index)
+    }
+
+    /// Lists the object, in place of its earlier state.
+    pub(crate) fn set(&mut self, listed: Listed) {
+        match self.listed.binary_search_by(|one| one.place.cmp(&listed.place)) {
+            Ok(index) => {
+                if let Some(one) = self.listed.get_mut(index) {
+                    *one = listed;
+                }
+            }
+            Err(index) => self.listed.insert(index, listed),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, place: &Place) {
+        if let Ok(index) = self.listed.binary_search_by(|one| one.place.cmp(place)) {
+            self.listed.remove(index);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listed> {
+        self.listed.iter()
+    }
+
+    /// About how many bytes the page takes in the store.
+    pub(crate) fn weight(&self) -> usize {
+        self.listed.iter().map(Listed::weight).sum::<usize>() + 128
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.weight());
+        bytes.u64(self.generation).u32(u32::try_from(self.listed.len()).unwrap_or(u32::MAX));
+        for one in &self.listed {
+            bytes.part(one.place.key()).raw(&one.tag).u64(one.generation);
+            bytes.raw(one.namespace.as_bytes()).part(one.kind.as_bytes());
+        }
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut parts = Take(bytes);
+        let (generation, count) = (parts.u64()?, parts.u32()?);
+        let mut one = || {
+            Some(Listed {
+                place: Place::found(parts.part()?),
+                tag: parts.array()?,
+                generation: parts.u64()?,
+                namespace: parts.namespace()?,
+                kind: std::str::from_utf8(parts.part()?).ok()?.into(),
+            })
+        };
+        let listed = (0..count).map(|_| one()).collect::<Option<Vec<_>>>()?;
+        parts.end(Self { generation, listed })
+    }
+}
+
+impl Listed {
+    fn weight(&self) -> usize {
+        48 + self.place.key().len() + self.kind.len()
+    }
+}

@@ -78,9 +78,7 @@ async fn serve(path: &Path) {
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
             ["put", key, size] => say(&put(&store, key, size.parse().unwrap()).await),
-            ["put-many", key, size, count] => {
-                put_many(&store, key, size.parse().unwrap(), count.parse().unwrap()).await
-            }
+            ["put-together", key, ref sizes @ ..] => put_together(&store, key, sizes).await,
             ["get", key, size] => say(&get(&store, key, size.parse().unwrap()).await),
             ["outcome", key] => say(&told(store.outcome(token(key)).await)),
             ["check"] => say(&store.integrity_check().map_or_else(|error| name(&error), |()| "well".to_owned())),
@@ -93,6 +91,11 @@ async fn serve(path: &Path) {
                 let mut ballast = fs::File::create(file).unwrap();
                 while ballast.write_all(&[1; 4096]).is_ok() {}
                 say("filled");
+            }
+            ["shrink", file, bytes] => {
+                let ballast = fs::OpenOptions::new().write(true).open(file).unwrap();
+                ballast.set_len(ballast.metadata().unwrap().len() - bytes.parse::<u64>().unwrap()).unwrap();
+                say("shrunk");
             }
             ["free", file] => {
                 fs::remove_file(file).unwrap();
@@ -114,9 +117,10 @@ async fn put(store: &Sqlite, key: &str, size: usize) -> String {
 }
 
 /// Several commits that are sent before any is waited for, answered in the order in which they were sent.
-async fn put_many(store: &Sqlite, key: &str, size: usize, count: usize) {
-    let keys: Vec<_> = (0..count).map(|i| format!("{key}-{i}")).collect();
-    let mut waiting: Vec<_> = keys.iter().map(|key| Box::pin(store.commit(Epoch(0), txn(key, size)))).collect();
+async fn put_together(store: &Sqlite, key: &str, sizes: &[&str]) {
+    let keys: Vec<_> = (0..sizes.len()).map(|i| format!("{key}-{i}")).collect();
+    let txns = keys.iter().zip(sizes).map(|(key, size)| txn(key, size.parse().unwrap()));
+    let mut waiting: Vec<_> = txns.map(|txn| Box::pin(store.commit(Epoch(0), txn))).collect();
     let mut answers = Vec::new();
     // Polling each once sends all of them.
     for commit in &mut waiting {

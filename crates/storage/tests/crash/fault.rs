@@ -131,7 +131,7 @@ fn commits_that_wait_together_share_the_fate_of_their_sync() {
     let folder = tempfile::tempdir().unwrap();
     let mut failing = Failing::new(folder.path());
     failing.arm("sync", "-wal");
-    failing.child.tell("put-many shared 100 16");
+    failing.child.tell(&format!("put-together shared{}", " 100".repeat(16)));
     let ended: Vec<_> = (0..16).map(|_| failing.child.hear().unwrap()).collect();
     let unknown = ended.iter().take_while(|ended| *ended == "unknown").count();
     assert!(unknown > 0, "{ended:?}");

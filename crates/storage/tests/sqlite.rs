@@ -200,6 +200,21 @@ fn a_path_that_cannot_hold_a_store_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_tool_that_locks_the_file_delays_commits_and_breaks_nothing() {
+    let folder = Folder::new();
+    let store = open(&folder.path("store.db"));
+    write(&store, 0..10, 10).await;
+    let tool = rusqlite::Connection::open(folder.path("store.db")).unwrap();
+    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = store.commit(Epoch(0), put(10, Vec::new())).await;
+    assert!(matches!(refused, Err(StoreError::Io { .. })), "{refused:?}");
+    assert_eq!(count(&store).await, 10);
+    tool.execute_batch("ROLLBACK").unwrap();
+    write(&store, 10..20, 10).await;
+    assert_eq!(store.current_rev().await.unwrap(), Revision(20));
+}
+
+#[tokio::test]
 async fn damage_is_found_and_named() {
     let folder = Folder::new();
     let path = folder.path("store.db");

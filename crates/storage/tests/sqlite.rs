@@ -200,7 +200,7 @@ fn a_path_that_cannot_hold_a_store_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_tool_that_locks_the_file_delays_commits_and_breaks_nothing() {
+async fn commits_are_refused_while_a_tool_locks_the_file_and_resume_after() {
     let folder = Folder::new();
     let store = open(&folder.path("store.db"));
     write(&store, 0..10, 10).await;

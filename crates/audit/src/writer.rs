@@ -75,6 +75,7 @@ impl Writer {
     /// Works until it is closed or nobody is left who could ask.
     pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut inbox = Vec::with_capacity(BATCH);
+        self.flush();
         while commands.blocking_recv_many(&mut inbox, BATCH) > 0 {
             for command in inbox.drain(..) {
                 if let Command::Close { answer } = command {
@@ -316,5 +317,67 @@ fn answer_written(waiting: Vec<(Vec<u8>, Option<Answer>)>, first: u64) {
         if let Some(answer) = answer {
             let _ = answer.send(Ok(Receipt { seq }));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::medium::Ring;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1)
+        }
+    }
+
+    fn writer() -> Writer {
+        Writer {
+            medium: Medium::Memory(Arc::new(Ring::new(10))),
+            head: Head::START,
+            unsigned: 0,
+            clock: Arc::new(Still),
+            sync: SyncMode::EachCheckpoint,
+            shared: Arc::default(),
+            seal: None,
+            state: WriterState::Good,
+            pending: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    fn append(writer: &mut Writer) -> Result<Receipt, TrailError> {
+        let (answer, mut answered) = oneshot::channel();
+        writer.take(Command::Append { body: b"{\"kind\":\"event\"}".to_vec(), answer });
+        writer.flush();
+        answered.try_recv().unwrap()
+    }
+
+    #[test]
+    fn after_a_failed_sync_nothing_is_written_until_a_restart() {
+        let mut writer = writer();
+        assert_eq!(append(&mut writer).unwrap().seq, 1);
+        writer.take(Command::SyncFailed("Input/output error".to_owned()));
+        for _ in 0..3 {
+            assert!(append(&mut writer).unwrap_err().to_string().contains("Input/output error"));
+            writer.take(Command::Probe);
+        }
+        let health = writer.shared.health();
+        assert!(!health.writable);
+        assert_eq!(health.entries, 2);
+    }
+
+    #[test]
+    fn the_first_batch_after_a_failure_tells_how_many_were_refused() {
+        let mut writer = writer();
+        writer.answer_failed(vec![(Vec::new(), Some(oneshot::channel().0))], "No space left on device".to_owned());
+        assert!(!writer.shared.health().writable);
+        assert_eq!(append(&mut writer).unwrap().seq, 2);
+        assert!(writer.shared.health().writable);
+        let Medium::Memory(ring) = &writer.medium else { panic!("another medium") };
+        let told = ring.recent(2).remove(0);
+        assert!(told.contains("trail_resumed") && told.contains("; 1 entries were refused"), "{told}");
     }
 }

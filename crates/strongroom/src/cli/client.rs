@@ -334,7 +334,6 @@ fn on_http(error: &hyper::Error) -> Failure {
         // With TLS 1.3 a server that wants a client certificate says so only after our first bytes.
         Some(rustls::Error::AlertReceived(alert)) => Failure::TlsRefused(format!("{alert:?}")),
         _ if error.is_parse() => Failure::PeerSpeaksNoHttp,
-        _ if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => Failure::CutOff,
         _ => Failure::CutOff,
     }
 }

@@ -16,6 +16,8 @@ pub struct Reply {
     pub version: Option<u64>,
     /// The object is gone, but its metadata is in `data` (Vault: 404 with a body).
     pub gone: bool,
+    /// Seconds after which a reader should look again; 0 where that means nothing (Vault: `lease_duration`).
+    pub lease_duration: u32,
 }
 
 impl Reply {

@@ -1,6 +1,29 @@
 //! Versioned secrets: the one model behind every dialect. A secret has a name in its mount, numbered versions, stages
 //! that point at versions, and metadata; a version holds an object, text or bytes.
+//!
+//! Invariants: a version number is never given twice; the head of a secret and the records of its versions change in
+//! one transaction; a folder is there exactly as long as something is in it; a destroyed version leaves no sealed
+//! bytes behind. Knows nothing of how a dialect spells a request, and decides nothing about who may: it takes a `Grant`.
 
+mod change;
+mod config;
+mod create;
+mod head;
+mod merge;
+mod metadata;
+mod place;
+mod read;
+mod remove;
 mod store;
+mod turn;
+mod value;
+mod wipe;
+mod write;
 
+pub use config::{KvConfig, KvConfigChange, Lifetime};
+pub use head::{SecretMetadata, SecretSettings, VersionInfo, VersionMetadata};
+pub use metadata::{CustomChange, MetadataChange, MetadataWritten};
+pub use read::{SecretVersion, Seen};
 pub use store::Secrets;
+pub use value::SecretValue;
+pub use write::{WriteAs, WriteOptions};

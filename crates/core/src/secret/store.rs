@@ -1,28 +1,90 @@
+use super::head::Head;
+use super::place::{Name, head_at, mount_at, name_at};
+use super::turn::Turns;
 use crate::mount::Mount;
-use crate::records::Records;
+use crate::records::{Records, Stored};
 use crate::{CoreError, SecretAct};
 use std::sync::Arc;
-use strongroom_model::{Clock, Entropy, SecretPath};
+use strongroom_barrier::{Address, SealedValue, ValueBinding};
+use strongroom_model::{Clock, Entropy, NamespaceId, SecretBytes, SecretPath, VersionNumber};
+use strongroom_storage::Revision;
 
 /// Reads and writes versioned secrets. Every verb takes a `Grant` for exactly that act on exactly that secret.
 pub struct Secrets {
-    records: Arc<Records>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
+    pub(super) records: Arc<Records>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) turns: Turns,
+}
+
+/// How often a change is tried again when somebody else changed the same records. Turns make this rare.
+pub(super) const TRIES: usize = 32;
+
+/// A secret that is there, as it was read.
+pub(super) struct Found {
+    pub(super) name: Address,
+    pub(super) name_rev: Revision,
+    pub(super) at: Address,
+    pub(super) head: Arc<Stored<Head>>,
 }
 
 impl Secrets {
     pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { records, clock, entropy }
+        Self { records, clock, entropy, turns: Turns::new() }
     }
 
-    /// Whether what a write would touch is there, so that policy can tell create from update.
-    pub(crate) async fn exists(&self, _mount: &Mount, _path: &SecretPath, _act: SecretAct) -> Result<bool, CoreError> {
-        unimplemented!()
+    /// Whether what a write would touch is there, so that policy can tell create from update. Deleting, restoring and
+    /// shredding versions is an update even where there is nothing, as in Vault.
+    pub(crate) async fn exists(&self, mount: &Mount, path: &SecretPath, act: SecretAct) -> Result<bool, CoreError> {
+        match act {
+            SecretAct::DeleteVersions | SecretAct::Undelete | SecretAct::Destroy => Ok(true),
+            _ => Ok(self.find(mount, path).await?.is_some()),
+        }
     }
 
-    /// Wipes every secret of a removed mount. Repeatable after a crash.
-    pub(crate) async fn wipe(&self, _mount: &Mount) -> Result<(), CoreError> {
-        unimplemented!()
+    /// The secret with that name, if there is one.
+    pub(super) async fn find(&self, mount: &Mount, path: &SecretPath) -> Result<Option<Found>, CoreError> {
+        let name = name_at(mount.id, path);
+        let Some(named) = self.records.get::<Name>(&name).await? else { return Ok(None) };
+        let Name::Secret(id) = named.value else { return Ok(None) };
+        let at = head_at(mount.id, id);
+        let head = self.records.get::<Head>(&at).await?;
+        Ok(head.map(|head| Found { name, name_rev: named.rev, at, head }))
     }
+
+    /// An error if the mount has been removed while the request was under way.
+    pub(super) async fn still_mounted(&self, mount: &Mount) -> Result<(), CoreError> {
+        match self.records.get::<Mount>(&mount_at(mount.id)).await? {
+            Some(_) => Ok(()),
+            None => Err(CoreError::NotFound("the mount was removed while the request was under way".to_owned())),
+        }
+    }
+
+    /// Seals a value as one version of a secret; as nothing else can it be opened.
+    pub(super) async fn seal(
+        &self,
+        mount: &Mount,
+        head: &Head,
+        number: VersionNumber,
+        plain: &[u8],
+    ) -> Result<SecretBytes, CoreError> {
+        let sealed = self.records.barrier().seal_value(&head.key, binding(mount, head, number), plain).await?;
+        Ok(SecretBytes::new(sealed.as_bytes().to_vec()))
+    }
+
+    /// Opens a version's value.
+    pub(super) async fn open(
+        &self,
+        mount: &Mount,
+        head: &Head,
+        number: VersionNumber,
+        sealed: &SecretBytes,
+    ) -> Result<SecretBytes, CoreError> {
+        let sealed = SealedValue::from_bytes(sealed.expose().to_vec());
+        Ok(self.records.barrier().open_value(&head.key, binding(mount, head, number), &sealed).await?)
+    }
+}
+
+fn binding(mount: &Mount, head: &Head, number: VersionNumber) -> ValueBinding {
+    ValueBinding { namespace: NamespaceId::ROOT, mount: mount.id, secret: head.id, version: number }
 }

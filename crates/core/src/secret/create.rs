@@ -1,0 +1,63 @@
+use super::config::KvConfig;
+use super::head::{Head, SecretMetadata};
+use super::place::{Name, folders_above, head_at, mount_at, name_at, version_at};
+use super::store::Secrets;
+use crate::CoreError;
+use crate::mount::Mount;
+use crate::records::PutRecord;
+use strongroom_barrier::Txn;
+use strongroom_model::{NamespaceId, SecretId, SecretPath, Stage, VersionNumber};
+
+impl Secrets {
+    /// A head for a secret that is about to be made. Nothing is stored.
+    pub(super) async fn blank(&self) -> Result<Head, CoreError> {
+        let id = SecretId::random(&*self.entropy);
+        let key = self.records.barrier().new_secret_key(NamespaceId::ROOT, id).await?;
+        Ok(Head { id, key, meta: SecretMetadata::blank(self.clock.now()) })
+    }
+
+    /// Makes a secret with its first version.
+    pub(super) async fn create_with(
+        &self,
+        mount: &Mount,
+        path: &SecretPath,
+        config: &KvConfig,
+        plain: &[u8],
+        stage: Stage,
+    ) -> Result<(Head, VersionNumber), CoreError> {
+        let mut head = self.blank().await?;
+        let (number, _) = head.meta.add(stage, head.meta.created, config);
+        let sealed = self.seal(mount, &head, number, plain).await?;
+        let txn = Txn::new().put(version_at(head.id, number), sealed);
+        self.insert(mount, path, &head, txn).await?;
+        Ok((head, number))
+    }
+
+    /// Stores a new secret with the names that lead to it, and whatever else is in the transaction. `Conflict` when the
+    /// name is taken by now.
+    pub(super) async fn insert(
+        &self,
+        mount: &Mount,
+        path: &SecretPath,
+        head: &Head,
+        txn: Txn,
+    ) -> Result<(), CoreError> {
+        let _structure = self.turns.structure(mount.id).await;
+        let name = name_at(mount.id, path);
+        let mut txn = txn.expect_present(mount_at(mount.id)).expect_absent(name.clone());
+        for (_, marker) in folders_above(mount.id, path) {
+            txn = match self.records.get::<Name>(&marker).await? {
+                Some(_) => txn.expect_present(marker),
+                None => txn.expect_absent(marker.clone()).put_record(marker, &Name::Folder)?,
+            };
+        }
+        txn = txn.put_record(name, &Name::Secret(head.id))?.put_record(head_at(mount.id, head.id), head)?;
+        match self.records.commit(txn).await {
+            Err(CoreError::Conflict) => {
+                self.still_mounted(mount).await?;
+                Err(CoreError::Conflict)
+            }
+            other => other.map(|_| ()),
+        }
+    }
+}

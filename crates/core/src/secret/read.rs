@@ -1,0 +1,116 @@
+use super::head::{Head, SecretMetadata, VersionInfo};
+use super::merge::outline;
+use super::place::{names, version_at};
+use super::store::{Found, Secrets};
+use super::value::SecretValue;
+use crate::mount::Mount;
+use crate::{CoreError, Fields, Grant, SecretAct};
+use strongroom_model::{SecretPath, VersionSelector};
+
+/// One version that can be read.
+pub struct SecretVersion<T = SecretValue> {
+    /// What it holds, or as much of it as was asked for.
+    pub value: T,
+    /// What is known of it.
+    pub info: VersionInfo,
+}
+
+/// What a look at one version found.
+pub enum Seen<T = SecretValue> {
+    /// The version.
+    Here(SecretVersion<T>),
+    /// It was deleted or destroyed; this is what is left of it.
+    Gone(VersionInfo),
+}
+
+impl Secrets {
+    /// Reads one version. `Nothing` when there is no such secret or version.
+    pub async fn read(&self, grant: &Grant, selector: &VersionSelector) -> Result<Seen, CoreError> {
+        let (mount, path) = grant.secret(SecretAct::Read)?;
+        self.look(mount, path, selector).await
+    }
+
+    /// Reads the names of a version's fields down to `depth` levels (0: all), with `null` for every value. A version
+    /// that holds no object has no names.
+    pub async fn subkeys(
+        &self,
+        grant: &Grant,
+        selector: &VersionSelector,
+        depth: u64,
+    ) -> Result<Seen<Fields>, CoreError> {
+        let (mount, path) = grant.secret(SecretAct::Subkeys)?;
+        Ok(match self.look(mount, path, selector).await? {
+            Seen::Gone(info) => Seen::Gone(info),
+            Seen::Here(SecretVersion { value, info }) => {
+                let value = match &value {
+                    SecretValue::Object(fields) => outline(fields.map(), depth),
+                    SecretValue::Text(_) | SecretValue::Bytes(_) => Fields::default(),
+                };
+                Seen::Here(SecretVersion { value, info })
+            }
+        })
+    }
+
+    /// Reads what is known of a secret. `Nothing` when there is no such secret.
+    pub async fn read_metadata(&self, grant: &Grant) -> Result<SecretMetadata, CoreError> {
+        let (mount, path) = grant.secret(SecretAct::ReadMetadata)?;
+        let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
+        Ok(found.head.value.meta.clone())
+    }
+
+    /// The names in a folder, sorted; those of folders end in a slash. Empty when there is no such folder.
+    pub async fn list(&self, grant: &Grant) -> Result<Vec<String>, CoreError> {
+        let (mount, folder) = grant.folder()?;
+        let listed = self.records.scan_all::<super::place::Name>(&names(mount.id, folder)).await?;
+        let mut names: Vec<String> = listed.iter().map(crate::records::Listed::text).collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// One version of a secret, whoever asks.
+    pub(super) async fn look(
+        &self,
+        mount: &Mount,
+        path: &SecretPath,
+        selector: &VersionSelector,
+    ) -> Result<Seen, CoreError> {
+        let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
+        self.look_in(mount, &found, selector).await
+    }
+
+    pub(super) async fn look_in(
+        &self,
+        mount: &Mount,
+        found: &Found,
+        selector: &VersionSelector,
+    ) -> Result<Seen, CoreError> {
+        if let Some(seen) = self.try_look(mount, &found.head.value, selector).await? {
+            return Ok(seen);
+        }
+        // The head may be older than the value's removal. If the latest one still promises the value, somebody else
+        // removed it.
+        let record = self.records.barrier().get(&found.at).await?.ok_or(CoreError::Nothing)?;
+        let head: Head =
+            serde_json::from_slice(record.bytes.expose()).map_err(|_| CoreError::Unreadable { kind: "secret-head" })?;
+        self.try_look(mount, &head, selector).await?.ok_or(CoreError::Unreadable { kind: "secret-version" })
+    }
+
+    /// `None` when the head promises a value that is not there.
+    async fn try_look(
+        &self,
+        mount: &Mount,
+        head: &Head,
+        selector: &VersionSelector,
+    ) -> Result<Option<Seen>, CoreError> {
+        let info = head.meta.select(selector).and_then(|number| head.meta.info(number)).ok_or(CoreError::Nothing)?;
+        if info.version.is_gone(self.clock.now()) {
+            return Ok(Some(Seen::Gone(info)));
+        }
+        let Some(record) = self.records.barrier().get(&version_at(head.id, info.number)).await? else {
+            return Ok(None);
+        };
+        let plain = self.open(mount, head, info.number, &record.bytes).await?;
+        let value = SecretValue::decode(&plain)?;
+        Ok(Some(Seen::Here(SecretVersion { value, info })))
+    }
+}

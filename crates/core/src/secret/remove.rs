@@ -1,0 +1,137 @@
+use super::change::Changed;
+use super::place::{Name, debris, folders_above, names, version_at};
+use super::store::{Found, Secrets, TRIES};
+use super::wipe::{BATCH, Debris};
+use crate::mount::Mount;
+use crate::records::PutRecord;
+use crate::{CoreError, Grant, SecretAct};
+use strongroom_barrier::{Address, Txn};
+use strongroom_model::{SecretPath, VersionNumber};
+
+impl Secrets {
+    /// Hides the current version. Nothing happens when there is none, or it is gone already.
+    pub async fn delete_current(&self, grant: &Grant) -> Result<(), CoreError> {
+        let (mount, path) = grant.secret(SecretAct::DeleteCurrent)?;
+        let now = self.clock.now();
+        let changed = self.change(mount, path, |meta, _| {
+            let current = meta.current().and_then(|number| meta.versions.get_mut(&number));
+            match current.filter(|version| !version.is_gone(now)) {
+                None => Ok(Changed::Nothing),
+                Some(version) => {
+                    version.deletion = Some(now);
+                    Ok(Changed::Shred(Vec::new()))
+                }
+            }
+        });
+        changed.await.map(|_| ())
+    }
+
+    /// Hides versions; numbers that are not known or gone already are passed over.
+    pub async fn delete_versions(&self, grant: &Grant, numbers: &[VersionNumber]) -> Result<(), CoreError> {
+        let (mount, path) = grant.secret(SecretAct::DeleteVersions)?;
+        let now = self.clock.now();
+        let changed = self.change(mount, path, |meta, _| {
+            for number in numbers {
+                if let Some(version) = meta.versions.get_mut(number).filter(|version| !version.is_gone(now)) {
+                    version.deletion = Some(now);
+                }
+            }
+            Ok(Changed::Shred(Vec::new()))
+        });
+        changed.await.map(|_| ())
+    }
+
+    /// Shows hidden versions again, for as long as a new version would be shown. Destroyed ones stay destroyed.
+    pub async fn undelete(&self, grant: &Grant, numbers: &[VersionNumber]) -> Result<(), CoreError> {
+        let (mount, path) = grant.secret(SecretAct::Undelete)?;
+        let now = self.clock.now();
+        let changed = self.change(mount, path, |meta, config| {
+            let deletion = meta.deletion(now, config);
+            for number in numbers {
+                if let Some(version) = meta.versions.get_mut(number).filter(|version| !version.destroyed) {
+                    version.deletion = deletion;
+                }
+            }
+            Ok(Changed::Shred(Vec::new()))
+        });
+        changed.await.map(|_| ())
+    }
+
+    /// Shreds versions: their sealed values, with the only keys that open them, are removed. That they existed stays
+    /// known.
+    pub async fn destroy(&self, grant: &Grant, numbers: &[VersionNumber]) -> Result<(), CoreError> {
+        let (mount, path) = grant.secret(SecretAct::Destroy)?;
+        let mut numbers = numbers.to_vec();
+        numbers.sort_unstable();
+        numbers.dedup();
+        for some in numbers.chunks(BATCH) {
+            let changed = self.change(mount, path, |meta, _| {
+                let mut shred = Vec::new();
+                for number in some {
+                    if let Some(version) = meta.versions.get_mut(number).filter(|version| !version.destroyed) {
+                        version.destroyed = true;
+                        shred.push(*number);
+                    }
+                }
+                Ok(if shred.is_empty() { Changed::Nothing } else { Changed::Shred(shred) })
+            });
+            changed.await?;
+        }
+        Ok(())
+    }
+
+    /// Shreds the secret with all versions and metadata, and removes folders that are empty without it. Nothing happens
+    /// when there is no such secret.
+    pub async fn delete_all(&self, grant: &Grant) -> Result<(), CoreError> {
+        let (mount, path) = grant.secret(SecretAct::DeleteAll)?;
+        let _turn = self.turns.secret(mount.id, path).await;
+        let _structure = self.turns.structure(mount.id).await;
+        for _ in 0..TRIES {
+            let Some(found) = self.find(mount, path).await? else { return Ok(()) };
+            match self.delete_found(mount, path, &found).await {
+                Err(CoreError::Conflict) => continue,
+                other => return other,
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    async fn delete_found(&self, mount: &Mount, path: &SecretPath, found: &Found) -> Result<(), CoreError> {
+        let head = &found.head.value;
+        let mut txn = Txn::new().expect(found.name.clone(), found.name_rev).expect(found.at.clone(), found.head.rev);
+        txn = txn.delete(found.name.clone()).delete(found.at.clone());
+        for marker in self.emptied_by(mount, path, &found.name).await? {
+            txn = txn.delete(marker);
+        }
+        let kept: Vec<VersionNumber> = head.meta.versions.keys().copied().collect();
+        let rest = kept.len() > BATCH;
+        if rest {
+            txn = txn.put_record(debris().named(head.id.as_bytes()), &Debris::of(mount.id, head.id))?;
+        } else {
+            for number in kept {
+                txn = txn.delete(version_at(head.id, number));
+            }
+        }
+        self.records.commit(txn).await?;
+        if rest {
+            self.sweep_soon(head.id).await;
+        }
+        Ok(())
+    }
+
+    /// The markers of folders that hold nothing but the way to this name. Only under the mount's structure turn.
+    async fn emptied_by(&self, mount: &Mount, path: &SecretPath, name: &Address) -> Result<Vec<Address>, CoreError> {
+        let mut emptied = Vec::new();
+        let mut removed = name.clone();
+        for (folder, marker) in folders_above(mount.id, path).into_iter().rev() {
+            let shelf = names(mount.id, &folder);
+            let held = self.records.scan::<Name>(&shelf, None, 2).await?;
+            if held.iter().any(|name| shelf.named(&name.name) != removed) {
+                break;
+            }
+            removed = marker.clone();
+            emptied.push(marker);
+        }
+        Ok(emptied)
+    }
+}

@@ -1,0 +1,156 @@
+use super::change::Changed;
+use super::config::KvConfig;
+use super::head::{SecretMetadata, VersionInfo};
+use super::merge::merge;
+use super::place::version_at;
+use super::read::{SecretVersion, Seen};
+use super::store::{Found, Secrets, TRIES};
+use super::value::SecretValue;
+use crate::mount::Mount;
+use crate::{CoreError, Fields, Grant, SecretAct};
+use strongroom_barrier::Txn;
+use strongroom_model::{SecretPath, Stage, VersionNumber, VersionSelector};
+
+/// How to write a version.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WriteOptions {
+    /// The number that the current version must have, 0 for none: else nothing is written.
+    pub cas: Option<u64>,
+    /// What the version is to be.
+    pub stage: WriteAs,
+}
+
+/// What a new version is to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteAs {
+    /// In force at once; what was current becomes the previous one.
+    #[default]
+    Current,
+    /// In preparation: readers who ask for no version do not see it until it is promoted.
+    Pending,
+}
+
+impl WriteAs {
+    fn stage(self) -> Stage {
+        match self {
+            WriteAs::Current => Stage::Current,
+            WriteAs::Pending => Stage::Pending,
+        }
+    }
+}
+
+impl Secrets {
+    /// Writes a new version, and with it the secret when it is the first. Durable when it returns.
+    pub async fn write(
+        &self,
+        grant: &Grant,
+        value: &SecretValue,
+        options: WriteOptions,
+    ) -> Result<VersionInfo, CoreError> {
+        let (mount, path) = grant.secret(SecretAct::Write)?;
+        let plain = value.encode()?;
+        let _turn = self.turns.secret(mount.id, path).await;
+        for _ in 0..TRIES {
+            let config = self.config_of(mount).await?;
+            let attempt = match self.find(mount, path).await? {
+                Some(found) => self.append(mount, &found, &config, &plain, options).await,
+                None => self.first(mount, path, &config, &plain, options).await,
+            };
+            match attempt {
+                Err(CoreError::Conflict) => continue,
+                other => return other,
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Writes a new version from the current one and a merge patch (RFC 7396). `Nothing` when there is no such secret;
+    /// `Gone` when its current version cannot be read.
+    pub async fn patch(&self, grant: &Grant, patch: &Fields, cas: Option<u64>) -> Result<Seen<()>, CoreError> {
+        let (mount, path) = grant.secret(SecretAct::Patch)?;
+        let options = WriteOptions { cas, stage: WriteAs::Current };
+        let _turn = self.turns.secret(mount.id, path).await;
+        for _ in 0..TRIES {
+            let config = self.config_of(mount).await?;
+            let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
+            check_cas(&found.head.value.meta, &config, cas)?;
+            let mut value = match self.look_in(mount, &found, &VersionSelector::Current).await? {
+                Seen::Gone(info) => return Ok(Seen::Gone(info)),
+                Seen::Here(version) => version.value,
+            };
+            let SecretValue::Object(fields) = &mut value else {
+                return Err(CoreError::Invalid(
+                    "the current version holds no object, so there are no fields to patch; write it as a whole"
+                        .to_owned(),
+                ));
+            };
+            merge(fields.map_mut(), patch.map());
+            match self.append(mount, &found, &config, &value.encode()?, options).await {
+                Err(CoreError::Conflict) => continue,
+                other => return other.map(|info| Seen::Here(SecretVersion { value: (), info })),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Puts a version in force that is kept already; what was current becomes the previous one. `Nothing` when there is
+    /// no such version or its value is gone.
+    pub async fn promote(&self, grant: &Grant, number: VersionNumber) -> Result<VersionInfo, CoreError> {
+        let (mount, path) = grant.secret(SecretAct::Write)?;
+        let now = self.clock.now();
+        let changed = self.change(mount, path, |meta, _| {
+            let readable = meta.versions.get(&number).is_some_and(|version| !version.is_gone(now));
+            if !readable {
+                return Err(CoreError::Nothing);
+            }
+            meta.label(Stage::Current, number);
+            meta.stages.retain(|stage, at| *stage != Stage::Pending || *at != number);
+            meta.updated = now;
+            Ok(Changed::Shred(Vec::new()))
+        });
+        changed.await?.and_then(|meta| meta.info(number)).ok_or(CoreError::Nothing)
+    }
+
+    async fn first(
+        &self,
+        mount: &Mount,
+        path: &SecretPath,
+        config: &KvConfig,
+        plain: &[u8],
+        options: WriteOptions,
+    ) -> Result<VersionInfo, CoreError> {
+        check_cas(&SecretMetadata::blank(self.clock.now()), config, options.cas)?;
+        let (head, number) = self.create_with(mount, path, config, plain, options.stage.stage()).await?;
+        head.meta.info(number).ok_or(CoreError::Internal("a version just written is not known"))
+    }
+
+    async fn append(
+        &self,
+        mount: &Mount,
+        found: &Found,
+        config: &KvConfig,
+        plain: &[u8],
+        options: WriteOptions,
+    ) -> Result<VersionInfo, CoreError> {
+        let mut head = found.head.value.clone();
+        check_cas(&head.meta, config, options.cas)?;
+        let (number, pruned) = head.meta.add(options.stage.stage(), self.clock.now(), config);
+        let sealed = self.seal(mount, &head, number, plain).await?;
+        let txn = Txn::new().put(version_at(head.id, number), sealed);
+        self.replace(mount, found, &head, txn, &pruned).await?;
+        head.meta.info(number).ok_or(CoreError::Internal("a version just written is not known"))
+    }
+}
+
+/// Vault's texts: clients look for them.
+fn check_cas(meta: &SecretMetadata, config: &KvConfig, cas: Option<u64>) -> Result<(), CoreError> {
+    let current = meta.current().map_or(0, VersionNumber::get);
+    match cas {
+        Some(expected) if expected == current => Ok(()),
+        Some(_) => Err(CoreError::Invalid("check-and-set parameter did not match the current version".to_owned())),
+        None if config.cas_required || meta.settings.cas_required => {
+            Err(CoreError::Invalid("check-and-set parameter required for this call".to_owned()))
+        }
+        None => Ok(()),
+    }
+}

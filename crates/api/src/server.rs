@@ -8,7 +8,8 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
+use hyper::http::StatusCode;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -56,7 +57,7 @@ impl Server {
             let Ok(permit) = Arc::clone(&self.connections).acquire_owned().await else { break };
             let accepted = tokio::select! {
                 accepted = listener.socket.accept() => accepted,
-                _ = stop.wait_for(|stop| *stop) => break,
+                () = told_to_stop(&mut stop) => break,
                 Some(_) = serving.join_next(), if !serving.is_empty() => continue,
             };
             match accepted {
@@ -123,7 +124,7 @@ impl Server {
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
-            _ = stop.wait_for(|stop| *stop) => {
+            () = told_to_stop(&mut stop) => {
                 connection.as_mut().graceful_shutdown();
                 connection.as_mut().await
             }
@@ -154,6 +155,11 @@ impl Server {
         // The sender is dropped without an answer only when the task panicked.
         Ok(answered.await.unwrap_or_else(|_| broken()))
     }
+}
+
+/// Waits for the word; a sender that is gone counts as having given it.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 fn broken() -> Response<Full<Bytes>> {

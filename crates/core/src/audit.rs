@@ -10,7 +10,7 @@ use strongroom_barrier::{Barrier, Shelf, Txn};
 use strongroom_model::NamespaceId;
 
 /// Replaces values by keyed hashes, under a key of this strongroom.
-pub struct Hmac {
+pub(crate) struct Hmac {
     barrier: Arc<Barrier>,
 }
 
@@ -20,7 +20,7 @@ impl Hmac {
     }
 
     /// `hmac-sha256:` and the hash in hexadecimal, as Vault's devices write it.
-    pub fn text(&self, data: &[u8]) -> String {
+    pub(crate) fn text(&self, data: &[u8]) -> String {
         format!("hmac-sha256:{}", hex::encode(self.hmac(data)))
     }
 

@@ -34,7 +34,7 @@ impl Records {
     pub fn new(barrier: Arc<Barrier>) -> Self {
         let cache = Arc::new(Cache::default());
         let dropped = Arc::clone(&cache);
-        barrier.subscribe(Arc::new(move |changed: &[Address]| dropped.forget(changed)));
+        barrier.subscribe(move |changed: &[Address]| dropped.forget(changed));
         Self { barrier, cache }
     }
 

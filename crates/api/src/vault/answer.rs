@@ -8,7 +8,7 @@ use hyper::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use strongroom_core::mount::Mount;
-use strongroom_core::{Auth, CoreError, Fields, Reply};
+use strongroom_core::{Auth, CoreError, Endpoint, Fields, Reply};
 use strongroom_model::{Kind, Kinded, RequestId, RequestPath};
 use zeroize::Zeroizing;
 
@@ -107,6 +107,19 @@ fn auth(auth: &Auth) -> Value {
         map.insert("identity_policies".to_owned(), json!(auth.identity_policies));
     }
     shown
+}
+
+/// What an endpoint is for (`?help=1`, `vault path-help`).
+pub(super) fn help(endpoint: &Endpoint, mount: &Mount) -> Response<Full<Body>> {
+    let operations: Vec<String> = endpoint.operations.iter().map(|operation| format!("{operation:?}").to_lowercase()).collect();
+    let text = format!(
+        "Request:        {}/{}\nOperations:     {}\n\n{}\n",
+        mount.path,
+        endpoint.pattern,
+        operations.join(", "),
+        endpoint.help
+    );
+    json_body(StatusCode::OK, &json!({ "help": text, "see_also": null, "openapi": null }), false)
 }
 
 /// An error in Vault's form.

@@ -120,21 +120,23 @@ impl Vault {
             Ok(located) => located,
             Err(error) => return self.refuse(&parsed, error).await,
         };
-        let Parsed { visit, credential, fields, head, .. } = parsed;
+        let Parsed { visit, credential, fields, head, help } = parsed;
         let request = visit.request;
         let mount = Arc::clone(&target.mount);
-        let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access: target.found.endpoint().access, object };
+        let access = if help { Access::Optional } else { target.found.endpoint().access };
+        let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access, object };
         let grant = match open.gate.admit(ask, &fields).await {
             Ok(grant) => grant,
             Err(error) => return answer::error(&error),
         };
-        let result = self.act(open, &grant, &target, &fields).await;
+        let result = if help { Ok(Reply::empty()) } else { self.act(open, &grant, &target, &fields).await };
         let path = grant.visit().path.clone();
         let concluded = match open.gate.conclude(grant, &fields, &result).await {
             Ok(()) => self.carry_out_seal().await,
             Err(error) => Err(error),
         };
         match concluded {
+            Ok(()) if help => answer::help(target.found.endpoint(), &mount),
             Ok(()) => answer::result(result, request, &mount, &path, head),
             Err(error) => answer::error(&error),
         }
@@ -176,7 +178,7 @@ impl Vault {
     }
 
     /// Refuses a request that reached no gate; the refusal is in the trail before the answer leaves.
-    pub(super) async fn refuse(&self, parsed: &Parsed, error: CoreError) -> Response<Full<Body>> {
+    async fn refuse(&self, parsed: &Parsed, error: CoreError) -> Response<Full<Body>> {
         let result: Result<(), CoreError> = Err(error);
         let noted = self.strongroom.note(&parsed.visit, request::word(parsed.visit.operation), &result).await;
         match noted.and(result) {

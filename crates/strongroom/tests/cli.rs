@@ -7,8 +7,8 @@ use fake::{Answer, Fake, Home, Recorded};
 use serde_json::{Value, json};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::Arc;
-use strongroom_audit::{Place, Trail};
-use strongroom_model::{Clock, Timestamp};
+use strongroom_audit::{Entry, EntryKind, Place, Trail};
+use strongroom_model::{Clock, RequestId, Timestamp};
 
 /// Answers as an engine of version 2 at `secret/`; everything else by `then`.
 fn versioned(then: impl Fn(&Recorded, usize) -> Answer + Send + Sync + 'static) -> Fake {
@@ -627,6 +627,8 @@ fn a_trail_that_was_changed_is_found_without_a_server() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let trail = Trail::open(Place::Folder(folder.clone()), Arc::new(Noon)).await.unwrap();
+        let id = RequestId::from_bytes([7; 16]);
+        trail.append(Entry::new(EntryKind::Outcome, id, "vault", "read", "secret/x")).await.unwrap();
         trail.close().await;
     });
     let (nobody, folder) = (Fake::address_of_nobody(), folder.display().to_string());

@@ -55,9 +55,9 @@ pub(crate) const COMMANDS: &[Command] = &[
         words: "audit verify",
         usage: "[flags] FOLDER",
         about: "Check the audit trail in a folder: nothing changed, removed or inserted",
-        details: "\nReads the files and needs no server. Ends with 0 when every line holds, with 2 at the first that does not.\n\
-                  Without -key a forger who signs everything anew is not found; without -expected lines cut off at the\n\
-                  end are not found.",
+        details: "\nReads the files and needs no server. Ends with 0 when every line holds, with 2 at\n\
+                  the first that does not. Without -key a forger who signs everything anew is not\n\
+                  found; without -expected lines cut off at the end are not found.",
         flags: &[
             valued("key", "hex", "Public key that may have signed; may be repeated"),
             valued("expected", "n:hex", "Size and head of a checkpoint kept elsewhere, which the trail must have"),

@@ -241,10 +241,13 @@ fn other(name: &str, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigE
             reader.wrong(item.line, format!("`{name}` cannot be served by this version, and without it {reason}"))
         );
     }
-    if UNUSED.contains(&name) {
-        reader.warn_unused(item)
-    } else {
-        reader.warn_unknown(item, "the configuration")
+    match name {
+        "user_lockout" => {
+            reader
+                .warn(item.line, "`user_lockout` is not served: failed logins lock nobody out, so limit them in front");
+        }
+        _ if UNUSED.contains(&name) => reader.warn_unused(item),
+        _ => reader.warn_unknown(item, "the configuration"),
     }
     Ok(())
 }

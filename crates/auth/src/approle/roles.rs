@@ -19,8 +19,8 @@ struct Pointer {
     role: RoleName,
 }
 
-/// Records that one transaction removes while wiping; each role is three changes.
-const BATCH: usize = 24;
+/// Roles that one transaction removes while wiping; each is three changes, as a secret id is.
+const BATCH: usize = 12;
 
 pub(super) fn role_shelf(records: &MountRecords) -> Shelf {
     records.shelf("approle-role")

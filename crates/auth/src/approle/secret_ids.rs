@@ -41,8 +41,9 @@ pub(super) struct Doomed {
     pub(super) instance: Instance,
 }
 
-/// Secret ids that one transaction removes; each is three changes, and every storage engine takes a hundred.
-const BATCH: usize = 24;
+/// Secret ids that one transaction removes. Each is three changes, each change may touch a page of the barrier's own, and
+/// every storage engine takes a hundred operations.
+const BATCH: usize = 12;
 
 impl SecretIds {
     pub(super) fn new(context: MountContext) -> Self {

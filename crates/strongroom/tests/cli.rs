@@ -309,6 +309,21 @@ fn a_wrapped_login_is_unwrapped_with_its_own_token() {
 }
 
 #[test]
+fn an_answer_that_should_have_been_wrapped_is_not_printed() {
+    let server = Fake::start(|_, _| Answer::json(200, web_secret()));
+    let home = Home::new();
+    for line in [
+        &["read", "-wrap-ttl=60", "x"][..],
+        &["read", "-wrap-ttl=60", "-format=raw", "x"],
+        &["write", "-wrap-ttl=60", "-f", "x"],
+    ] {
+        let ran = home.run(&server, line);
+        assert_eq!((ran.out.as_str(), ran.code), ("", 2), "{line:?}");
+        assert!(ran.err.contains("-wrap-ttl") && !ran.err.contains("hunter2"), "{}", ran.err);
+    }
+}
+
+#[test]
 fn reads_are_repeated_and_writes_are_not() {
     let busy = |_: &Recorded, n: usize| {
         if n < 2 {

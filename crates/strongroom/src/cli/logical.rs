@@ -7,6 +7,7 @@ use super::format::Format;
 use super::grammar::{Command, Exit, MANY, switch};
 use super::path::trimmed;
 use super::request::{Bearer, Request};
+use super::secret::Secret;
 use super::session::Session;
 use serde_json::{Map, Value};
 use strongroom_model::SecretString;
@@ -87,6 +88,8 @@ fn read(session: &mut Session) -> Result<Exit, CliError> {
     let request = Request { query, ..Request::get(path.clone()) };
     if session.settings.format == Format::Raw && session.settings.field.is_none() {
         let reply = session.send(&request).doing(|| format!("Error reading {path}"))?;
+        // Not every answer of a raw read is JSON (a certificate, for one).
+        session.check_wrapped(&request, Secret::parse(&reply.body).ok().flatten().as_ref())?;
         session.out.line(&String::from_utf8_lossy(&reply.body));
         return Ok(Exit::Good);
     }

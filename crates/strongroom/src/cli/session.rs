@@ -106,7 +106,21 @@ impl Session {
     /// Sends, and reads the answer; `None` when there is nothing in it.
     pub(crate) fn ask(&mut self, request: &Request) -> Result<Option<Secret>, CliError> {
         let reply = self.send(request)?;
-        if reply.status == 204 { Ok(None) } else { Secret::parse(&reply.body) }
+        let secret = if reply.status == 204 { None } else { Secret::parse(&reply.body)? };
+        self.check_wrapped(request, secret.as_ref())?;
+        Ok(secret)
+    }
+
+    /// Refuses an answer in clear where a wrapped one was asked for: it may be on its way into a log, or to somebody who
+    /// must not see it. What is no envelope (`sys/health`) is never wrapped and no secret.
+    pub(crate) fn check_wrapped(&self, request: &Request, secret: Option<&Secret>) -> Result<(), CliError> {
+        let asked = self.settings.wrap_ttl.is_some() && !request.preliminary;
+        match secret.filter(|secret| asked && !secret.request_id.is_empty()) {
+            Some(secret) if secret.wrap_info.is_none() => {
+                Err(CliError::Answer("it was to be wrapped (-wrap-ttl) and is not, so it is not printed".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Sends, and reads an answer that must say something. What a server answers with 404 may still be an answer: of a
@@ -121,6 +135,7 @@ impl Session {
                 _ => Err(client.api_error(request, token.is_some(), &reply)),
             }
         })?;
+        self.check_wrapped(request, found.as_ref())?;
         found.ok_or_else(|| CliError::NoValue { path: request.path.clone(), note: String::new() })
     }
 

@@ -1,5 +1,6 @@
 //! A server that records what it is sent and answers from a script, and a home to run the command line from. Each test
 //! has its own of both.
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
 use http_body_util::{BodyExt as _, Full};

@@ -92,7 +92,8 @@ impl Held {
 
     /// The body as a form (`a=1&b=2`).
     pub(crate) fn form(&self) -> Result<Fields, CoreError> {
-        let text = std::str::from_utf8(&self.bytes).map_err(|_| CoreError::Invalid("the form is not UTF-8".to_owned()))?;
+        let text =
+            std::str::from_utf8(&self.bytes).map_err(|_| CoreError::Invalid("the form is not UTF-8".to_owned()))?;
         pairs(text)
     }
 
@@ -107,7 +108,9 @@ pub(crate) fn pairs(text: &str) -> Result<Fields, CoreError> {
     let decode = |part: &str| {
         let spaced = part.replace('+', " ");
         let decoded = percent_encoding::percent_decode_str(&spaced).decode_utf8();
-        decoded.map(|text| text.into_owned()).map_err(|_| CoreError::Invalid("a query parameter is not UTF-8".to_owned()))
+        decoded
+            .map(|text| text.into_owned())
+            .map_err(|_| CoreError::Invalid("a query parameter is not UTF-8".to_owned()))
     };
     let mut map = Map::new();
     for pair in text.split('&').filter(|pair| !pair.is_empty()).take(1_000) {

@@ -20,6 +20,8 @@ pub struct Bind {
     pub address: String,
     /// Certificate and key; none for plain HTTP.
     pub tls: Option<TlsFiles>,
+    /// Whether requests need `X-Vault-Request: true`, which a browser tricked by another site cannot send.
+    pub require_request_header: bool,
 }
 
 /// The files of a TLS listener, all PEM.
@@ -29,8 +31,8 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The key: PKCS#1, PKCS#8 or SEC 1.
     pub key: PathBuf,
-    /// Whether TLS 1.2 is refused.
-    pub only_tls13: bool,
+    /// The oldest and newest version spoken, as `(1.2 allowed, 1.3 allowed)`.
+    pub versions: (bool, bool),
     /// Authorities whose client certificates are demanded.
     pub client_ca: Option<PathBuf>,
 }
@@ -46,9 +48,11 @@ pub struct Limits {
     pub connections: usize,
     /// From connecting to the end of the TLS handshake.
     pub handshake: Duration,
-    /// From the first byte of a request to the end of its headers, and between requests.
+    /// From connecting, or from the first byte of a later request, to the end of its headers.
     pub headers: Duration,
-    /// From the headers of a request to its answer.
+    /// Between an answer and the first byte of the next request.
+    pub idle: Duration,
+    /// From the headers of a request to the end of its body.
     pub request: Duration,
     /// For a peer to take bytes that are ready for it.
     pub write: Duration,
@@ -62,6 +66,7 @@ impl Default for Limits {
             connections: 16_384,
             handshake: Duration::from_secs(10),
             headers: Duration::from_secs(10),
+            idle: Duration::from_secs(300),
             request: Duration::from_secs(90),
             write: Duration::from_secs(30),
         }
@@ -94,6 +99,7 @@ pub enum ListenError {
 pub struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) require_request_header: bool,
     address: SocketAddr,
 }
 
@@ -104,7 +110,7 @@ impl Listener {
         let failed = |source| ListenError::Bind { address: bind.address.clone(), source };
         let socket = TcpListener::bind(&bind.address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, tls, address })
+        Ok(Self { socket, tls, require_request_header: bind.require_request_header, address })
     }
 
     /// The address it listens on; with the port that was chosen when 0 was asked for.
@@ -122,10 +128,15 @@ fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, ListenError> {
     let wrong = |path: &Path, problem: String| ListenError::Tls { path: path.display().to_string(), problem };
     let read = |path: &Path| std::fs::read(path).map_err(|error| wrong(path, format!("cannot be read: {error}")));
     let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
-    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?)
-        .map_err(|_| wrong(&files.key, "holds no unencrypted private key in PEM (PKCS#1, PKCS#8 or SEC 1)".to_owned()))?;
+    let key = PrivateKeyDer::from_pem_slice(&read(&files.key)?).map_err(|_| {
+        wrong(&files.key, "holds no unencrypted private key in PEM (PKCS#1, PKCS#8 or SEC 1)".to_owned())
+    })?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let versions: &[&rustls::SupportedProtocolVersion] = if files.only_tls13 { &[&TLS13] } else { &[&TLS13, &TLS12] };
+    let versions: &[&rustls::SupportedProtocolVersion] = match files.versions {
+        (true, true) => &[&TLS13, &TLS12],
+        (true, false) => &[&TLS12],
+        (false, _) => &[&TLS13],
+    };
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions)
         .map_err(|error| wrong(&files.certificate, error.to_string()))?;
@@ -151,6 +162,9 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match found {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(ListenError::Tls { path: path.display().to_string(), problem: "holds no certificate in PEM".to_owned() }),
+        _ => Err(ListenError::Tls {
+            path: path.display().to_string(),
+            problem: "holds no certificate in PEM".to_owned(),
+        }),
     }
 }

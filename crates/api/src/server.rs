@@ -2,13 +2,13 @@
 
 use crate::body::Budget;
 use crate::listener::{Limits, Listener};
-use crate::patient::Patient;
+use crate::patient::{Patient, Phase, Serving};
 use crate::vault::{Identity, Vault};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
+use hyper::http::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::http::StatusCode;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
@@ -28,6 +28,21 @@ pub struct Server {
     vault: Arc<Vault>,
     limits: Limits,
     connections: Arc<Semaphore>,
+}
+
+/// Through which door a request came.
+#[derive(Clone, Copy)]
+pub(crate) struct Door {
+    peer: SocketAddr,
+    /// Whether the listener demands `X-Vault-Request: true`.
+    pub(crate) require_request_header: bool,
+}
+
+impl Door {
+    /// From where, as the trail names it.
+    pub(crate) fn source(&self) -> Source {
+        Source { address: Some(self.peer.ip().to_canonical()), port: self.peer.port() }
+    }
 }
 
 /// How long requests under way may go on after the server was told to stop.
@@ -63,7 +78,8 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => {
                     let acceptor = listener.tls.clone().map(TlsAcceptor::from);
-                    serving.spawn(Arc::clone(&self).welcome(stream, peer, acceptor, stop.clone(), permit));
+                    let door = Door { peer, require_request_header: listener.require_request_header };
+                    serving.spawn(Arc::clone(&self).welcome(stream, door, acceptor, stop.clone(), permit));
                 }
                 // Out of descriptors, or the peer is gone already: neither ends the listener.
                 Err(error) => {
@@ -82,14 +98,14 @@ impl Server {
     async fn welcome(
         self: Arc<Self>,
         stream: TcpStream,
-        peer: SocketAddr,
+        door: Door,
         acceptor: Option<TlsAcceptor>,
         stop: watch::Receiver<bool>,
         _permit: OwnedSemaphorePermit,
     ) {
         let _ = stream.set_nodelay(true);
         let Some(acceptor) = acceptor else {
-            return self.converse(stream, peer, stop).await;
+            return self.converse(stream, door, stop).await;
         };
         let handshake = async {
             let mut first = [0; 1];
@@ -100,27 +116,29 @@ impl Server {
             acceptor.accept(stream).await.map(Ok)
         };
         match timeout(self.limits.handshake, handshake).await {
-            Ok(Ok(Ok(encrypted))) => self.converse(encrypted, peer, stop).await,
+            Ok(Ok(Ok(encrypted))) => self.converse(encrypted, door, stop).await,
             Ok(Ok(Err(plain))) => {
                 let _ = timeout(self.limits.handshake, tell_plain(plain)).await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(peer = %door.peer, %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(peer = %door.peer, "a TLS handshake took too long"),
         }
     }
 
     /// HTTP/1.1 over one connection. Each request runs as a task of the connection, so that it goes on to its end when
     /// the client leaves.
-    async fn converse<S>(&self, stream: S, peer: SocketAddr, mut stop: watch::Receiver<bool>)
+    async fn converse<S>(&self, stream: S, door: Door, mut stop: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let requests = Mutex::new(JoinSet::new());
-        let service = service_fn(|request| self.request(&requests, request, peer));
+        let phase = Phase::new();
+        let service = service_fn(|request| self.request(&requests, request, door, phase.serve()));
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.headers).keep_alive(true);
+        http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).keep_alive(true);
         http.max_buf_size(64 * 1024).max_headers(64);
-        let connection = http.serve_connection(TokioIo::new(Patient::new(stream, self.limits.write)), service);
+        let stream = Patient::new(stream, self.limits.headers, self.limits.write, phase.clone());
+        let connection = http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {
             served = connection.as_mut() => served,
@@ -130,7 +148,7 @@ impl Server {
             }
         };
         if let Err(error) = served {
-            tracing::debug!(%peer, %error, "a connection ended");
+            tracing::debug!(peer = %door.peer, %error, "a connection ended");
         }
         let mut running = std::mem::take(&mut *requests.lock().unwrap_or_else(PoisonError::into_inner));
         while running.join_next().await.is_some() {}
@@ -140,16 +158,16 @@ impl Server {
         &self,
         requests: &Mutex<JoinSet<()>>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        door: Door,
+        _serving: Serving,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (answer, answered) = oneshot::channel();
         let vault = Arc::clone(&self.vault);
-        let source = Source { address: Some(peer.ip().to_canonical()), port: peer.port() };
         {
             let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
             while requests.try_join_next().is_some() {}
             requests.spawn(async move {
-                let _ = answer.send(vault.serve(request, source).await);
+                let _ = answer.send(vault.serve(request, door).await);
             });
         }
         // The sender is dropped without an answer only when the task panicked.

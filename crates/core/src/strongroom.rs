@@ -7,7 +7,7 @@ use crate::{Auth, CoreError, Grant, Visit};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use strongroom_audit::{DecisionNote, EntryKind, Outcome, Trail, TrailHealth};
-use strongroom_barrier::{Barrier, Door, Init, Opening, SealKind, SealStatus, Sealed, Share, Uninitialised};
+use strongroom_barrier::{Barrier, Door, Init, Opening, SealKind, SealStatus, Sealed, Share, SlotSpec, Uninitialised};
 use strongroom_model::{Clock, Entropy, Kinded, SecretBytes, SecretString};
 use strongroom_storage::{Epoch, Store};
 use tokio::sync::Mutex;
@@ -28,8 +28,9 @@ pub struct Setup {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
-    /// The key file's key, when a static seal is configured: opens at start.
-    pub static_key: Option<SecretBytes>,
+    /// What the key files hold, when a static seal is configured: the current key first, then one being replaced. The
+    /// first that fits opens at start; the current one becomes a slot at initialisation.
+    pub static_keys: Vec<SecretBytes>,
     /// Take a store that is older than the trail knows (after a snapshot was restored on purpose).
     pub accept_rollback: bool,
 }
@@ -111,7 +112,10 @@ impl Strongroom {
 
     /// Makes keys, shares and the first root token. With shares the server is sealed afterwards, as Vault's; with a key
     /// file alone it is open.
-    pub async fn init(&self, init: Init) -> Result<Initialised, CoreError> {
+    pub async fn init(&self, mut init: Init) -> Result<Initialised, CoreError> {
+        if let Some(key) = self.setup.static_keys.first() {
+            init.slots.push(SlotSpec::Static { key: key.duplicate() });
+        }
         self.init_with(init, None).await
     }
 
@@ -128,7 +132,7 @@ impl Strongroom {
         };
         let outcome = door.init(init).await?;
         let open = self.build(outcome.barrier).await?;
-        let stays_open = dev.is_some() || outcome.shares.is_empty();
+        let stays_open = dev.is_some() || !self.setup.static_keys.is_empty();
         if dev.is_some() {
             open.mount_dev_secrets().await?;
         }
@@ -205,14 +209,23 @@ impl Strongroom {
     }
 
     /// Records a request that no open gate saw: while sealed or uninitialised, or one so malformed that it has no path.
-    pub async fn note<T>(&self, visit: &Visit, operation: &str, result: &Result<T, CoreError>) -> Result<(), CoreError> {
+    pub async fn note<T>(
+        &self,
+        visit: &Visit,
+        operation: &str,
+        result: &Result<T, CoreError>,
+    ) -> Result<(), CoreError> {
         let mut entry = entry_of(visit, EntryKind::Outcome, operation, &*self.setup.clock);
         entry.decision = Some(DecisionNote {
             granted: result.is_ok(),
             policy: None,
             rule: None,
             line: None,
-            reason: if result.is_ok() { "unauthenticated endpoint".to_owned() } else { "refused at the door".to_owned() },
+            reason: if result.is_ok() {
+                "unauthenticated endpoint".to_owned()
+            } else {
+                "refused at the door".to_owned()
+            },
         });
         entry.outcome = Some(match result {
             Ok(_) => Outcome::ok(),
@@ -236,12 +249,17 @@ impl Strongroom {
     }
 
     async fn open_by_key_file(&self) -> Result<(), CoreError> {
-        let (Some(key), State::Sealed(sealed)) = (&self.setup.static_key, self.state()) else { return Ok(()) };
+        let State::Sealed(sealed) = self.state() else { return Ok(()) };
         if !sealed.has(SealKind::Static) {
             return Ok(());
         }
-        let barrier = sealed.open_static(key).await?;
-        self.enter(barrier).await.map(|_| ())
+        for key in &self.setup.static_keys {
+            match sealed.open_static(key).await {
+                Ok(barrier) => return self.enter(barrier).await.map(|_| ()),
+                Err(error) => tracing::error!(%error, "the server stays sealed: a key file does not open it"),
+            }
+        }
+        Ok(())
     }
 
     /// From keys to serving. A store that is older than the trail's last checkpoint is refused.

@@ -27,7 +27,8 @@ impl World {
     /// A strongroom over a store that may hold something already.
     pub async fn over(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(ManualClock::new());
-        let trail = Trail::open(Place::Memory, Arc::clone(&clock) as Arc<dyn Clock>).await.expect("a trail in memory opens");
+        let trail =
+            Trail::open(Place::Memory, Arc::clone(&clock) as Arc<dyn Clock>).await.expect("a trail in memory opens");
         let setup = Setup {
             store: Arc::clone(&store),
             epoch: Epoch::default(),
@@ -36,7 +37,7 @@ impl World {
             settings: Default::default(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::new(SystemEntropy),
-            static_key: None,
+            static_keys: Vec::new(),
             accept_rollback: false,
         };
         let strongroom = Strongroom::start(setup).await.expect("a strongroom starts over this store");

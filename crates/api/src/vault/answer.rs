@@ -78,8 +78,10 @@ fn envelope(
 fn is_doubled(path: &RequestPath) -> bool {
     let mut segments = path.segments().skip(1);
     let second = segments.next().unwrap_or_default();
-    matches!(second, "audit" | "audit-hash" | "auth" | "mounts" | "policy" | "key-status" | "rotate" | "remount" | "ha-status")
-        || second.starts_with("capabilities")
+    matches!(
+        second,
+        "audit" | "audit-hash" | "auth" | "mounts" | "policy" | "key-status" | "rotate" | "remount" | "ha-status"
+    ) || second.starts_with("capabilities")
         || (second == "policies" && segments.next() == Some("acl"))
         || (second == "config" && segments.next() == Some("cors"))
 }
@@ -111,7 +113,8 @@ fn auth(auth: &Auth) -> Value {
 
 /// What an endpoint is for (`?help=1`, `vault path-help`).
 pub(super) fn help(endpoint: &Endpoint, mount: &Mount) -> Response<Full<Body>> {
-    let operations: Vec<String> = endpoint.operations.iter().map(|operation| format!("{operation:?}").to_lowercase()).collect();
+    let operations: Vec<String> =
+        endpoint.operations.iter().map(|operation| format!("{operation:?}").to_lowercase()).collect();
     let text = format!(
         "Request:        {}/{}\nOperations:     {}\n\n{}\n",
         mount.path,

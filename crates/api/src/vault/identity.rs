@@ -12,12 +12,30 @@ use strongroom_model::{EntityId, EntityName, PolicyName};
 pub(super) const ROUTES: &[Route] = &[
     route!("entity", [Write], Token, write_entity, "Makes or changes an entity."),
     route!("entity/id", [List], Token, list_ids, "Lists entities by id."),
-    route!("entity/id/{id}", [Read, Write, Delete], Token, entity_by_id, "Reads, changes or removes an entity by its id."),
+    route!(
+        "entity/id/{id}",
+        [Read, Write, Delete],
+        Token,
+        entity_by_id,
+        "Reads, changes or removes an entity by its id."
+    ),
     route!("entity/name", [List], Token, list_names, "Lists entities by name."),
-    route!("entity/name/{name..}", [Read, Write, Delete], Token, entity_by_name, "Reads, makes, changes or removes an entity by its name."),
+    route!(
+        "entity/name/{name..}",
+        [Read, Write, Delete],
+        Token,
+        entity_by_name,
+        "Reads, makes, changes or removes an entity by its name."
+    ),
     route!("entity-alias", [Write], Token, write_alias, "Makes or changes an alias."),
     route!("entity-alias/id", [List], Token, list_aliases, "Lists aliases by id."),
-    route!("entity-alias/id/{id}", [Read, Write, Delete], Token, alias_by_id, "Reads, changes or removes an alias by its id."),
+    route!(
+        "entity-alias/id/{id}",
+        [Read, Write, Delete],
+        Token,
+        alias_by_id,
+        "Reads, changes or removes an alias by its id."
+    ),
     route!("lookup/entity", [Write], Token, lookup, "Finds an entity by id, name or alias."),
 ];
 
@@ -81,8 +99,13 @@ async fn remove(context: Context<'_>, id: Option<EntityId>) -> Result<Reply, Cor
 
 fn change(fields: &Fields) -> Result<EntityChange, CoreError> {
     let policies = fields.list("policies")?;
-    let policies = policies.map(|names| names.iter().map(|name| PolicyName::parse(name)).collect::<Result<Vec<_>, _>>());
-    Ok(EntityChange { policies: policies.transpose()?, metadata: fields.text_map("metadata")?, disabled: fields.flag("disabled")? })
+    let policies =
+        policies.map(|names| names.iter().map(|name| PolicyName::parse(name)).collect::<Result<Vec<_>, _>>());
+    Ok(EntityChange {
+        policies: policies.transpose()?,
+        metadata: fields.text_map("metadata")?,
+        disabled: fields.flag("disabled")?,
+    })
 }
 
 async fn list_ids(context: Context<'_>) -> Result<Reply, CoreError> {
@@ -92,7 +115,8 @@ async fn list_ids(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn list_names(context: Context<'_>) -> Result<Reply, CoreError> {
-    let mut names: Vec<String> = context.open.identity.list().await?.iter().map(|entity| entity.name.to_string()).collect();
+    let mut names: Vec<String> =
+        context.open.identity.list().await?.iter().map(|entity| entity.name.to_string()).collect();
     names.sort();
     Reply::keys(names)
 }
@@ -100,7 +124,8 @@ async fn list_names(context: Context<'_>) -> Result<Reply, CoreError> {
 async fn list_aliases(context: Context<'_>) -> Result<Reply, CoreError> {
     let entities = context.open.identity.list().await?;
     let aliases = entities.iter().flat_map(|entity| entity.aliases.iter().map(move |alias| (entity, alias)));
-    let info: Map<_, _> = aliases.map(|(entity, alias)| (alias.id.to_string(), shown_alias(&context, entity, alias))).collect();
+    let info: Map<_, _> =
+        aliases.map(|(entity, alias)| (alias.id.to_string(), shown_alias(&context, entity, alias))).collect();
     keys(info.keys().cloned().collect(), info)
 }
 
@@ -185,10 +210,18 @@ async fn alias_by_id(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn change_alias(context: Context<'_>, id: EntityId) -> Result<Reply, CoreError> {
-    let found = context.open.identity.by_alias_id(id).await?.ok_or_else(|| CoreError::Invalid("invalid alias id".to_owned()))?;
-    let canonical = context.fields.text("canonical_id")?.or(context.fields.text("entity_id")?).filter(|id| !id.is_empty());
+    let found = context
+        .open
+        .identity
+        .by_alias_id(id)
+        .await?
+        .ok_or_else(|| CoreError::Invalid("invalid alias id".to_owned()))?;
+    let canonical =
+        context.fields.text("canonical_id")?.or(context.fields.text("entity_id")?).filter(|id| !id.is_empty());
     if canonical.is_some_and(|canonical| canonical != found.value.id.to_string()) {
-        return Err(CoreError::Invalid("an alias cannot be moved to another entity: delete it and make it anew there".to_owned()));
+        return Err(CoreError::Invalid(
+            "an alias cannot be moved to another entity: delete it and make it anew there".to_owned(),
+        ));
     }
     let name = context.fields.text("name")?.filter(|name| !name.is_empty());
     context.open.identity.update_alias(context.grant, id, name, context.fields.text_map("custom_metadata")?).await?;
@@ -208,7 +241,9 @@ async fn lookup(context: Context<'_>) -> Result<Reply, CoreError> {
     } else if let (Some(name), Some(accessor)) = (text("alias_name")?, text("alias_mount_accessor")?) {
         identity.by_alias(&accessor, &name).await?
     } else {
-        return Err(CoreError::Invalid("send one of: id, name, alias_id, or alias_name with alias_mount_accessor".to_owned()));
+        return Err(CoreError::Invalid(
+            "send one of: id, name, alias_id, or alias_name with alias_mount_accessor".to_owned(),
+        ));
     };
     match found {
         None => Ok(Reply::empty()),

@@ -16,6 +16,7 @@ mod token;
 
 use crate::body::Budget;
 use crate::listener::Limits;
+use crate::server::Door;
 use answer::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -24,7 +25,8 @@ use request::{Malformed, Parsed};
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_core::mount::{Mount, MountClass};
 use strongroom_core::{
-    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, SealOrder, Source, State, Strongroom, route,
+    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, SealOrder, State,
+    Strongroom, route,
 };
 
 /// How the server names itself in answers.
@@ -99,8 +101,8 @@ impl Vault {
     }
 
     /// Serves one request, whatever it is.
-    pub(crate) async fn serve(&self, request: Request<Incoming>, source: Source) -> Response<Full<Body>> {
-        let parsed = request::parse(request, source, &self.strongroom, &self.limits, &self.budget).await;
+    pub(crate) async fn serve(&self, request: Request<Incoming>, door: Door) -> Response<Full<Body>> {
+        let parsed = request::parse(request, door, &self.strongroom, &self.limits, &self.budget).await;
         let parsed = match parsed {
             Ok(parsed) => parsed,
             Err(malformed) => return self.refuse_malformed(*malformed).await,
@@ -146,9 +148,19 @@ impl Vault {
         let operation = grant.visit().operation;
         match &target.found {
             Found::Ours(line) => {
-                (line.handler)(route::Context { vault: self, open, grant, captures: &target.captures, fields, operation }).await
+                (line.handler)(route::Context {
+                    vault: self,
+                    open,
+                    grant,
+                    captures: &target.captures,
+                    fields,
+                    operation,
+                })
+                .await
             }
-            Found::Method(endpoint, _) => open.logins.call(grant, endpoint, target.captures.clone(), operation, fields).await,
+            Found::Method(endpoint, _) => {
+                open.logins.call(grant, endpoint, target.captures.clone(), operation, fields).await
+            }
         }
     }
 
@@ -156,7 +168,10 @@ impl Vault {
     async fn locate(&self, open: &Open, parsed: &Parsed) -> Result<(Target, Object), CoreError> {
         let visit = &parsed.visit;
         if !visit.namespace.is_root() {
-            return Err(CoreError::NotFound(format!("no namespace \"{}\"; this version has the root namespace only", visit.namespace)));
+            return Err(CoreError::NotFound(format!(
+                "no namespace \"{}\"; this version has the root namespace only",
+                visit.namespace
+            )));
         }
         let no_route = || CoreError::NoRoute(visit.path.to_string());
         let (mount, below) = open.mounts.table().resolve(&visit.path).ok_or_else(no_route)?;
@@ -169,7 +184,9 @@ impl Vault {
         }
         let object = match &found {
             Found::Ours(line) => (line.object)(&captures, visit.operation)?,
-            Found::Method(endpoint, method) if visit.operation == Operation::Write && endpoint.access != Access::Open => {
+            Found::Method(endpoint, method)
+                if visit.operation == Operation::Write && endpoint.access != Access::Open =>
+            {
                 Object::Path { exists: method.exists(endpoint, &captures).await? }
             }
             Found::Method(..) => Object::Path { exists: None },
@@ -229,7 +246,8 @@ pub fn walk_routes() -> Vec<(&'static str, &'static Endpoint)> {
         ("kv2", kv2::ROUTES),
         ("kv1", kv1::ROUTES),
     ];
-    let lines = |(kind, table): (&'static str, &'static [route::Route])| table.iter().map(move |line| (kind, &line.endpoint));
+    let lines =
+        |(kind, table): (&'static str, &'static [route::Route])| table.iter().map(move |line| (kind, &line.endpoint));
     let ours = tables.into_iter().flat_map(lines);
     ours.chain(public::ROUTES.iter().map(|line| ("public", &line.endpoint))).collect()
 }

@@ -45,7 +45,12 @@ use Operation::{Read, Write};
 /// What anybody may ask in every state.
 pub(super) const ROUTES: &[PublicRoute] = &[
     public!("sys/init", [Read, Write], init, "Tells whether the server is initialised, or initialises it."),
-    public!("sys/seal-status", [Read], seal_status, "Tells whether the server is sealed, and how far unsealing has come."),
+    public!(
+        "sys/seal-status",
+        [Read],
+        seal_status,
+        "Tells whether the server is sealed, and how far unsealing has come."
+    ),
     public!("sys/unseal", [Write], unseal, "Takes one unseal key, or forgets those handed in so far."),
     public!("sys/health", [Read], health, "Tells the state of the server by its status code."),
     public!("sys/leader", [Read], leader, "Tells which node serves."),
@@ -58,7 +63,12 @@ pub(super) fn find(parsed: &Parsed) -> Option<(&'static PublicRoute, Captures)> 
 }
 
 /// Serves it, and records it. A change is recorded before it is made: whoever cannot be recorded gets no keys.
-pub(super) async fn serve(vault: &Vault, line: &'static PublicRoute, _: Captures, parsed: Parsed) -> Response<Full<Body>> {
+pub(super) async fn serve(
+    vault: &Vault,
+    line: &'static PublicRoute,
+    _: Captures,
+    parsed: Parsed,
+) -> Response<Full<Body>> {
     let operation = parsed.visit.operation;
     if !line.endpoint.operations.contains(&operation) {
         return vault.refuse(&parsed, CoreError::Unsupported).await;
@@ -73,7 +83,9 @@ pub(super) async fn serve(vault: &Vault, line: &'static PublicRoute, _: Captures
     match (result, noted) {
         (Ok(Raw(code, body)), Ok(())) => answer::json_body(code, &body, parsed.head),
         // Health must be able to say that the trail cannot be written.
-        (Ok(Raw(code, body)), Err(_)) if line.endpoint.pattern == "sys/health" => answer::json_body(code, &body, parsed.head),
+        (Ok(Raw(code, body)), Err(_)) if line.endpoint.pattern == "sys/health" => {
+            answer::json_body(code, &body, parsed.head)
+        }
         (Err(error), _) | (_, Err(error)) => answer::error_as(&error, status::code(&error)),
     }
 }
@@ -93,7 +105,9 @@ async fn init(vault: &Vault, fields: &Fields, operation: Operation) -> Result<Ra
 fn init_request(fields: &Fields) -> Result<Init, CoreError> {
     for unavailable in ["pgp_keys", "root_token_pgp_key", "recovery_pgp_keys"] {
         if fields.list(unavailable).is_ok_and(|keys| keys.is_some_and(|keys| !keys.is_empty())) {
-            return Err(CoreError::Invalid(format!("{unavailable}: shares cannot be encrypted with PGP in this version")));
+            return Err(CoreError::Invalid(format!(
+                "{unavailable}: shares cannot be encrypted with PGP in this version"
+            )));
         }
     }
     let shares = fields.count("secret_shares")?.unwrap_or(5);
@@ -104,10 +118,14 @@ fn init_request(fields: &Fields) -> Result<Init, CoreError> {
     };
     let (shares, threshold) = (small(shares, "secret_shares")?, small(threshold, "secret_threshold")?);
     if threshold > shares {
-        return Err(CoreError::Invalid("invalid seal configuration: threshold cannot be larger than shares".to_owned()));
+        return Err(CoreError::Invalid(
+            "invalid seal configuration: threshold cannot be larger than shares".to_owned(),
+        ));
     }
     if threshold == 1 && shares > 1 {
-        return Err(CoreError::Invalid("invalid seal configuration: threshold must be greater than one for multiple shares".to_owned()));
+        return Err(CoreError::Invalid(
+            "invalid seal configuration: threshold must be greater than one for multiple shares".to_owned(),
+        ));
     }
     Ok(Init { slots: vec![SlotSpec::Shamir { shares, threshold }] })
 }
@@ -201,7 +219,10 @@ async fn health(vault: &Vault, fields: &Fields, _: Operation) -> Result<Raw, Cor
 fn chosen(fields: &Fields, field: &'static str, otherwise: u16) -> Result<StatusCode, CoreError> {
     let code = fields.count(field)?.map_or(Ok(otherwise), u16::try_from);
     let wrong = || CoreError::Invalid(format!("{field} must be an HTTP status code between 100 and 599"));
-    code.ok().filter(|code| (100..600).contains(code)).and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(wrong)
+    code.ok()
+        .filter(|code| (100..600).contains(code))
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or_else(wrong)
 }
 
 async fn leader(vault: &Vault, _: &Fields, _: Operation) -> Result<Raw, CoreError> {

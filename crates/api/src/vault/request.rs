@@ -3,9 +3,10 @@
 use super::status;
 use crate::body::{self, Budget, Held};
 use crate::listener::Limits;
+use crate::server::Door;
+use hyper::Request;
 use hyper::body::Incoming;
 use hyper::http::{HeaderMap, Method, StatusCode, request::Parts};
-use hyper::Request;
 use std::time::Duration;
 use strongroom_core::{CoreError, Fields, Operation, Source, Strongroom, Visit};
 use strongroom_model::{NamespacePath, PathError, RequestId, RequestPath, SecretString, Ttl};
@@ -39,13 +40,13 @@ const TYPED: usize = 512;
 
 pub(super) async fn parse(
     request: Request<Incoming>,
-    source: Source,
+    door: Door,
     strongroom: &Strongroom,
     limits: &Limits,
     budget: &Budget,
 ) -> Result<Parsed, Box<Malformed>> {
     let (parts, body) = request.into_parts();
-    let mut visit = blank_visit(&parts, source, strongroom);
+    let mut visit = blank_visit(&parts, door.source(), strongroom);
     let refused = |visit: Visit, error: CoreError, status| Box::new(Malformed { visit, error, status });
     macro_rules! check {
         ($result:expr) => {
@@ -63,6 +64,10 @@ pub(super) async fn parse(
     };
     visit.path = check!(decode_path(raw).map_err(CoreError::from));
     visit.typed = (visit.path.as_str() != raw).then(|| raw.chars().take(TYPED).collect());
+    if door.require_request_header && header(&parts.headers, "x-vault-request") != Some("true") {
+        let error = CoreError::Invalid("missing 'X-Vault-Request' header".to_owned());
+        return Err(refused(visit, error, StatusCode::PRECONDITION_FAILED));
+    }
     let query = check!(body::pairs(parts.uri.query().unwrap_or_default()));
     let Some(operation) = operation(&parts, &query) else {
         return Err(refused(visit, CoreError::Unsupported, StatusCode::METHOD_NOT_ALLOWED));
@@ -77,7 +82,9 @@ pub(super) async fn parse(
     }
     // Only this part goes at the client's pace; what follows must not be cut off half-way.
     let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
-    let held = check!(reading.unwrap_or_else(|_| Err(CoreError::Invalid("the request body took too long to arrive".to_owned()))));
+    let held = check!(
+        reading.unwrap_or_else(|_| Err(CoreError::Invalid("the request body took too long to arrive".to_owned())))
+    );
     let help = query.has("help");
     let fields = check!(fields_of(&parts, operation, query, &held));
     Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help })
@@ -131,7 +138,8 @@ fn fields_of(parts: &Parts, operation: Operation, query: Fields, held: &Held) ->
             Ok(fields)
         }
         Operation::Write | Operation::Patch => {
-            let form = header(&parts.headers, "content-type").is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+            let form = header(&parts.headers, "content-type")
+                .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
             // curl sends JSON under the form's content type unless it is told otherwise; Vault looks at the first byte too.
             if form && !matches!(held.first(), None | Some(b'{' | b'[')) { held.form() } else { held.json_object() }
         }

@@ -18,7 +18,13 @@ pub(super) const ROUTES: &[Route] = &[
     route!("renew-self", [Write], Token, renew_self, "Prolongs the caller's token."),
     route!("renew-accessor", [Write], Token, renew_accessor, "Prolongs the token behind an accessor."),
     route!("revoke", [Write], Token, revoke, "Revokes a token and everything that descends from it."),
-    route!("revoke-self", [Write], Token, revoke_self, "Revokes the caller's token and everything that descends from it."),
+    route!(
+        "revoke-self",
+        [Write],
+        Token,
+        revoke_self,
+        "Revokes the caller's token and everything that descends from it."
+    ),
     route!("revoke-accessor", [Write], Token, revoke_accessor, "Revokes the token behind an accessor."),
     route!("revoke-orphan", [Write], Sudo, revoke_orphan, "Revokes a token and leaves what descends from it."),
     route!("accessors", [List], Sudo, accessors, "Lists the accessors of all tokens."),
@@ -48,14 +54,17 @@ async fn make(context: Context<'_>, orphan: bool) -> Result<Reply, CoreError> {
 
 /// What the fields ask for, within what the maker may give.
 fn requested(fields: &Fields, maker: &Bearer, sudo: bool, orphan: bool) -> Result<NewToken, CoreError> {
-    let operators_only = |field: &str| CoreError::Invalid(format!("root or sudo privileges required to specify `{field}`"));
+    let operators_only =
+        |field: &str| CoreError::Invalid(format!("root or sudo privileges required to specify `{field}`"));
     let id = fields.secret("id")?;
     if id.is_some() && !sudo {
         return Err(operators_only("id"));
     }
     if let Some(id) = id.as_ref().map(SecretString::expose) {
         if id.contains('.') || id.chars().any(|c| c.is_whitespace() || c.is_control()) || id.len() > 512 {
-            return Err(CoreError::Invalid("custom token ID cannot contain dots, blanks or more than 512 characters".to_owned()));
+            return Err(CoreError::Invalid(
+                "custom token ID cannot contain dots, blanks or more than 512 characters".to_owned(),
+            ));
         }
     }
     let period = fields.ttl("period")?.unwrap_or_default();

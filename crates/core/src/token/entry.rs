@@ -13,10 +13,6 @@ impl TokenKey {
     pub(crate) fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-
-    pub(crate) fn from_slice(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
-    }
 }
 
 impl fmt::Debug for TokenKey {

@@ -1,6 +1,11 @@
 use super::plan::LogPlan;
+use anyhow::Context;
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Mutex;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// Begins the operator log on standard error. Values never reach it: types that hold them cannot be printed.
 pub(super) fn start(plan: &LogPlan) -> anyhow::Result<()> {
@@ -12,7 +17,16 @@ pub(super) fn start(plan: &LogPlan) -> anyhow::Result<()> {
     };
     // Libraries speak from `warn` on: at `debug`, HTTP libraries would print headers, and headers hold tokens.
     let filter = EnvFilter::try_new(format!("warn,strongroom={level},{}", rooms(&level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let writer = match &plan.file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let opened = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+            BoxMakeWriter::new(Mutex::new(
+                opened.with_context(|| format!("the log file {} cannot be opened", path.display()))?,
+            ))
+        }
+    };
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_target(false);
     let set = if plan.json { builder.json().try_init() } else { builder.with_ansi(false).try_init() };
     set.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
 }

@@ -9,7 +9,9 @@ mod signal;
 mod system;
 
 use crate::cli::ServerArgs;
+use anyhow::Context;
 use plan::{Keep, Plan};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use strongroom_api::{Listener, Server};
@@ -37,8 +39,11 @@ fn start(args: ServerArgs) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let dev = args.dev;
-        let plan = if dev { dev::plan(&args)? } else { production::plan(&args)? };
+        let (plan, warnings) = if dev { (dev::plan(&args)?, Vec::new()) } else { production::plan(&args)? };
         log::start(&plan.log)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         let running = Running::start(plan).await?;
         if dev {
             dev::open(&running, &args).await?;
@@ -54,7 +59,24 @@ struct Running {
     strongroom: Arc<Strongroom>,
     listeners: Vec<Listener>,
     server: Arc<Server>,
-    plan: Plan,
+    _pid_file: Option<PidFile>,
+}
+
+/// The file with the number of this process; removed at the end.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(path: PathBuf) -> anyhow::Result<Self> {
+        std::fs::write(&path, std::process::id().to_string())
+            .with_context(|| format!("the pid file {} cannot be written", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Running {
@@ -79,17 +101,21 @@ impl Running {
             settings: plan.settings.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),
-            static_key: plan.static_key.take(),
+            static_keys: std::mem::take(&mut plan.static_keys),
             accept_rollback: plan.accept_rollback,
         };
         let strongroom = Strongroom::start(setup).await?;
-        let server = Arc::new(Server::new(Arc::clone(&strongroom), plan.identity.clone(), plan.limits.clone()));
-        Ok(Self { strongroom, listeners, server, plan })
+        let server = Arc::new(Server::new(Arc::clone(&strongroom), plan.identity, plan.limits));
+        let pid_file = plan.pid_file.map(PidFile::write).transpose()?;
+        Ok(Self { strongroom, listeners, server, _pid_file: pid_file })
     }
 
     /// The address of the first listener, as clients write it.
     fn url(&self) -> String {
-        self.listeners.first().map(|listener| format!("{}://{}", listener.scheme(), listener.address())).unwrap_or_default()
+        self.listeners
+            .first()
+            .map(|listener| format!("{}://{}", listener.scheme(), listener.address()))
+            .unwrap_or_default()
     }
 
     async fn serve(self) -> anyhow::Result<()> {

@@ -20,12 +20,14 @@ pub(super) struct Plan {
     pub(super) identity: ServerIdentity,
     /// Bounds on what strangers can make it hold.
     pub(super) limits: Limits,
-    /// The key of a static seal.
-    pub(super) static_key: Option<SecretBytes>,
+    /// The keys of a static seal, the current one first.
+    pub(super) static_keys: Vec<SecretBytes>,
     /// Take a store that is older than the trail knows.
     pub(super) accept_rollback: bool,
     /// The operator log.
     pub(super) log: LogPlan,
+    /// Where the number of the process is written.
+    pub(super) pid_file: Option<PathBuf>,
 }
 
 /// Where ciphertext is kept.
@@ -36,12 +38,14 @@ pub(super) enum Keep {
     File(PathBuf),
 }
 
-/// How the operator log is written; to standard error.
+/// How the operator log is written; to standard error unless there is a file.
 pub(super) struct LogPlan {
     /// `trace` to `error`.
     pub(super) level: String,
     /// One JSON object per line instead of text.
     pub(super) json: bool,
+    /// The file, appended to.
+    pub(super) file: Option<PathBuf>,
 }
 
 /// The version that Vault's clients compare to decide what they may ask (Terraform, `vault-csi-provider`).

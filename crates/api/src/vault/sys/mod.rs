@@ -24,23 +24,65 @@ pub(super) use route;
 /// Everything below `sys/` that needs an open server.
 pub(super) const ROUTES: &[Route] = &[
     route!("mounts", [Read], Token, mount::list_secret, "Lists the mounted secrets engines."),
-    route!("mounts/{path..}", [Read, Write, Delete], Token, mount::secret, "Reads, mounts or unmounts a secrets engine."),
-    route!("mounts/{path..}/tune", [Read, Write], Token, mount::tune_secret, "Reads or changes the settings of a secrets engine."),
+    route!(
+        "mounts/{path..}",
+        [Read, Write, Delete],
+        Token,
+        mount::secret,
+        "Reads, mounts or unmounts a secrets engine."
+    ),
+    route!(
+        "mounts/{path..}/tune",
+        [Read, Write],
+        Token,
+        mount::tune_secret,
+        "Reads or changes the settings of a secrets engine."
+    ),
     route!("remount", [Write], Sudo, mount::remount, "Moves a mount to another path; nothing in it is read."),
     route!("auth", [Read], Token, mount::list_auth, "Lists the enabled auth methods."),
     route!("auth/{path..}", [Read, Write, Delete], Sudo, mount::auth, "Reads, enables or disables an auth method."),
-    route!("auth/{path..}/tune", [Read, Write], Sudo, mount::tune_auth, "Reads or changes the settings of an auth method."),
+    route!(
+        "auth/{path..}/tune",
+        [Read, Write],
+        Sudo,
+        mount::tune_auth,
+        "Reads or changes the settings of an auth method."
+    ),
     route!("policy", [Read, List], Token, policy::list_legacy, "Lists the policies."),
     route!("policy/{name..}", [Read, Write, Delete], Token, policy::legacy, "Reads, writes or deletes a policy."),
     route!("policies/acl", [Read, List], Token, policy::list, "Lists the policies."),
     route!("policies/acl/{name..}", [Read, Write, Delete], Token, policy::acl, "Reads, writes or deletes a policy."),
     route!("capabilities", [Write], Token, capability::of_token, "Tells what a token may do on paths."),
     route!("capabilities-self", [Write], Token, capability::of_self, "Tells what the caller may do on paths."),
-    route!("capabilities-accessor", [Write], Token, capability::of_accessor, "Tells what the token behind an accessor may do on paths."),
-    route!("internal/ui/mounts", [Read], Optional, mount::visible, "Lists the mounts that the caller has anything to do with."),
-    route!("internal/ui/mounts/{path..}", [Read], Optional, mount::preflight, "Tells type and version of the mount that a path lies in."),
+    route!(
+        "capabilities-accessor",
+        [Write],
+        Token,
+        capability::of_accessor,
+        "Tells what the token behind an accessor may do on paths."
+    ),
+    route!(
+        "internal/ui/mounts",
+        [Read],
+        Optional,
+        mount::visible,
+        "Lists the mounts that the caller has anything to do with."
+    ),
+    route!(
+        "internal/ui/mounts/{path..}",
+        [Read],
+        Optional,
+        mount::preflight,
+        "Tells type and version of the mount that a path lies in."
+    ),
     route!("audit", [Read], Sudo, audit::list, "Lists the audit devices."),
     route!("audit/{path..}", [Write, Delete], Sudo, audit::device, "Enables or disables an audit device."),
-    route!("audit-hash/{path..}", [Write], Sudo, audit::hash, "Gives the keyed hash under which a value stands in the trail."),
+    route!(
+        "audit-hash/{path..}",
+        [Write],
+        Sudo,
+        audit::hash,
+        "Gives the keyed hash under which a value stands in the trail."
+    ),
     route!("seal", [Write], Sudo, seal::seal, "Seals the server."),
 ];

@@ -52,7 +52,9 @@ pub(super) async fn remount(context: Context<'_>) -> Result<Reply, CoreError> {
     let to = match (from.as_str().strip_prefix("auth/"), to.strip_prefix("auth/")) {
         (Some(_), Some(name)) => MountPath::auth(name)?,
         (None, None) => MountPath::parse_unreserved(&to)?,
-        _ => return Err(CoreError::Invalid("a secrets engine cannot become an auth method, nor the reverse".to_owned())),
+        _ => {
+            return Err(CoreError::Invalid("a secrets engine cannot become an auth method, nor the reverse".to_owned()));
+        }
     };
     context.open.mounts.relocate(context.grant, &from, to).await?;
     Ok(Reply::data(json!({ "migration_id": context.grant.visit().request })))
@@ -150,9 +152,10 @@ async fn enable(context: Context<'_>, path: MountPath, class: MountClass) -> Res
     let mut config = MountConfig::default();
     config.update(&fields.object("config")?.unwrap_or_default())?;
     let spec = MountSpec {
-        kind: fields.text("type")?.filter(|kind| !kind.is_empty()).ok_or_else(|| {
-            CoreError::Invalid("backend type must be specified as a string".to_owned())
-        })?,
+        kind: fields
+            .text("type")?
+            .filter(|kind| !kind.is_empty())
+            .ok_or_else(|| CoreError::Invalid("backend type must be specified as a string".to_owned()))?,
         description: fields.text_or_empty("description")?,
         options: fields.text_map("options")?.unwrap_or_default(),
         config,
@@ -178,7 +181,11 @@ fn retune(mount: &mut Mount, fields: &Fields) -> Result<(), CoreError> {
     mount.config.update(fields)?;
     mount.description = fields.text("description")?.unwrap_or_else(|| mount.description.clone());
     let Some(options) = fields.text_map("options")? else { return Ok(()) };
-    match (mount.kind.as_str(), mount.options.get("version").map(String::as_str), options.get("version").map(String::as_str)) {
+    match (
+        mount.kind.as_str(),
+        mount.options.get("version").map(String::as_str),
+        options.get("version").map(String::as_str),
+    ) {
         ("kv", Some(now), Some(wanted)) if now != wanted => {
             Err(CoreError::Invalid("the version of a kv mount is fixed: mount a new one and import".to_owned()))
         }

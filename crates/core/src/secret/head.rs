@@ -185,19 +185,17 @@ impl SecretMetadata {
         Some(now.plus(Duration::from_secs(seconds)))
     }
 
-    /// Moves the window of versions that are kept, as Vault counts it. A version in force, in preparation, or under a
-    /// label of the user's own stays although it is outside.
+    /// Moves the window of versions that are kept, as Vault counts it, and drops what is outside. A version in force, in
+    /// preparation, or under a label of the user's own stays until it loses that.
     fn prune(&mut self, keep: u32) -> Vec<VersionNumber> {
         let keep = u64::from(keep.max(1));
-        if self.newest.saturating_sub(self.oldest) < keep {
-            return Vec::new();
+        if self.newest.saturating_sub(self.oldest) >= keep {
+            self.oldest = self.newest - keep + 1;
         }
-        let last = self.newest.saturating_sub(keep);
-        self.oldest = last + 1;
-        let holds =
+        let held =
             |number: &VersionNumber| self.stages.iter().any(|(stage, at)| at == number && *stage != Stage::Previous);
-        let outside = self.versions.keys().take_while(|number| number.get() <= last);
-        let pruned: Vec<VersionNumber> = outside.filter(|number| !holds(number)).copied().collect();
+        let outside = self.versions.keys().take_while(|number| number.get() < self.oldest);
+        let pruned: Vec<VersionNumber> = outside.filter(|number| !held(number)).copied().collect();
         for number in &pruned {
             self.versions.remove(number);
         }

@@ -1,0 +1,76 @@
+//! A store in memory that can be told to run full after some commits, as a disk does.
+
+use async_trait::async_trait;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+use strongroom_storage::{
+    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Memory, Revision, Store, StoreError, Txn,
+};
+
+pub(crate) struct Fragile {
+    inner: Memory,
+    left: AtomicI64,
+}
+
+impl Fragile {
+    pub(crate) fn new() -> Self {
+        Self { inner: Memory::new(), left: AtomicI64::new(i64::MAX) }
+    }
+
+    /// Takes that many commits more and refuses the others.
+    pub(crate) fn full_after(&self, commits: i64) {
+        self.left.store(commits, Ordering::SeqCst);
+    }
+
+    /// Takes commits again.
+    pub(crate) fn mend(&self) {
+        self.full_after(i64::MAX);
+    }
+}
+
+#[async_trait]
+impl Store for Fragile {
+    fn limits(&self) -> Limits {
+        Limits::PORTABLE
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.inner.list(prefix, after, limit).await
+    }
+
+    async fn current_rev(&self) -> Result<Revision, StoreError> {
+        self.inner.current_rev().await
+    }
+
+    async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Err(StoreError::Full);
+        }
+        self.limits().check(&txn)?;
+        self.inner.commit(epoch, txn).await
+    }
+
+    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
+        self.inner.outcome(idem).await
+    }
+
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
+        self.inner.changes(after, limit).await
+    }
+
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
+        self.inner.acquire(name, ttl).await
+    }
+
+    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
+        self.inner.renew(lease, ttl).await
+    }
+
+    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
+        self.inner.release(lease).await
+    }
+}

@@ -3,6 +3,8 @@
 //! so that `echo "$KEY" | strongroom operator unseal` works and no secret needs to stand in the list of processes.
 
 use super::error::CliError;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 use zeroize::Zeroizing;
@@ -49,7 +51,7 @@ impl Input {
 
     /// A whole file.
     pub(crate) fn file(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, CliError> {
-        let mut file = std::fs::File::open(path).map_err(|source| cannot_read(path, source))?;
+        let mut file = File::open(path).map_err(|source| cannot_read(path, source))?;
         read_limited(&mut file, path)
     }
 
@@ -59,6 +61,8 @@ impl Input {
             return Err(CliError::usage(format!("-non-interactive forbids asking; {instead}")));
         }
         if self.terminal {
+            // The library writes the question before it turns the echo off; what is pasted in between would be seen.
+            let _quiet = Quiet::begin().ok();
             let answer = rpassword::prompt_password(format!("{question} (will be hidden): "));
             return answer.map(Zeroizing::new).map_err(|source| cannot_read(Path::new("the terminal"), source));
         }
@@ -69,6 +73,29 @@ impl Input {
             "" => Err(CliError::usage(format!("standard input is empty; {instead}"))),
             line => Ok(Zeroizing::new(line.to_owned())),
         }
+    }
+}
+
+/// The terminal without echo, as long as this lives.
+struct Quiet {
+    terminal: File,
+    before: Termios,
+}
+
+impl Quiet {
+    fn begin() -> io::Result<Self> {
+        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &quiet)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }
 

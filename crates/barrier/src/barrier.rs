@@ -3,7 +3,7 @@ use crate::committer::{self, Job, QUEUE};
 use crate::interior::Interior;
 use crate::place::{Place, shelf_prefix};
 use crate::reading::{Trouble, Wanted};
-use crate::{BarrierError, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, value};
+use crate::{BarrierError, Finding, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, value};
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_memory::LockedKey;
 use strongroom_model::{NamespaceId, SecretBytes, SecretId};
@@ -171,6 +171,12 @@ impl Barrier {
     pub fn check_generation(&self, expected: u64) -> Result<(), BarrierError> {
         let found = self.interior.generation();
         if found < expected { Err(BarrierError::RolledBack { found, expected }) } else { Ok(()) }
+    }
+
+    /// Reads the whole store past every cache, and names each object that is not as it was written: also those that were
+    /// removed and that nobody has asked for. Takes time in proportion to the data; reads and commits go on meanwhile.
+    pub async fn verify_all(&self) -> Result<Vec<Finding>, BarrierError> {
+        self.interior.verify_all().await
     }
 
     /// What may be told to anybody about the seal.

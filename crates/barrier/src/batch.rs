@@ -9,7 +9,7 @@ use crate::fresh::{Head, Listed, MIDS_COUNT, Mid, Page};
 use crate::interior::{Interior, News};
 use crate::keys::{Keys, sealing};
 use crate::place::{HEAD, Place, mid_key, page_key};
-use crate::reading::{NAMESPACE_KEY_KIND, PAGE_KIND, Trouble, encode_record, internal_binding};
+use crate::reading::{HEAD_KIND, MID_KIND, NAMESPACE_KEY_KIND, PAGE_KIND, Trouble, encode_record, internal_binding};
 use crate::{Address, BarrierError, Txn};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,9 +17,6 @@ use strongroom_memory::LockedKey;
 use strongroom_model::NamespaceId;
 use strongroom_storage::{Compare, Expectation, IdemToken, Limits, Op, Revision, StoreError};
 use zeroize::Zeroizing;
-
-pub(crate) const HEAD_KIND: &str = "freshness-head";
-pub(crate) const MID_KIND: &str = "freshness-middle";
 
 /// Middles that every commit has room for. Two would keep the head small on average; eight also after large commits.
 const MIDS_ROOM: usize = 8;

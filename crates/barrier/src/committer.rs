@@ -65,7 +65,13 @@ async fn commit_waiting(interior: &Interior, first: Job, jobs: &mut mpsc::Receiv
                 later = Some(job);
                 break;
             }
-            Err(error) => job.answer(Err(error)),
+            Err(error) => {
+                let error = interior.blame(&keys, &ledger, error).await;
+                if matches!(error, BarrierError::Superseded) {
+                    interior.stop(&mut ledger, &error);
+                }
+                job.answer(Err(error));
+            }
         }
         if waiting.len() < MOST {
             next = jobs.try_recv().ok();

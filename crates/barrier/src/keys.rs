@@ -53,7 +53,8 @@ impl Keys {
 
     /// The keyring as the seal record keeps it, under a key derived from the root key.
     pub(crate) fn wrap(&self, root: &LockedKey, entropy: &dyn Entropy) -> Result<Vec<u8>, BarrierError> {
-        let mut plain = Zeroizing::new(Vec::with_capacity(256));
+        // Large enough from the start: growing would leave a copy behind that nobody wipes.
+        let mut plain = Zeroizing::new(Vec::with_capacity(128 + self.terms.len() * 36));
         plain.u8(VERSION).u32(self.term).u32(u32::try_from(self.terms.len()).unwrap_or(u32::MAX));
         for (term, key) in &self.terms {
             plain.u32(*term).raw(key.expose());

@@ -22,6 +22,7 @@ mod seal;
 mod shamir;
 mod share;
 mod value;
+mod verify;
 
 pub use address::{Address, Kept, Shelf};
 pub use barrier::{Barrier, Health};
@@ -30,6 +31,7 @@ pub use record::{Record, Txn};
 pub use seal::{Door, Init, InitOutcome, Opening, SealKind, SealStatus, Sealed, SlotSpec, StaticKey, Uninitialised};
 pub use share::{Share, ShareError};
 pub use value::{SealedKey, SealedValue, ValueBinding};
+pub use verify::Finding;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use strongroom_model::Entropy;

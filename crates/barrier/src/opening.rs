@@ -1,19 +1,16 @@
 //! From keys to an open barrier: reads the freshness head and its middles, the same few objects whatever the store holds.
 
-use crate::BarrierError;
-use crate::batch::{HEAD_KIND, MID_KIND, seal_internal};
+use crate::batch::seal_internal;
 use crate::fresh::{Freshness, Head, MIDS_COUNT, Mid};
 use crate::interior::Interior;
 use crate::keys::Keys;
 use crate::place::{HEAD, MIDS, mid_key};
-use crate::reading::{ADDED, ALTERED, REMOVED, ROLLED_BACK, open_internal};
+use crate::reading::{ADDED, ALTERED, HEAD_KIND, MID_KIND, REMOVED, ROLLED_BACK, open_internal};
+use crate::{BarrierError, seal};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::sync::Arc;
 use strongroom_model::Entropy;
 use strongroom_storage::{Epoch, Revision, Store};
-
-/// The seal record has been replaced or put back.
-const SEAL_KIND: &str = "seal";
 
 /// What opening needs beside the keys.
 pub(crate) struct Ground {
@@ -23,15 +20,15 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Opens a store that has a head. `seal` is the seal record as it was read.
-    pub(crate) async fn open(&self, keys: Keys, seal: &[u8]) -> Result<Interior, BarrierError> {
+    /// Opens a store that has a head. `record` is the seal record as it was read.
+    pub(crate) async fn open(&self, keys: Keys, record: &[u8]) -> Result<Interior, BarrierError> {
         // Another server may commit between head and middles; then both are read again.
         for _ in 0..3 {
-            let (head, head_rev) = self.head(&keys).await?;
-            if head.seal != seal_digest(seal) {
-                return Err(BarrierError::tampered(SEAL_KIND, ALTERED));
+            let (head, head_rev) = read_head(&*self.store, &keys).await?;
+            if head.seal != seal_digest(record) {
+                return Err(BarrierError::tampered(seal::KIND, ALTERED));
             }
-            let fresh = self.freshness(&keys, &head).await;
+            let fresh = read_freshness(&*self.store, &keys, &head).await;
             let unchanged = self.store.get(HEAD).await?.is_some_and(|entry| entry.rev == head_rev);
             if unchanged {
                 return Ok(self.interior(keys, fresh?, head, head_rev));
@@ -45,31 +42,33 @@ impl Ground {
         let (store, entropy) = (self.store.clone(), self.entropy.clone());
         Interior::new(store, self.epoch, entropy, keys, fresh, head, head_rev)
     }
+}
 
-    async fn head(&self, keys: &Keys) -> Result<(Head, Revision), BarrierError> {
-        let row = self.store.get(HEAD).await?.ok_or_else(|| BarrierError::tampered(HEAD_KIND, REMOVED))?;
-        let plain = open_internal(keys, HEAD_KIND, HEAD, &row.value);
-        let head = plain.and_then(|plain| Head::decode(plain.expose()).ok_or(ALTERED));
-        head.map(|head| (head, row.rev)).map_err(|how| BarrierError::tampered(HEAD_KIND, how))
-    }
+/// The head and the storage commit that wrote it.
+pub(crate) async fn read_head(store: &dyn Store, keys: &Keys) -> Result<(Head, Revision), BarrierError> {
+    let row = store.get(HEAD).await?.ok_or_else(|| BarrierError::tampered(HEAD_KIND, REMOVED))?;
+    let plain = open_internal(keys, HEAD_KIND, HEAD, &row.value);
+    let head = plain.and_then(|plain| Head::decode(plain.expose()).ok_or(ALTERED));
+    head.map(|head| (head, row.rev)).map_err(|how| BarrierError::tampered(HEAD_KIND, how))
+}
 
-    async fn freshness(&self, keys: &Keys, head: &Head) -> Result<Freshness, BarrierError> {
-        let mut fresh = Freshness::new();
-        let mut rows = self.store.list(MIDS, None, MIDS_COUNT + 1).await?.into_iter().peekable();
-        for mid in 0..=255 {
-            let row = rows.next_if(|row| row.key == mid_key(mid)).map(|row| row.value);
-            let pages = mid_pages(keys, mid, head.mid_generation(mid), row.as_deref());
-            let pages = pages.map_err(|how| BarrierError::tampered(MID_KIND, how))?;
-            for (low, generation) in (0..=255).zip(pages) {
-                fresh.set_generation(u16::from_be_bytes([mid, low]), generation);
-            }
+/// Which generation every page must have, from the middles and the head.
+pub(crate) async fn read_freshness(store: &dyn Store, keys: &Keys, head: &Head) -> Result<Freshness, BarrierError> {
+    let mut fresh = Freshness::new();
+    let mut rows = store.list(MIDS, None, MIDS_COUNT + 1).await?.into_iter().peekable();
+    for mid in 0..=255 {
+        let row = rows.next_if(|row| row.key == mid_key(mid)).map(|row| row.value);
+        let pages = mid_pages(keys, mid, head.mid_generation(mid), row.as_deref());
+        let pages = pages.map_err(|how| BarrierError::tampered(MID_KIND, how))?;
+        for (low, generation) in (0..=255).zip(pages) {
+            fresh.set_generation(u16::from_be_bytes([mid, low]), generation);
         }
-        if rows.next().is_some() {
-            return Err(BarrierError::tampered(MID_KIND, ADDED));
-        }
-        head.newer().for_each(|(bucket, generation)| fresh.set_generation(bucket, generation));
-        Ok(fresh)
     }
+    if rows.next().is_some() {
+        return Err(BarrierError::tampered(MID_KIND, ADDED));
+    }
+    head.newer().for_each(|(bucket, generation)| fresh.set_generation(bucket, generation));
+    Ok(fresh)
 }
 
 fn mid_pages(keys: &Keys, mid: u8, expected: u64, row: Option<&[u8]>) -> Result<Vec<u64>, &'static str> {
@@ -92,6 +91,7 @@ pub(crate) fn first_head(keys: &Keys, seal: &[u8], entropy: &dyn Entropy) -> Res
     Ok((head, sealed))
 }
 
-fn seal_digest(record: &[u8]) -> [u8; 32] {
+/// What the head keeps of the seal record.
+pub(crate) fn seal_digest(record: &[u8]) -> [u8; 32] {
     digest(&SHA256, record).as_ref().try_into().unwrap_or_default()
 }

@@ -12,9 +12,6 @@ const MID: u8 = 4;
 
 /// What the keys of all freshness middles begin with.
 pub(crate) const MIDS: &[u8] = &[MID];
-/// What the keys begin with whose objects are listed in freshness pages.
-pub(crate) const LISTED: [&[u8]; 2] = [&[RECORD], &[NAMESPACE_KEY]];
-
 /// The key of one object that freshness pages list: a record or a namespace key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place(Box<[u8]>);
@@ -63,4 +60,26 @@ pub(crate) fn page_key(bucket: u16) -> [u8; 3] {
 
 pub(crate) fn mid_key(mid: u8) -> [u8; 2] {
     [MID, mid]
+}
+
+/// What a key of the store is for, judged by its form alone.
+pub(crate) enum Role {
+    /// The seal record, the head or a middle.
+    Bookkeeping,
+    /// The freshness page of this bucket.
+    Page(u16),
+    /// An object that a page must list.
+    Listed,
+    /// No key of ours.
+    Foreign,
+}
+
+pub(crate) fn role(key: &[u8]) -> Role {
+    match key {
+        SEAL | HEAD | [MID, _] => Role::Bookkeeping,
+        [PAGE, high, low] => Role::Page(u16::from_be_bytes([*high, *low])),
+        [RECORD, rest @ ..] if matches!(rest.len(), 32 | 40) => Role::Listed,
+        [NAMESPACE_KEY, rest @ ..] if rest.len() == 16 => Role::Listed,
+        _ => Role::Foreign,
+    }
 }

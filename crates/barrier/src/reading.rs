@@ -6,10 +6,12 @@
 use crate::blob::{self, Binding, KeyKind};
 use crate::codec::{Put, Take};
 use crate::fresh::{Listed, Page};
-use crate::interior::Interior;
+use crate::interior::{Interior, Ledger};
 use crate::keys::Keys;
+use crate::opening::read_head;
 use crate::place::{Place, page_key};
 use crate::{Address, BarrierError, Kept, Record};
+use std::cmp::Ordering;
 use std::sync::Arc;
 use strongroom_memory::LockedKey;
 use strongroom_model::{NamespaceId, SecretBytes};
@@ -22,6 +24,8 @@ pub(crate) const ROLLED_BACK: &str = "rolled back to an earlier state";
 pub(crate) const REMOVED: &str = "removed";
 pub(crate) const ADDED: &str = "added";
 
+pub(crate) const HEAD_KIND: &str = "freshness-head";
+pub(crate) const MID_KIND: &str = "freshness-middle";
 pub(crate) const PAGE_KIND: &str = "freshness-page";
 pub(crate) const NAMESPACE_KEY_KIND: &str = "namespace-key";
 
@@ -91,8 +95,24 @@ impl Interior {
             Err(Trouble::Doubt { .. }) => {
                 let mut ledger = self.ledger.lock().await;
                 self.settle(&mut ledger).await?;
-                self.look(keys, wanted, None).await.map_err(Trouble::proven)
+                match self.look(keys, wanted, None).await {
+                    Ok(record) => Ok(record),
+                    Err(trouble) => Err(self.blame(keys, &ledger, trouble.proven()).await),
+                }
             }
+        }
+    }
+
+    /// Tells tampering from another server that has written the store: that one has moved the head on.
+    pub(crate) async fn blame(&self, keys: &Keys, ledger: &Ledger, error: BarrierError) -> BarrierError {
+        if !matches!(error, BarrierError::Tampered { .. }) {
+            return error;
+        }
+        match read_head(&*self.store, keys).await {
+            Ok((head, rev)) if rev != ledger.head_rev && head.generation > ledger.head.generation => {
+                BarrierError::Superseded
+            }
+            _ => error,
         }
     }
 
@@ -125,12 +145,23 @@ impl Interior {
         }
         let place = keys.namespace_place(namespace);
         let wanted = Wanted { place: &place, namespace, kind: NAMESPACE_KEY_KIND };
+        let key = self.stored_namespace_key(keys, wanted).await?.map(Arc::new);
+        if let Some(key) = &key {
+            keys.remember(namespace, key.clone());
+        }
+        Ok(key)
+    }
+
+    /// The key of the namespace as the store has it.
+    pub(crate) async fn stored_namespace_key(
+        &self,
+        keys: &Keys,
+        wanted: Wanted<'_>,
+    ) -> Result<Option<LockedKey>, Trouble> {
         let found = self.find(keys, wanted, None).await?;
         let open = |row: &[u8]| blob::open(keys.term_of(row)?, KeyKind::Term, &wanted.binding(keys), row).ok();
         let Some((plain, _)) = judge(found, wanted, open)? else { return Ok(None) };
         let key = LockedKey::from_slice(plain.expose()).ok_or_else(|| Trouble::doubt(NAMESPACE_KEY_KIND, ALTERED))?;
-        let key = Arc::new(key);
-        keys.remember(namespace, key.clone());
         Ok(Some(key))
     }
 
@@ -145,23 +176,29 @@ impl Interior {
 
     /// The page of the bucket, of the generation it must have.
     pub(crate) async fn page(&self, keys: &Keys, bucket: u16) -> Result<Arc<Page>, Trouble> {
-        let (expected, cached) = {
-            let mut fresh = self.fresh();
-            (fresh.generation(bucket), fresh.page(bucket))
-        };
-        if let Some(page) = cached {
-            return Ok(page);
+        let cached = self.fresh().page(bucket);
+        match cached {
+            Some(page) => Ok(page),
+            None => self.stored_page(keys, bucket).await,
         }
+    }
+
+    /// The page as the store has it.
+    pub(crate) async fn stored_page(&self, keys: &Keys, bucket: u16) -> Result<Arc<Page>, Trouble> {
+        let expected = self.fresh().generation(bucket);
         if expected == 0 {
             return Ok(Arc::default());
         }
         let place = page_key(bucket);
         let row = self.store.get(&place).await?.ok_or_else(|| Trouble::doubt(PAGE_KIND, REMOVED))?.value;
-        let page =
-            open_internal(keys, PAGE_KIND, &place, &row).and_then(|plain| Page::decode(plain.expose()).ok_or(ALTERED));
+        let page = open_internal(keys, PAGE_KIND, &place, &row);
+        let page = page.and_then(|plain| Page::decode(plain.expose()).ok_or(ALTERED));
         let page = Arc::new(page.map_err(|how| Trouble::doubt(PAGE_KIND, how))?);
-        if page.generation != expected {
-            return Err(Trouble::doubt(PAGE_KIND, ROLLED_BACK));
+        // A page that is newer than the head knows can only be genuine when the head is old.
+        match page.generation.cmp(&expected) {
+            Ordering::Equal => {}
+            Ordering::Less => return Err(Trouble::doubt(PAGE_KIND, ROLLED_BACK)),
+            Ordering::Greater => return Err(Trouble::doubt(HEAD_KIND, ROLLED_BACK)),
         }
         self.fresh().keep(bucket, page.clone());
         Ok(page)

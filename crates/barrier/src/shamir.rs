@@ -79,6 +79,43 @@ mod tests {
         }
     }
 
+    /// Made with the splitting function of OpenBao 2 (y, then x in the last byte).
+    #[test]
+    fn shares_that_vault_made_join() {
+        let made: [(&str, &[&str]); 3] = [
+            (
+                "5f666d747b828990979ea5acb3bac1c8cfd6dde4ebf2f900070e151c232a3138",
+                &[
+                    "14975ec2c601b55db4db502682495b1e7b40a7eddbb0d91f3747afc989a114003c",
+                    "a8981de5d52f47a0d53cdaf30e89acf593239716bdf79d8c51341c07189e3f77ce",
+                ],
+            ),
+            (
+                "9ea5acb3bac1c8cfd6dde4ebf2f900070e151c232a31383f464d545b62697077",
+                &[
+                    "b8e165d85d8219c37e9dc114ed249cb4071f60e70f8d580bba99851100bd1e9a43",
+                    "b17ad213499ad7dfe88347e0f54b32cb440044f96536758ae6e21a51fbe7dc244e",
+                    "65e82338ce9a17ab02b20406fde853cefca921ae1e171ba6a43ef510e8e0d06624",
+                ],
+            ),
+            (
+                "c0c7ced5dce3eaf1f8ff060d141b222930373e454c535a61686f767d848b9299",
+                &[
+                    "2b4d5a0473c26be31c5e19e44c364aeb81ff7ba46119e40e308959a21ed3904187",
+                    "a7ba88a837ba0a25efc0bb3910b7fd4eda95aadbb2cc848eef4e14deb95fd43aa8",
+                    "dcfad3cb3c8fd47c8391e8013262ef1662a0c885a5fdbeff92be35bc4493697ff7",
+                    "49695560e1fc540a23f046c39f676d6c9930e82c54990273b00031e4d357b4615b",
+                    "66c37eece7f577331a559dc079dbc5d2c25febfe7f5041dda6ec21f00b5e4ca9d1",
+                    "baafb1791d7cbde42372b8f5412b7fd7ced9498b4141ac205e77ed923ca6dd2e20",
+                ],
+            ),
+        ];
+        for (secret, shares) in made {
+            let points: Vec<_> = shares.iter().map(|share| crate::Share::parse(share).unwrap().point()).collect();
+            assert_eq!(hex::encode(join(&points).expose()), secret);
+        }
+    }
+
     #[test]
     fn the_largest_set_joins() {
         let secret = LockedKey::copied(&[0x5A; 32]);

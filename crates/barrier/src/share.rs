@@ -184,3 +184,69 @@ fn decode(text: &str) -> Option<Vec<u8>> {
     let url_safe = GeneralPurpose::new(&alphabet::URL_SAFE, config);
     standard.decode(text).or_else(|_| url_safe.decode(text)).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
+
+    fn share(x: u8) -> Share {
+        Share::new(Point { x, y: LockedKey::copied(&[0xFB; 32]) }, [1, 2, 3, 4], 3)
+    }
+
+    fn refused(text: &str) -> ShareError {
+        Share::parse(text).err().unwrap()
+    }
+
+    #[test]
+    fn both_forms_read_back_in_every_spelling() {
+        let ours = share(7);
+        let bytes = ours.bytes().to_vec();
+        let bare = [ours.y.expose().as_slice(), &[7]].concat();
+        for bytes in [bytes, bare] {
+            let spellings = [
+                hex::encode(&bytes),
+                hex::encode_upper(&bytes),
+                STANDARD.encode(&bytes),
+                URL_SAFE.encode(&bytes),
+                URL_SAFE_NO_PAD.encode(&bytes),
+                format!("  {}\n", STANDARD.encode(&bytes)),
+            ];
+            for text in spellings {
+                let read = Share::parse(&text).unwrap();
+                assert_eq!((read.index(), read.y.expose()), (7, ours.y.expose()), "{text}");
+            }
+        }
+        assert_eq!(Share::parse(&ours.to_hex()).unwrap().to_base64(), ours.to_base64());
+        assert_eq!(ours.to_base64().len(), 60);
+    }
+
+    #[test]
+    fn every_single_mistyped_character_is_noticed_at_once() {
+        for text in [share(1).to_hex(), share(1).to_base64()] {
+            for index in 0..text.len() {
+                for other in ["0", "7", "c", "d"] {
+                    let mut typed = text.clone();
+                    typed.replace_range(index..=index, other);
+                    if !typed.eq_ignore_ascii_case(&text) {
+                        assert_eq!(refused(&typed), ShareError::Checksum, "{typed}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_share_says_what_it_lacks() {
+        let text = share(1).to_hex();
+        assert_eq!(refused(&text[..88]), ShareError::Length { found: 44 });
+        assert_eq!(refused("not a key!"), ShareError::Encoding);
+        assert_eq!(refused(""), ShareError::Length { found: 0 });
+        assert_eq!(refused(&"0".repeat(66)), ShareError::Unknown);
+        let mut later = hex::decode(&text).unwrap();
+        later[2] = 2;
+        let sum = checksum(&later[..CHECKED]);
+        later[CHECKED..].copy_from_slice(&sum);
+        assert_eq!(refused(&hex::encode(later)), ShareError::Version { version: 2 });
+    }
+}

@@ -28,7 +28,7 @@ impl Door {
         // Somebody may have initialised it since the first look.
         match SealRecord::read(&*ground.store).await? {
             Some(bytes) => Ok(Door::Sealed(Sealed::new(ground, bytes)?)),
-            None => Err(BarrierError::tampered("seal", "removed")),
+            None => Err(BarrierError::tampered(super::KIND, "removed")),
         }
     }
 }

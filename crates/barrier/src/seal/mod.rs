@@ -17,6 +17,9 @@ pub use uninitialised::{Init, InitOutcome, SlotSpec, Uninitialised};
 
 use serde::{Deserialize, Serialize};
 
+/// What errors call the seal record.
+pub(crate) const KIND: &str = "seal";
+
 /// How a slot keeps the root key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -76,7 +76,7 @@ impl SealRecord {
         struct Versioned {
             version: u32,
         }
-        let damaged = |_| BarrierError::tampered("seal", "altered");
+        let damaged = |_| BarrierError::tampered(super::KIND, "altered");
         let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
         if version > VERSION {
             let text = format!(
@@ -86,7 +86,7 @@ impl SealRecord {
         }
         let record: Self = serde_json::from_slice(bytes).map_err(damaged)?;
         let sound = record.slots.iter().all(SlotRecord::is_sound) && !record.slots.is_empty();
-        if sound { Ok(record) } else { Err(BarrierError::tampered("seal", "altered")) }
+        if sound { Ok(record) } else { Err(BarrierError::tampered(super::KIND, "altered")) }
     }
 
     pub(crate) async fn read(store: &dyn Store) -> Result<Option<Vec<u8>>, StoreError> {

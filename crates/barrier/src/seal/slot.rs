@@ -109,7 +109,7 @@ pub(crate) async fn root_key(key: &dyn SlotKey, cluster: Uuid, slot: &SlotRecord
     let root = key.unwrap(cluster, slot.id, &slot.wrapped.0).await?;
     let check = check_of(&root)?;
     let same = aws_lc_rs::constant_time::verify_slices_are_equal(&check, &slot.check.0);
-    same.map(|()| root).map_err(|_| BarrierError::tampered("seal", "altered"))
+    same.map(|()| root).map_err(|_| BarrierError::tampered(super::KIND, "altered"))
 }
 
 fn wrap(

@@ -3,40 +3,20 @@
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use strongroom_audit::{Place, Trail};
 use strongroom_barrier::SystemEntropy;
 use strongroom_core::mount::{MountClass, MountSpec};
 use strongroom_core::{
-    Access, Ask, CoreError, Fields, Grant, Init, Object, Open, Operation, Reply, Setup, Share, SlotSpec, Source,
-    Strongroom, Visit, route,
+    Access, Ask, CoreError, Fields, Grant, Init, Object, Open, Operation, Reply, Share, SlotSpec, Source, Visit, route,
 };
 use strongroom_model::{
-    Clock, Kind, Kinded, MountPath, NamespacePath, PolicyName, RequestId, RequestPath, SecretString, Timestamp,
+    Clock, Kind, Kinded, MountPath, NamespacePath, PolicyName, RequestId, RequestPath, SecretString,
 };
-use strongroom_storage::{Epoch, Memory, Store};
-
-/// Stands still until it is turned.
-pub(crate) struct ManualClock(AtomicU64);
-
-impl ManualClock {
-    pub(crate) fn advance(&self, seconds: u64) {
-        self.0.fetch_add(Duration::from_secs(seconds).as_nanos() as u64, Ordering::SeqCst);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_nanos(self.0.load(Ordering::SeqCst))
-    }
-}
+use strongroom_storage::Store;
+use strongroom_testkit::World;
 
 pub(crate) struct House {
-    pub(crate) strongroom: Arc<Strongroom>,
-    pub(crate) clock: Arc<ManualClock>,
-    pub(crate) trail: Arc<Trail>,
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) world: World,
     pub(crate) root: SecretString,
 }
 
@@ -44,50 +24,37 @@ const HERE: &str = "127.0.0.1";
 
 impl House {
     pub(crate) async fn new() -> Self {
-        let house = Self::sealed_over(Arc::new(Memory::new())).await.initialised().await;
+        let (world, root) = World::open().await;
+        let house = Self { world, root };
         house.enable().await;
         house
     }
 
-    /// A strongroom over a store, in whatever state the store is.
-    pub(crate) async fn sealed_over(store: Arc<dyn Store>) -> Self {
-        let clock = Arc::new(ManualClock(AtomicU64::new(Timestamp::from_secs(1_795_219_200).nanos())));
-        let trail = Trail::open(Place::Memory, clock.clone()).await.unwrap();
-        let setup = Setup {
-            store: Arc::clone(&store),
-            epoch: Epoch::default(),
-            trail: Arc::clone(&trail),
-            plugins: Arc::new(strongroom_auth::plugins()),
-            settings: Default::default(),
-            clock: clock.clone(),
-            entropy: Arc::new(SystemEntropy),
-            static_key: None,
-            accept_rollback: false,
-        };
-        let strongroom = Strongroom::start(setup).await.unwrap();
-        Self { strongroom, clock, trail, store, root: SecretString::new("root".to_owned()) }
-    }
-
-    async fn initialised(self) -> Self {
-        let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
-        self.strongroom.init_dev(init, Some(self.root.duplicate())).await.unwrap();
-        self
-    }
-
-    /// As `new`, but gives the only share too, so that the store can be opened again.
+    /// As `new` over a store of the caller's; gives the only share too, so that the store can be opened again.
     pub(crate) async fn with_share(store: Arc<dyn Store>) -> (Self, Share) {
-        let mut house = Self::sealed_over(store).await;
+        let world = World::over(store).await;
         let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
-        let made = house.strongroom.init(init).await.unwrap();
-        house.root = made.root.client_token;
+        let made = world.strongroom.init(init).await.unwrap();
         let share = made.shares.into_iter().next().unwrap();
-        house.strongroom.unseal(copy(&share)).await.unwrap();
+        world.strongroom.unseal(Share::parse(&share.to_hex()).unwrap()).await.unwrap();
+        let house = Self { world, root: made.root.client_token };
         house.enable().await;
         (house, share)
     }
 
+    /// Another server over a store that was left behind.
+    pub(crate) async fn again(store: Arc<dyn Store>, share: Share, root: SecretString) -> Self {
+        let world = World::over(store).await;
+        world.strongroom.unseal(share).await.unwrap();
+        Self { world, root }
+    }
+
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.world.clock.advance(Duration::from_secs(seconds));
+    }
+
     pub(crate) fn open(&self) -> Arc<Open> {
-        self.strongroom.open().unwrap()
+        self.world.rooms()
     }
 
     async fn enable(&self) {
@@ -115,7 +82,7 @@ impl House {
     fn visit(&self, operation: Operation, path: &str, source: Option<&str>) -> Visit {
         Visit {
             request: RequestId::random(&SystemEntropy),
-            arrived: self.clock.now(),
+            arrived: self.world.clock.now(),
             dialect: "test",
             operation,
             namespace: NamespacePath::root(),
@@ -144,12 +111,30 @@ impl House {
             return Err(CoreError::Unsupported);
         }
         let writes = operation == Operation::Write && endpoint.access != Access::Open;
-        let exists = if writes { method.exists(endpoint, &captures).await? } else { None };
-        let fields = fields(sent);
+        let object = Object::Path { exists: if writes { method.exists(endpoint, &captures).await? } else { None } };
         let credential = token.map(SecretString::duplicate);
-        let ask =
-            Ask { visit, credential, mount: Some(mount), access: endpoint.access, object: Object::Path { exists } };
+        let fields = fields(sent);
+        let ask = Ask { visit, credential, mount: Some(mount), access: endpoint.access, object };
         let grant = open.gate.admit(ask, &fields).await?;
+        self.act(grant, operation, fields).await
+    }
+
+    /// A write of a role for which the gate took it that there is none yet, whatever has happened since.
+    pub(crate) async fn create_late(&self, path: &str, sent: Value) -> Result<Reply, CoreError> {
+        let open = self.open();
+        let visit = self.visit(Operation::Write, &format!("auth/approle/{path}"), Some(HERE));
+        let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
+        let (credential, object) = (Some(self.root.duplicate()), Object::Path { exists: Some(false) });
+        let fields = fields(sent);
+        let grant = open.gate.admit(Ask { visit, credential, mount, access: Access::Token, object }, &fields).await?;
+        self.act(grant, Operation::Write, fields).await
+    }
+
+    async fn act(&self, grant: Grant, operation: Operation, fields: Fields) -> Result<Reply, CoreError> {
+        let open = self.open();
+        let (mount, below) = open.mounts.table().resolve(&grant.visit().path).unwrap();
+        let method = open.mounts.table().method(mount.id).unwrap();
+        let (endpoint, captures) = route(method.endpoints(), &below).unwrap();
         let result = open.logins.call(&grant, endpoint, captures, operation, &fields).await;
         open.gate.conclude(grant, &fields, &result).await?;
         result
@@ -209,7 +194,7 @@ impl House {
 
     /// How many records the store holds, beside what the barrier needs for itself: their keys begin with this byte.
     pub(crate) async fn records(&self) -> usize {
-        self.store.list(&[1], None, usize::MAX).await.unwrap().len()
+        self.world.store.list(&[1], None, usize::MAX).await.unwrap().len()
     }
 }
 
@@ -223,10 +208,6 @@ fn fields(sent: Value) -> Fields {
 /// The data of an answer; null when it has none.
 pub(crate) fn data(reply: Reply) -> Value {
     reply.data.map_or(Value::Null, |data| Value::Object(data.into_map()))
-}
-
-pub(crate) fn copy(share: &Share) -> Share {
-    Share::parse(&share.to_hex()).unwrap()
 }
 
 /// Kind and text of an error.

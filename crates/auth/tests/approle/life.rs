@@ -1,4 +1,4 @@
-use crate::house::{House, WRONG, copy, refused};
+use crate::house::{House, WRONG, refused};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ async fn tidying_removes_what_is_expired_and_nothing_else() {
         house.secret("web", json!({ "ttl": 60 })).await;
     }
     let later = house.secret("web", json!({ "ttl": 61 })).await;
-    house.clock.advance(60);
+    house.advance(60);
     let before = house.records().await;
     let reply = house.write("tidy/secret-id", json!({})).await.unwrap();
     assert!(reply.data.is_none() && reply.warnings[0].starts_with("Tidy operation"));
@@ -134,9 +134,7 @@ async fn a_crash_while_deleting_a_role_leaves_its_secret_ids_powerless_and_tidyi
     store.commits_left.store(1, Ordering::SeqCst);
     assert!(house.delete("role/web").await.is_err(), "the second commit fails");
 
-    let mut again = House::sealed_over(memory).await;
-    again.strongroom.unseal(copy(&share)).await.unwrap();
-    again.root = house.root.duplicate();
+    let again = House::again(memory, share, house.root.duplicate()).await;
     assert!(matches!(again.read("role/web").await, Err(CoreError::Nothing)));
     again.write("role/web", json!({ "role_id": "web-id" })).await.unwrap();
     assert_eq!(refused(again.login("web-id", &secret).await), WRONG);

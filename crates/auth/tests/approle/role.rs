@@ -1,7 +1,8 @@
 use crate::house::{House, data, refused, told};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use strongroom_core::{CoreError, Operation};
-use strongroom_model::{Kind, SecretString};
+use strongroom_model::{Kind, Kinded, SecretString};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -261,19 +262,41 @@ async fn a_role_id_leads_to_one_role_and_can_be_changed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_changes_of_one_role_are_all_kept() {
-    let house = std::sync::Arc::new(House::new().await);
-    house.write("role/web", json!({ "token_bound_cidrs": "127.0.0.1" })).await.unwrap();
-    let mut tasks = JoinSet::new();
-    for (path, field, sent, ..) in settings().into_iter().filter(|(path, ..)| *path != "bound-cidr-list") {
-        let house = std::sync::Arc::clone(&house);
-        tasks.spawn(async move { house.write(&format!("role/web/{path}"), json!({ field: sent })).await.map(data) });
+    let house = Arc::new(House::new().await);
+    let settings: Vec<_> = settings().into_iter().filter(|(path, ..)| *path != "bound-cidr-list").collect();
+    for round in 0..20 {
+        let role = format!("role/web-{round}");
+        house.write(&role, json!({ "token_bound_cidrs": "127.0.0.1" })).await.unwrap();
+        let mut tasks = JoinSet::new();
+        for (path, field, sent, ..) in settings.clone() {
+            let (house, path) = (Arc::clone(&house), format!("{role}/{path}"));
+            tasks.spawn(async move { house.write(&path, json!({ field: sent })).await.map(data) });
+        }
+        for done in tasks.join_all().await {
+            done.unwrap();
+        }
+        let shown = house.read(&role).await.unwrap();
+        for (path, field, _, expected, _) in &settings {
+            assert_eq!(shown[field], *expected, "{path}");
+        }
     }
-    for done in tasks.join_all().await {
-        done.unwrap();
-    }
-    let shown = house.read("role/web").await.unwrap();
-    for (path, field, _, expected, _) in settings().into_iter().filter(|(path, ..)| *path != "bound-cidr-list") {
-        assert_eq!(shown[field], expected, "{path}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_who_create_the_same_role_one_does_and_no_other_changes_it() {
+    let house = Arc::new(House::new().await);
+    for round in 0..20 {
+        let mut tasks = JoinSet::new();
+        for ttl in 1..9 {
+            let (house, path) = (Arc::clone(&house), format!("role/web-{round}"));
+            tasks.spawn(async move { (ttl, house.create_late(&path, json!({ "token_ttl": ttl })).await) });
+        }
+        let done = tasks.join_all().await;
+        let made: Vec<_> = done.iter().filter(|(_, result)| result.is_ok()).map(|(ttl, _)| json!(ttl)).collect();
+        assert_eq!(made, [house.read(&format!("role/web-{round}")).await.unwrap()["token_ttl"].clone()]);
+        assert!(
+            done.iter().filter_map(|(_, result)| result.as_ref().err()).all(|error| error.kind() == Kind::Conflict)
+        );
     }
 }
 

@@ -122,7 +122,7 @@ async fn a_chosen_secret_id_is_free_again_when_it_has_expired() {
     house.write("role/web", json!({})).await.unwrap();
     let sent = json!({ "secret_id": "custom_secret", "ttl": 60 });
     house.write("role/web/custom-secret-id", sent.clone()).await.unwrap();
-    house.clock.advance(60);
+    house.advance(60);
     house.write("role/web/custom-secret-id", sent).await.unwrap();
     house.write("tidy/secret-id", json!({})).await.unwrap();
     assert_eq!(house.list("role/web/secret-id").await.unwrap().len(), 1);
@@ -151,7 +151,7 @@ async fn accessors_are_listed_while_their_secret_ids_live() {
     house.secret("web", json!({ "ttl": 60 })).await;
     let lasting = house.secret("web", json!({})).await;
     assert_eq!(house.list("role/web/secret-id").await.unwrap().len(), 2);
-    house.clock.advance(60);
+    house.advance(60);
     let accessor = house.look_up("web", &lasting).await["secret_id_accessor"].as_str().unwrap().to_owned();
     assert_eq!(house.list("role/web/secret-id").await.unwrap(), [accessor]);
 }
@@ -213,7 +213,7 @@ async fn neither_trail_nor_error_holds_a_secret_id() {
         refused(house.login("web-id", &format!("{secret}x")).await),
         refused(house.write("role/none/secret-id/lookup", json!({ "secret_id": secret })).await),
         refused(house.write("role/web/custom-secret-id", json!({ "secret_id": secret })).await),
-        house.trail.recent(1_000).await.join("\n"),
+        house.world.trail.recent(1_000).await.join("\n"),
     ];
     for text in texts {
         assert!(!text.contains(&secret), "{text}");

@@ -79,7 +79,9 @@ impl SecretAct {
             SecretAct::Undelete => "undelete",
             SecretAct::Destroy => "destroy",
             SecretAct::Subkeys => "subkeys",
-            SecretAct::ReadMetadata | SecretAct::WriteMetadata | SecretAct::PatchMetadata | SecretAct::DeleteAll => "metadata",
+            SecretAct::ReadMetadata | SecretAct::WriteMetadata | SecretAct::PatchMetadata | SecretAct::DeleteAll => {
+                "metadata"
+            }
         }
     }
 }
@@ -233,14 +235,20 @@ impl Gate {
     }
 
     /// Closes the entry of a granted request. Only when this returns `Ok` may the answer leave.
-    pub async fn conclude(&self, grant: Grant, fields: &Fields, result: &Result<Reply, CoreError>) -> Result<(), CoreError> {
+    pub async fn conclude(
+        &self,
+        grant: Grant,
+        fields: &Fields,
+        result: &Result<Reply, CoreError>,
+    ) -> Result<(), CoreError> {
         let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).map(Bearer::key);
         let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
         entry.version = result.as_ref().ok().and_then(|reply| reply.version);
         match result {
             Ok(reply) => {
                 entry.outcome = Some(Outcome::ok());
-                entry.response_data = self.response(reply);
+                entry.response_data = reply.data.as_ref().map_or(Value::Null, |data| self.hmac.redact_map(data.map()));
+                entry.response_auth = reply.auth.as_ref().map(|auth| self.auth_note(auth));
             }
             Err(error) => entry.outcome = Some(Outcome::failed(error.kind(), error.to_string())),
         }
@@ -277,7 +285,9 @@ impl Gate {
         grant.principal = Some(bearer.principal());
         grant.credential = Some(credential);
         let exists = match (&grant.object, grant.visit.operation) {
-            (Object::Secret { path, act }, Operation::Write) => Some(self.secrets.exists(grant.mount()?, path, *act).await?),
+            (Object::Secret { path, act }, Operation::Write) => {
+                Some(self.secrets.exists(grant.mount()?, path, *act).await?)
+            }
             (Object::Path { exists }, _) => *exists,
             _ => None,
         };
@@ -306,7 +316,11 @@ impl Gate {
     async fn use_token(&self, grant: &mut Grant) -> Result<(), CoreError> {
         match grant.bearer.as_mut() {
             Some(bearer) if bearer.is_counted() => {
-                if self.tokens.count_use(bearer).await? { Ok(()) } else { deny(grant, "token has no uses left") }
+                if self.tokens.count_use(bearer).await? {
+                    Ok(())
+                } else {
+                    deny(grant, "token has no uses left")
+                }
             }
             _ => Ok(()),
         }
@@ -343,23 +357,22 @@ impl Gate {
         entry
     }
 
-    fn response(&self, reply: &Reply) -> Value {
-        let mut response = Map::new();
-        if let Some(data) = &reply.data {
-            response.insert("data".to_owned(), self.hmac.redact_map(data.map()));
+    fn auth_note(&self, auth: &Auth) -> AuthNote {
+        let token = &auth.client_token;
+        AuthNote {
+            token_hash: (!token.is_empty()).then(|| self.hmac.text(token.expose().as_bytes())),
+            principal: Principal {
+                entity: auth.entity,
+                accessor: auth.accessor.clone(),
+                display_name: auth.display_name.clone(),
+                token_policies: auth.token_policies.clone(),
+                identity_policies: auth.identity_policies.clone(),
+                metadata: auth.metadata.clone(),
+                token_type: auth.token_type,
+            },
+            ttl: auth.ttl.secs(),
+            num_uses: auth.num_uses,
         }
-        if let Some(auth) = &reply.auth {
-            response.insert(
-                "auth".to_owned(),
-                json!({
-                    "client_token": self.hmac.text(auth.client_token.expose().as_bytes()),
-                    "accessor": self.hmac.text(auth.accessor.as_bytes()),
-                    "policies": auth.token_policies, "entity_id": auth.entity, "metadata": auth.metadata,
-                    "token_type": auth.token_type, "token_ttl": auth.ttl.secs(),
-                }),
-            );
-        }
-        if response.is_empty() { Value::Null } else { Value::Object(response) }
     }
 }
 

@@ -37,7 +37,11 @@ impl Reply {
 
     /// A list of names, as Vault answers LIST; nothing at all when there are none.
     pub fn keys(keys: Vec<String>) -> Result<Self, crate::CoreError> {
-        if keys.is_empty() { Err(crate::CoreError::Nothing) } else { Ok(Self::data(serde_json::json!({ "keys": keys }))) }
+        if keys.is_empty() {
+            Err(crate::CoreError::Nothing)
+        } else {
+            Ok(Self::data(serde_json::json!({ "keys": keys })))
+        }
     }
 
     /// The same answer with a warning.
@@ -53,6 +57,8 @@ pub struct Auth {
     pub client_token: SecretString,
     /// Its accessor.
     pub accessor: String,
+    /// Shown in the trail and in lookups.
+    pub display_name: String,
     /// Policies of the token.
     pub token_policies: Vec<PolicyName>,
     /// Policies that the entity adds.

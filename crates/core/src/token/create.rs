@@ -101,6 +101,7 @@ impl Tokens {
         let auth = Auth {
             client_token,
             accessor,
+            display_name: token.display_name,
             token_policies: policies,
             identity_policies,
             metadata: new.metadata,

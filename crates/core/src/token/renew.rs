@@ -8,13 +8,20 @@ use strongroom_model::{SecretString, Timestamp, Ttl};
 
 impl Tokens {
     /// Prolongs a token by `increment` (zero: as long as it was made for), never past its longest life.
-    pub async fn renew(&self, bearer: &Bearer, client_token: SecretString, increment: Ttl) -> Result<(Auth, Vec<String>), CoreError> {
+    pub async fn renew(
+        &self,
+        bearer: &Bearer,
+        client_token: SecretString,
+        increment: Ttl,
+    ) -> Result<(Auth, Vec<String>), CoreError> {
         if !bearer.token().renewable {
             return Err(CoreError::Invalid("lease is not renewable".to_owned()));
         }
         let terms = self.current_terms(bearer.token()).await?;
         loop {
-            let Some(current) = self.records.get::<Token>(&token_at(bearer.key())).await? else { return Err(CoreError::Denied) };
+            let Some(current) = self.records.get::<Token>(&token_at(bearer.key())).await? else {
+                return Err(CoreError::Denied);
+            };
             let now = self.clock.now();
             let mut token = current.value.clone();
             let expires = self.renewed_expiry(&token, &terms, increment, now);
@@ -44,7 +51,9 @@ impl Tokens {
         let method = token.mount.and_then(|mount| self.mounts.table().method(mount));
         match method {
             Some(method) => method.renew(&token.note).await,
-            None => Ok(Terms { ttl: token.creation_ttl, max_ttl: token.max_ttl, period: token.period, ..Terms::default() }),
+            None => {
+                Ok(Terms { ttl: token.creation_ttl, max_ttl: token.max_ttl, period: token.period, ..Terms::default() })
+            }
         }
     }
 
@@ -74,6 +83,7 @@ fn auth_of(bearer: &Bearer, token: &Token, client_token: SecretString, now: Time
     Auth {
         client_token,
         accessor: token.accessor.clone(),
+        display_name: token.display_name.clone(),
         token_policies: token.policies.clone(),
         identity_policies: bearer.identity_policies(),
         metadata: token.metadata.clone(),

@@ -17,8 +17,8 @@ use std::time::Duration;
 use strongroom_model::Ttl;
 
 pub(crate) use error::{ConfigError, Warning};
-pub(crate) use listener::{ClientCerts, Listener, Tls, TlsVersion};
-pub(crate) use seal::{KeySource, Seal, SealKey, SealType};
+pub(crate) use listener::{ClientCerts, Listener, TlsVersion};
+pub(crate) use seal::{KeySource, Seal, SealType};
 pub(crate) use storage::Storage;
 
 /// All that the files say, with defaults filled in.

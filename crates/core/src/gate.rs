@@ -11,10 +11,10 @@ use crate::mount::Mount;
 use crate::policy::PolicyStore;
 use crate::secret::Secrets;
 use crate::token::{Bearer, Tokens};
-use crate::{Access, CoreError, Fields, Operation, Reply, Visit};
-use serde_json::{Map, Value, json};
+use crate::{Access, Auth, CoreError, Fields, Operation, Reply, Visit};
+use serde_json::Value;
 use std::sync::Arc;
-use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
+use strongroom_audit::{AuthNote, DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
 use strongroom_model::policy::{Acl, Decision, Question, Reason};
 use strongroom_model::{Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString};
 

@@ -27,7 +27,9 @@ impl Cidr {
         let widest = if base.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => widest,
-            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().map_err(|_| CidrError)?,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                digits.parse().map_err(|_| CidrError)?
+            }
             Some(_) => return Err(CidrError),
         };
         if bits > widest { Err(CidrError) } else { Ok(Self { base, bits }) }

@@ -119,7 +119,9 @@ impl Fields {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 Ok(Some(parts.map(str::to_owned).collect()))
             }
-            Some(Value::Array(values)) => values.iter().map(|value| element(field, value)).collect::<Result<_, _>>().map(Some),
+            Some(Value::Array(values)) => {
+                values.iter().map(|value| element(field, value)).collect::<Result<_, _>>().map(Some)
+            }
             Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(vec![value.to_string()])),
             Some(Value::Object(_)) => Err(wrong(field, "must be a list")),
             Some(Value::Null) => Ok(None),
@@ -218,7 +220,8 @@ mod tests {
 
     #[test]
     fn null_is_absent_and_scalars_stand_for_each_other() {
-        let sent = fields(json!({"a": null, "n": "12", "t": "true", "s": 5, "f": 3.0, "l": "x, y", "m": ["k=v"], "b": 1}));
+        let sent =
+            fields(json!({"a": null, "n": "12", "t": "true", "s": 5, "f": 3.0, "l": "x, y", "m": ["k=v"], "b": 1}));
         assert!(!sent.has("a"));
         assert_eq!(sent.int("n").unwrap(), Some(12));
         assert_eq!(sent.flag("t").unwrap(), Some(true));

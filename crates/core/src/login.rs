@@ -27,7 +27,8 @@ impl Logins {
         operation: Operation,
         fields: &Fields,
     ) -> Result<Reply, CoreError> {
-        let method = self.mounts.table().method(grant.mount()?.id).ok_or(CoreError::Internal("a mount without its method"))?;
+        let method =
+            self.mounts.table().method(grant.mount()?.id).ok_or(CoreError::Internal("a mount without its method"))?;
         match method.call(Call { endpoint, operation, captures, fields, grant }).await? {
             Outcome::Reply(reply) => Ok(reply),
             Outcome::Login(login) => self.complete(grant, *login).await,

@@ -30,6 +30,10 @@ pub struct Call<'a> {
 }
 
 /// What a plug-in leads to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once per request, on its way out; a box would cost an allocation each time"
+)]
 pub enum Outcome {
     /// An answer.
     Reply(Reply),
@@ -77,7 +81,12 @@ pub struct MountContext {
 }
 
 impl MountContext {
-    pub(crate) fn new(records: &Arc<Records>, mount: MountId, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) -> Self {
+    pub(crate) fn new(
+        records: &Arc<Records>,
+        mount: MountId,
+        clock: &Arc<dyn Clock>,
+        entropy: &Arc<dyn Entropy>,
+    ) -> Self {
         let records = MountRecords { records: Arc::clone(records), mount };
         Self { records, clock: Arc::clone(clock), entropy: Arc::clone(entropy) }
     }
@@ -181,7 +190,9 @@ impl Plugins {
                 let version = match (kind, spec.options.get("version").map(String::as_str)) {
                     ("kv-v2", None | Some("2" | "")) | ("kv", Some("2")) => "2",
                     ("kv" | "generic", None | Some("1" | "")) => "1",
-                    _ => return Err(CoreError::Invalid("the option `version` of a kv mount must be 1 or 2".to_owned())),
+                    _ => {
+                        return Err(CoreError::Invalid("the option `version` of a kv mount must be 1 or 2".to_owned()));
+                    }
                 };
                 spec.options.insert("version".to_owned(), version.to_owned());
                 spec.kind = "kv".to_owned();

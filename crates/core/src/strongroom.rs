@@ -175,10 +175,10 @@ impl Strongroom {
     pub async fn dev_root(&self, root: Option<SecretString>) -> Result<Auth, CoreError> {
         let open = self.open()?;
         open.mount_dev_secrets().await?;
-        if let Some(known) = &root {
-            if let Some(bearer) = open.tokens.bearer(open.tokens.key_of(known)).await? {
-                open.tokens.revoke_orphan(bearer.key()).await?;
-            }
+        if let Some(known) = &root
+            && let Some(bearer) = open.tokens.bearer(open.tokens.key_of(known)).await?
+        {
+            open.tokens.revoke_orphan(bearer.key()).await?;
         }
         open.root_token(root).await
     }

@@ -126,7 +126,9 @@ mod tests {
     fn nothing_but_root_becomes_root() {
         assert!(PolicyName::parse("root").unwrap().is_root());
         assert!(PolicyName::parse("RooT").unwrap().is_root());
-        for spelling in [" root", "root ", "ro\u{AD}ot", "ｒｏｏｔ", "root\0", "root\n", "ro ot", "", "%72oot", "root,a"] {
+        for spelling in
+            [" root", "root ", "ro\u{AD}ot", "ｒｏｏｔ", "root\0", "root\n", "ro ot", "", "%72oot", "root,a"]
+        {
             assert!(PolicyName::parse(spelling).is_err(), "{spelling:?}");
         }
     }

@@ -291,7 +291,9 @@ mod tests {
 
     #[test]
     fn dots_and_spaces_inside_a_name_are_a_name() {
-        for name in ["secret/data/.env", "secret/data/a..b", "secret/data/with space", "secret/data/ünï", "secret/data/..."] {
+        for name in
+            ["secret/data/.env", "secret/data/a..b", "secret/data/with space", "secret/data/ünï", "secret/data/..."]
+        {
             assert_eq!(RequestPath::parse(name).unwrap().as_str(), name);
         }
     }

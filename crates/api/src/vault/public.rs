@@ -73,10 +73,10 @@ pub(super) async fn serve(
     if !line.endpoint.operations.contains(&operation) {
         return vault.refuse(&parsed, CoreError::Unsupported).await;
     }
-    if operation == Operation::Write {
-        if let Err(error) = vault.strongroom.note_intent(&parsed.visit, request::word(operation)).await {
-            return answer::error(&error);
-        }
+    if operation == Operation::Write
+        && let Err(error) = vault.strongroom.note_intent(&parsed.visit, request::word(operation)).await
+    {
+        return answer::error(&error);
     }
     let result = (line.handler)(vault, &parsed.fields, operation).await;
     let noted = vault.strongroom.note(&parsed.visit, request::word(operation), &result).await;

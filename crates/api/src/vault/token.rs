@@ -60,12 +60,12 @@ fn requested(fields: &Fields, maker: &Bearer, sudo: bool, orphan: bool) -> Resul
     if id.is_some() && !sudo {
         return Err(operators_only("id"));
     }
-    if let Some(id) = id.as_ref().map(SecretString::expose) {
-        if id.contains('.') || id.chars().any(|c| c.is_whitespace() || c.is_control()) || id.len() > 512 {
-            return Err(CoreError::Invalid(
-                "custom token ID cannot contain dots, blanks or more than 512 characters".to_owned(),
-            ));
-        }
+    let unfit =
+        |id: &str| id.contains('.') || id.chars().any(|c| c.is_whitespace() || c.is_control()) || id.len() > 512;
+    if id.as_ref().is_some_and(|id| unfit(id.expose())) {
+        return Err(CoreError::Invalid(
+            "custom token ID cannot contain dots, blanks or more than 512 characters".to_owned(),
+        ));
     }
     let period = fields.ttl("period")?.unwrap_or_default();
     if !period.is_zero() && !sudo {

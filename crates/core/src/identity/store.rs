@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
-use strongroom_model::{Clock, Entropy, EntityId, EntityName, NamespaceId, PolicyName};
+use strongroom_model::{Clock, EntityId, EntityName, Entropy, NamespaceId, PolicyName};
 
 /// Reads and changes entities and aliases.
 pub struct Identity {
@@ -79,10 +79,18 @@ impl Identity {
     }
 
     /// The entity behind a login, made when it is the first. A disabled one is refused.
-    pub(crate) async fn resolve_login(&self, mount_accessor: &str, alias: &str) -> Result<Arc<Stored<Entity>>, CoreError> {
+    pub(crate) async fn resolve_login(
+        &self,
+        mount_accessor: &str,
+        alias: &str,
+    ) -> Result<Arc<Stored<Entity>>, CoreError> {
         for _ in 0..TRIES {
             if let Some(known) = self.by_alias(mount_accessor, alias).await? {
-                return if known.value.disabled { Err(CoreError::DeniedBecause("entity is disabled".into())) } else { Ok(known) };
+                return if known.value.disabled {
+                    Err(CoreError::DeniedBecause("entity is disabled".into()))
+                } else {
+                    Ok(known)
+                };
             }
             let mut entity = self.blank()?;
             entity.aliases.push(self.alias(mount_accessor, alias));
@@ -95,7 +103,12 @@ impl Identity {
     }
 
     /// Makes an entity; a name is drawn when none is given.
-    pub async fn create(&self, _grant: &Grant, name: Option<EntityName>, change: EntityChange) -> Result<Entity, CoreError> {
+    pub async fn create(
+        &self,
+        _grant: &Grant,
+        name: Option<EntityName>,
+        change: EntityChange,
+    ) -> Result<Entity, CoreError> {
         let mut entity = self.blank()?;
         entity.name = name.unwrap_or(entity.name);
         change.apply(&mut entity)?;
@@ -115,7 +128,9 @@ impl Identity {
         change: EntityChange,
     ) -> Result<Entity, CoreError> {
         for _ in 0..TRIES {
-            let Some(current) = self.by_id(id).await? else { return Err(CoreError::NotFound("entity not found".to_owned())) };
+            let Some(current) = self.by_id(id).await? else {
+                return Err(CoreError::NotFound("entity not found".to_owned()));
+            };
             let mut entity = current.value.clone();
             let mut txn = Txn::new().expect(entity_at(id), current.rev);
             if let Some(name) = name.as_ref().filter(|name| **name != entity.name) {
@@ -156,9 +171,17 @@ impl Identity {
 
     /// Makes an alias for an entity that has none on that mount; refused when the name belongs to another entity, so
     /// that nobody takes over somebody else's policies by writing an alias (CVE-2021-41802, CVE-2021-43998).
-    pub async fn add_alias(&self, _grant: &Grant, id: EntityId, mount_accessor: &str, name: &str) -> Result<Alias, CoreError> {
+    pub async fn add_alias(
+        &self,
+        _grant: &Grant,
+        id: EntityId,
+        mount_accessor: &str,
+        name: &str,
+    ) -> Result<Alias, CoreError> {
         for _ in 0..TRIES {
-            let Some(current) = self.by_id(id).await? else { return Err(CoreError::NotFound("entity not found".to_owned())) };
+            let Some(current) = self.by_id(id).await? else {
+                return Err(CoreError::NotFound("entity not found".to_owned()));
+            };
             let mut entity = current.value.clone();
             if entity.aliases.iter().any(|alias| alias.mount_accessor == mount_accessor) {
                 return Err(CoreError::Invalid("the entity already has an alias on this mount".to_owned()));
@@ -189,16 +212,23 @@ impl Identity {
         custom_metadata: Option<BTreeMap<String, String>>,
     ) -> Result<(), CoreError> {
         for _ in 0..TRIES {
-            let Some(current) = self.by_alias_id(id).await? else { return Err(CoreError::NotFound("alias not found".to_owned())) };
+            let Some(current) = self.by_alias_id(id).await? else {
+                return Err(CoreError::NotFound("alias not found".to_owned()));
+            };
             let mut entity = current.value.clone();
-            let Some(alias) = entity.aliases.iter_mut().find(|alias| alias.id == id) else { return Err(CoreError::Conflict) };
+            let Some(alias) = entity.aliases.iter_mut().find(|alias| alias.id == id) else {
+                return Err(CoreError::Conflict);
+            };
             let mut txn = Txn::new().expect(entity_at(entity.id), current.rev);
             if let Some(name) = name.as_ref().filter(|name| **name != alias.name) {
-                txn = txn.expect_absent(alias_at(&alias.mount_accessor, name)).delete(alias_at(&alias.mount_accessor, &alias.name));
+                txn = txn
+                    .expect_absent(alias_at(&alias.mount_accessor, name))
+                    .delete(alias_at(&alias.mount_accessor, &alias.name));
                 alias.name = name.clone();
                 txn = txn.put_record(alias_at(&alias.mount_accessor, name), &Pointer { entity: entity.id })?;
             }
-            alias.custom_metadata = custom_metadata.clone().unwrap_or_else(|| std::mem::take(&mut alias.custom_metadata));
+            alias.custom_metadata =
+                custom_metadata.clone().unwrap_or_else(|| std::mem::take(&mut alias.custom_metadata));
             alias.updated = self.clock.now();
             let taken = (alias.mount_accessor.clone(), alias.name.clone());
             match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
@@ -219,7 +249,9 @@ impl Identity {
         for _ in 0..TRIES {
             let Some(current) = self.by_alias_id(id).await? else { return Ok(()) };
             let mut entity = current.value.clone();
-            let Some(position) = entity.aliases.iter().position(|alias| alias.id == id) else { return Err(CoreError::Conflict) };
+            let Some(position) = entity.aliases.iter().position(|alias| alias.id == id) else {
+                return Err(CoreError::Conflict);
+            };
             let alias = entity.aliases.remove(position);
             let txn = without_alias(Txn::new().expect(entity_at(entity.id), current.rev), &alias);
             match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
@@ -278,7 +310,8 @@ impl Identity {
 
 fn with_alias(txn: Txn, alias: &Alias, entity: EntityId) -> Result<Txn, CoreError> {
     let pointer = Pointer { entity };
-    txn.put_record(alias_at(&alias.mount_accessor, &alias.name), &pointer)?.put_record(alias_ids().named(alias.id.as_bytes()), &pointer)
+    txn.put_record(alias_at(&alias.mount_accessor, &alias.name), &pointer)?
+        .put_record(alias_ids().named(alias.id.as_bytes()), &pointer)
 }
 
 fn without_alias(txn: Txn, alias: &Alias) -> Txn {

@@ -30,8 +30,12 @@ pub struct MountConfig {
     pub other: Map<String, Value>,
 }
 
-const LISTS: [&str; 4] =
-    ["audit_non_hmac_request_keys", "audit_non_hmac_response_keys", "passthrough_request_headers", "allowed_response_headers"];
+const LISTS: [&str; 4] = [
+    "audit_non_hmac_request_keys",
+    "audit_non_hmac_response_keys",
+    "passthrough_request_headers",
+    "allowed_response_headers",
+];
 
 impl MountConfig {
     /// Takes over what was sent; what was not sent stays.

@@ -168,8 +168,14 @@ impl Mounts {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, CoreError> {
-        let mounts =
-            Self { records, plugins, clock, entropy, table: ArcSwap::from_pointee(MountTable::default()), changing: Mutex::new(()) };
+        let mounts = Self {
+            records,
+            plugins,
+            clock,
+            entropy,
+            table: ArcSwap::from_pointee(MountTable::default()),
+            changing: Mutex::new(()),
+        };
         let mut table = MountTable::default();
         for listed in mounts.records.scan_all::<Mount>(&shelf()).await? {
             let method = mounts.start(&listed.value)?;
@@ -178,7 +184,8 @@ impl Mounts {
         for (path, kind, class, description) in BUILTIN {
             let path = MountPath::parse(path)?;
             if table.at(&path).is_none() {
-                let spec = MountSpec { kind: kind.to_owned(), description: description.to_owned(), ..MountSpec::default() };
+                let spec =
+                    MountSpec { kind: kind.to_owned(), description: description.to_owned(), ..MountSpec::default() };
                 let mount = mounts.make(path, class, spec);
                 mounts.records.commit(Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?).await?;
                 table.insert(mount, None);
@@ -194,7 +201,13 @@ impl Mounts {
     }
 
     /// Mounts something at a free path.
-    pub async fn enable(&self, _grant: &Grant, path: MountPath, class: MountClass, spec: MountSpec) -> Result<Arc<Mount>, CoreError> {
+    pub async fn enable(
+        &self,
+        _grant: &Grant,
+        path: MountPath,
+        class: MountClass,
+        spec: MountSpec,
+    ) -> Result<Arc<Mount>, CoreError> {
         self.enable_internal(path, class, spec).await
     }
 

@@ -1,3 +1,4 @@
+use super::seal::SealKey;
 use super::*;
 use std::fs;
 use std::path::Path;

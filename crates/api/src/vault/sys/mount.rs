@@ -53,7 +53,9 @@ pub(super) async fn remount(context: Context<'_>) -> Result<Reply, CoreError> {
         (Some(_), Some(name)) => MountPath::auth(name)?,
         (None, None) => MountPath::parse_unreserved(&to)?,
         _ => {
-            return Err(CoreError::Invalid("a secrets engine cannot become an auth method, nor the reverse".to_owned()));
+            return Err(CoreError::Invalid(
+                "a secrets engine cannot become an auth method, nor the reverse".to_owned(),
+            ));
         }
     };
     context.open.mounts.relocate(context.grant, &from, to).await?;

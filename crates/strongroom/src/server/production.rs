@@ -1,0 +1,179 @@
+//! The server of a configuration file: what the file says, turned into a plan.
+
+use super::Running;
+use super::plan::{Keep, LogPlan, Plan, identity};
+use crate::cli::ServerArgs;
+use crate::config::{
+    ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, Seal, SealType, Storage, TlsVersion, TrailSync,
+};
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
+use strongroom_api::{Bind, Limits, TlsFiles};
+use strongroom_audit::{Options as TrailOptions, Place, SyncMode};
+use strongroom_core::Settings;
+use strongroom_model::SecretBytes;
+
+/// The plan, and what should be said about the configuration at the start.
+pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
+    let loaded = Config::load(&args.config, &|name| std::env::var(name).ok())?;
+    let config = loaded.config;
+    let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    warnings.extend(unserved(&config));
+    let (keep, beside, name) = place(&config.storage)?;
+    let first = config.listeners.first().context("the configuration has no listener")?;
+    let scheme = if first.tls.is_some() { "https" } else { "http" };
+    let api_addr = config.api_addr.clone().unwrap_or_else(|| format!("{scheme}://{}", first.address));
+    let plan = Plan {
+        keep,
+        trail: config.trail.path.clone().or(beside).map_or(Place::Memory, Place::Folder),
+        trail_options: TrailOptions {
+            sync: match config.trail.sync {
+                TrailSync::Write => SyncMode::EachCheckpoint,
+                TrailSync::Each => SyncMode::EachBatch,
+            },
+            ..TrailOptions::default()
+        },
+        binds: config.listeners.iter().map(bind).collect::<anyhow::Result<_>>()?,
+        settings: Settings { default_lease_ttl: config.default_lease_ttl, max_lease_ttl: config.max_lease_ttl },
+        identity: identity(config.cluster_name.clone(), api_addr, name),
+        limits: limits(&config),
+        static_keys: static_keys(&config.seals)?,
+        accept_rollback: args.accept_rollback,
+        log: log(args, &config),
+        pid_file: config.pid_file.clone(),
+    };
+    Ok((plan, warnings))
+}
+
+/// Says where the server listens and what it waits for.
+pub(super) fn announce(running: &Running) {
+    for listener in &running.listeners {
+        tracing::info!("listening on {}://{}", listener.scheme(), listener.address());
+    }
+    match running.strongroom.state() {
+        strongroom_core::State::Uninitialised(_) => tracing::info!("not initialised: run `strongroom operator init`"),
+        strongroom_core::State::Sealed(_) => tracing::info!("sealed: run `strongroom operator unseal`"),
+        strongroom_core::State::Open(_) => tracing::info!("unsealed"),
+    }
+}
+
+/// What the file asks for that this version leaves out; leaving it out is never less safe.
+fn unserved(config: &Config) -> Vec<String> {
+    let asked = [
+        (config.ui, "ui: this version has no user interface"),
+        (config.raw_storage_endpoint, "raw_storage_endpoint: sys/raw does not exist here"),
+        (config.response_header_hostname, "enable_response_header_hostname: the header is not sent"),
+        (config.disable_mlock, "disable_mlock: only keys are locked in memory, which needs no right; they stay locked"),
+        (config.cluster_addr.is_some(), "cluster_addr: this version runs on one machine"),
+    ];
+    asked.into_iter().filter(|(asked, _)| *asked).map(|(_, text)| text.to_owned()).collect()
+}
+
+/// Where ciphertext goes, where the trail goes unless told otherwise, and the name of the storage.
+fn place(storage: &Storage) -> anyhow::Result<(Keep, Option<PathBuf>, &'static str)> {
+    Ok(match storage {
+        Storage::Memory => (Keep::Memory, None, "inmem"),
+        Storage::File { path } => (Keep::File(path.join("strongroom.db")), Some(path.join("trail")), "file"),
+        Storage::Sqlite { path } => {
+            let mut trail = path.file_name().context("the storage path is a folder; name a file in it")?.to_owned();
+            trail.push(".trail");
+            (Keep::File(path.clone()), Some(path.with_file_name(trail)), "sqlite")
+        }
+    })
+}
+
+fn bind(listener: &Listener) -> anyhow::Result<Bind> {
+    let tls = match &listener.tls {
+        None => None,
+        Some(tls) => Some(TlsFiles {
+            certificate: tls.cert_file.clone(),
+            key: tls.key_file.clone(),
+            versions: (tls.min_version == TlsVersion::Tls12, tls.max_version == TlsVersion::Tls13),
+            client_ca: match (tls.client_certs, &tls.client_ca_file) {
+                (ClientCerts::Required, Some(path)) => Some(path.clone()),
+                (ClientCerts::Required, None) => {
+                    bail!(
+                        "tls_require_and_verify_client_cert needs tls_client_ca_file: say whose certificates are taken"
+                    )
+                }
+                (ClientCerts::Asked | ClientCerts::NotAsked, _) => None,
+            },
+        }),
+    };
+    Ok(Bind { address: listener.address.clone(), tls, require_request_header: listener.require_request_header })
+}
+
+/// One set of bounds for all listeners: the most generous that any of them asks for.
+fn limits(config: &Config) -> Limits {
+    let usual = Limits::default();
+    let largest = config.listeners.iter().map(|listener| listener.max_request_size).max().unwrap_or(0);
+    let body_bytes = usize::try_from(largest).unwrap_or(usize::MAX).clamp(1024, 1024 * 1024 * 1024);
+    let headers = config.listeners.iter().map(|listener| listener.read_header_timeout).max();
+    let request = config
+        .listeners
+        .iter()
+        .map(|listener| listener.max_request_duration.unwrap_or(config.default_max_request_duration));
+    let write = config.listeners.iter().map(|listener| listener.write_timeout).max();
+    Limits {
+        body_bytes,
+        all_bodies_bytes: usual.all_bodies_bytes.max(body_bytes.saturating_mul(2)),
+        headers: headers.filter(|span| !span.is_zero()).unwrap_or(usual.headers),
+        idle: config
+            .listeners
+            .iter()
+            .map(|listener| listener.idle_timeout)
+            .max()
+            .filter(|span| !span.is_zero())
+            .unwrap_or(usual.idle),
+        request: request.max().filter(|span| !span.is_zero()).unwrap_or(usual.request),
+        write: write.filter(|span| !span.is_zero()).unwrap_or(usual.write),
+        ..usual
+    }
+}
+
+fn static_keys(seals: &[Seal]) -> anyhow::Result<Vec<SecretBytes>> {
+    let mut keys = Vec::new();
+    for seal in seals.iter().filter(|seal| !seal.disabled) {
+        if let SealType::Static { current, previous } = &seal.kind {
+            for key in [Some(current), previous.as_ref()].into_iter().flatten() {
+                keys.push(read_key(&key.source)?);
+            }
+        }
+    }
+    Ok(keys)
+}
+
+fn read_key(source: &KeySource) -> anyhow::Result<SecretBytes> {
+    match source {
+        KeySource::File(path) => read_key_file(path),
+        KeySource::Environment(name) => match std::env::var(name) {
+            Ok(text) => Ok(SecretBytes::new(text.into_bytes())),
+            Err(_) => bail!("the variable {name}, which should hold the key of the static seal, is not set"),
+        },
+    }
+}
+
+fn read_key_file(path: &Path) -> anyhow::Result<SecretBytes> {
+    let bytes = std::fs::read(path)
+        .with_context(|| format!("the key file {} of the static seal cannot be read", path.display()))?;
+    Ok(SecretBytes::new(bytes))
+}
+
+fn log(args: &ServerArgs, config: &Config) -> LogPlan {
+    let level = config.log_level.map(|level| match level {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    });
+    let json = match args.log_format.as_deref() {
+        Some(format) => format == "json",
+        None => config.log_format == Some(LogFormat::Json),
+    };
+    LogPlan {
+        level: args.log_level.clone().or(level.map(str::to_owned)).unwrap_or_else(|| "info".to_owned()),
+        json,
+        file: config.log_file.clone(),
+    }
+}

@@ -10,11 +10,11 @@ use crate::interior::{Interior, News};
 use crate::keys::{Keys, sealing};
 use crate::place::{HEAD, Place, mid_key, page_key};
 use crate::reading::{HEAD_KIND, MID_KIND, NAMESPACE_KEY_KIND, PAGE_KIND, Trouble, encode_record, internal_binding};
-use crate::{Address, BarrierError, Txn};
+use crate::{Address, BarrierError, Kept, Txn};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use strongroom_memory::LockedKey;
-use strongroom_model::NamespaceId;
+use strongroom_model::{Entropy, NamespaceId, SecretBytes};
 use strongroom_storage::{Compare, Expectation, IdemToken, Limits, Op, Revision, StoreError};
 use zeroize::Zeroizing;
 
@@ -25,6 +25,9 @@ const MID_BYTES: usize = 2_200;
 const HEAD_BYTES: usize = 48 * 1024;
 /// What listing one object adds to its page, at most.
 const LISTING: usize = 256;
+
+/// A record to write: where, as what, and the bytes.
+type PutAt<'t> = (Place, &'t Address, &'t SecretBytes);
 
 /// Changes collected for one commit.
 pub(crate) struct Batch<'a> {
@@ -102,11 +105,11 @@ impl<'a> Batch<'a> {
         {
             self.load_page(place.bucket()).await?;
         }
-        if !self.make_room(&puts, &deletes, fresh.len())? {
-            return Ok(Staged::Later);
-        }
         if !compares.iter().all(|(place, expect)| self.holds(place, *expect)) {
             return Err(BarrierError::Conflict);
+        }
+        if !self.make_room(&puts, &deletes, fresh.len())? {
+            return Ok(Staged::Later);
         }
         Ok(Staged::Taken(self.apply(puts, deletes, fresh)))
     }
@@ -137,15 +140,19 @@ impl<'a> Batch<'a> {
     /// Whether there is room; an error when there would be none in an empty batch either.
     fn make_room(
         &mut self,
-        puts: &[(Place, &Address, &strongroom_model::SecretBytes)],
+        puts: &[PutAt<'_>],
         deletes: &[(Place, &Address)],
         namespaces: usize,
     ) -> Result<bool, BarrierError> {
+        if self.is_empty() {
+            // Transactions that turned out to change nothing have left no trace but this.
+            (self.ops, self.bytes) = (1, HEAD_BYTES);
+        }
         let page_weight = |place: &Place| self.pages.get(&place.bucket()).map_or(0, |page| page.weight());
         let (mut ops, mut bytes) = (namespaces * 2, namespaces * 4_096);
         for (place, at, payload) in puts {
             let name = match &at.kept {
-                crate::Kept::Named(name) | crate::Kept::Ordered(_, name) => name.len(),
+                Kept::Named(name) | Kept::Ordered(_, name) => name.len(),
             };
             let value = payload.len() + name + 32 + OVERHEAD;
             if value > self.limits.value_bytes {
@@ -166,10 +173,13 @@ impl<'a> Batch<'a> {
             self.bytes += bytes;
             return Ok(true);
         }
-        if self.is_empty() {
-            return Err(StoreError::TooLarge { what: "a transaction", limit: most_ops / 2 }.into());
+        match self.is_empty() {
+            false => Ok(false),
+            true if ops + 1 > most_ops => {
+                Err(StoreError::TooLarge { what: "the number of changes in a transaction", limit: most_ops / 2 }.into())
+            }
+            true => Err(StoreError::TooLarge { what: "a transaction, in bytes", limit: most_bytes }.into()),
         }
-        Ok(false)
     }
 
     fn holds(&self, place: &Place, expect: Expectation) -> bool {
@@ -190,7 +200,7 @@ impl<'a> Batch<'a> {
 
     fn apply(
         &mut self,
-        puts: Vec<(Place, &Address, &strongroom_model::SecretBytes)>,
+        puts: Vec<PutAt<'_>>,
         deletes: Vec<(Place, &Address)>,
         namespaces: Vec<(NamespaceId, Place)>,
     ) -> Revision {
@@ -298,7 +308,7 @@ pub(crate) fn seal_internal(
     kind: &str,
     place: &[u8],
     plain: &[u8],
-    entropy: &dyn strongroom_model::Entropy,
+    entropy: &dyn Entropy,
 ) -> Result<Vec<u8>, BarrierError> {
     let (term, key) = keys.current_term()?;
     blob::seal(key, KeyKind::Term, term, &internal_binding(keys, kind, place), plain, entropy).map_err(sealing)

@@ -307,6 +307,34 @@ async fn small_limits_are_kept_and_large_transactions_refused() {
 }
 
 #[tokio::test]
+async fn transactions_that_change_nothing_take_no_room_from_others() {
+    let store = Arc::new(Testing { limits: Limits::PORTABLE, ..Testing::default() });
+    let barrier = init(&store).await.barrier;
+    let place = |n: u8| shelf("k").named([n]);
+    let gate = Arc::new(Semaphore::new(0));
+    *store.gate.lock().unwrap() = Some(gate.clone());
+    let mut tasks = JoinSet::new();
+    let mut send = |txn: Txn| {
+        let barrier = barrier.clone();
+        tasks.spawn(async move { barrier.commit(txn).await.map_err(|error| error.to_string()) })
+    };
+    send(put(&shelf("k").named("blocker"), "x"));
+    for _ in 0..3 {
+        send((0..40).fold(Txn::new().expect_present(place(0)), |txn, n| txn.put(place(n), vec![n])));
+        send((0..40).fold(Txn::new(), |txn, n| txn.delete(place(n))));
+    }
+    let wanted = send((0..40).fold(Txn::new(), |txn, n| txn.put(place(n), vec![n]))).id();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    gate.add_permits(100);
+    while let Some(done) = tasks.join_next_with_id().await {
+        let (id, result) = done.unwrap();
+        assert!(id != wanted || result.is_ok(), "{result:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_second_server_on_the_same_store_is_noticed() {
     let (store, first) = fresh().await;
     let at = shelf("k").named("a");

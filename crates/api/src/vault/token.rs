@@ -253,5 +253,5 @@ async fn by_accessor(context: &Context<'_>) -> Result<Bearer, CoreError> {
     let accessor = context.fields.text("accessor")?.filter(|accessor| !accessor.is_empty());
     let accessor = accessor.ok_or_else(|| CoreError::Invalid("missing accessor".to_owned()))?;
     let bearer = context.open.tokens.by_accessor(&accessor).await?;
-    bearer.ok_or_else(|| CoreError::DeniedBecause("invalid accessor".to_owned()))
+    bearer.ok_or_else(|| CoreError::Invalid("invalid accessor".to_owned()))
 }

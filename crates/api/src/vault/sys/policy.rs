@@ -25,7 +25,13 @@ pub(super) async fn acl(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn serve(context: Context<'_>, text_field: &str) -> Result<Reply, CoreError> {
-    let name = PolicyName::parse(context.captures.get("name"))?;
+    let name = match (PolicyName::parse(context.captures.get("name")), context.operation) {
+        (Ok(name), _) => name,
+        (Err(error), Operation::Write) => return Err(error.into()),
+        // A name that no policy can have is one that no policy has.
+        (Err(_), Operation::Delete) => return Ok(Reply::empty()),
+        (Err(_), _) => return Err(CoreError::Nothing),
+    };
     match context.operation {
         Operation::Read => match context.open.policies.source(&name).await? {
             Some(source) => Ok(Reply::data(json!({ "name": name, text_field: source }))),

@@ -42,7 +42,7 @@ impl Secrets {
         head: &Head,
         txn: Txn,
     ) -> Result<(), CoreError> {
-        let _structure = self.turns.structure(mount.id).await;
+        let _turn = self.turns.add_names(mount.id).await;
         let name = name_at(mount.id, path);
         let mut txn = txn.expect_present(mount_at(mount.id)).expect_absent(name.clone());
         for (_, marker) in folders_above(mount.id, path) {

@@ -85,7 +85,7 @@ impl Secrets {
     pub async fn delete_all(&self, grant: &Grant) -> Result<(), CoreError> {
         let (mount, path) = grant.secret(SecretAct::DeleteAll)?;
         let _turn = self.turns.secret(mount.id, path).await;
-        let _structure = self.turns.structure(mount.id).await;
+        let _alone = self.turns.remove_names(mount.id).await;
         for _ in 0..TRIES {
             let Some(found) = self.find(mount, path).await? else { return Ok(()) };
             match self.delete_found(mount, path, &found).await {
@@ -119,7 +119,7 @@ impl Secrets {
         Ok(())
     }
 
-    /// The markers of folders that hold nothing but the way to this name. Only under the mount's structure turn.
+    /// The markers of folders that hold nothing but the way to this name. Only in the turn to remove names.
     async fn emptied_by(&self, mount: &Mount, path: &SecretPath, name: &Address) -> Result<Vec<Address>, CoreError> {
         let mut emptied = Vec::new();
         let mut removed = name.clone();

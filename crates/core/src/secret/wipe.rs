@@ -31,7 +31,7 @@ impl Secrets {
     /// because its record is gone.
     pub(crate) async fn wipe(&self, mount: &Mount) -> Result<(), CoreError> {
         self.resume().await?;
-        let _structure = self.turns.structure(mount.id).await;
+        let _alone = self.turns.remove_names(mount.id).await;
         let mut removal = Removal { secrets: self, addresses: Vec::new() };
         let mut path = vec![Walk::into(mount.id, &FolderPath::root(), None)];
         while let Some(walk) = path.last_mut() {

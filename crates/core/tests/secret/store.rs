@@ -1,20 +1,59 @@
-//! A store in memory that can be told to run full after some commits, as a disk does.
+//! A store in memory that can be told to run full after some commits, as a disk does, and to let one call wait, so that
+//! a test decides who comes first.
 
 use async_trait::async_trait;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use strongroom_storage::{
     Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Memory, Revision, Store, StoreError, Txn,
 };
+use tokio::sync::Semaphore;
 
 pub(crate) struct Fragile {
     inner: Memory,
     left: AtomicI64,
+    pub(crate) reading: Stop,
+    pub(crate) writing: Stop,
+}
+
+/// Where the next call waits, once it is put up.
+pub(crate) struct Stop {
+    up: AtomicBool,
+    go: Semaphore,
+}
+
+impl Stop {
+    fn new() -> Self {
+        Self { up: AtomicBool::new(false), go: Semaphore::new(0) }
+    }
+
+    /// Lets the next call wait, and only that one.
+    pub(crate) fn put_up(&self) {
+        self.up.store(true, Ordering::SeqCst);
+    }
+
+    /// Comes back when a call waits.
+    pub(crate) async fn reached(&self) {
+        while self.up.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets it go on.
+    pub(crate) fn open(&self) {
+        self.go.add_permits(1);
+    }
+
+    async fn pass(&self) {
+        if self.up.swap(false, Ordering::SeqCst) {
+            self.go.acquire().await.unwrap().forget();
+        }
+    }
 }
 
 impl Fragile {
     pub(crate) fn new() -> Self {
-        Self { inner: Memory::new(), left: AtomicI64::new(i64::MAX) }
+        Self { inner: Memory::new(), left: AtomicI64::new(i64::MAX), reading: Stop::new(), writing: Stop::new() }
     }
 
     /// Takes that many commits more and refuses the others.
@@ -35,6 +74,7 @@ impl Store for Fragile {
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.reading.pass().await;
         self.inner.get(key).await
     }
 
@@ -47,6 +87,7 @@ impl Store for Fragile {
     }
 
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
+        self.writing.pass().await;
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(StoreError::Full);
         }

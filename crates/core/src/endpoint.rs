@@ -52,6 +52,24 @@ impl Captures {
     pub fn get(&self, name: &str) -> &str {
         self.0.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
     }
+
+    /// Lower-cases the part with this name (ASCII, as names without case are read); `false` when that changed nothing.
+    pub fn lower(&mut self, name: &str) -> bool {
+        let part =
+            self.0.iter_mut().find(|(known, value)| *known == name && value.bytes().any(|b| b.is_ascii_uppercase()));
+        part.map(|(_, value)| value.make_ascii_lowercase()).is_some()
+    }
+}
+
+impl Endpoint {
+    /// The path below the mount that these parts make of the pattern: the reverse of [`route`].
+    pub fn path(&self, captures: &Captures) -> String {
+        let fill = |part: &'static str| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+            Some(name) => captures.get(name.trim_end_matches("..")).to_owned(),
+            None => part.to_owned(),
+        };
+        self.pattern.split('/').map(fill).collect::<Vec<_>>().join("/")
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -138,5 +156,16 @@ mod tests {
         assert_eq!(found("role/a/other"), ("{path..}", "".into(), "role/a/other".into()));
         assert_eq!(found("data"), ("{path..}", "".into(), "data".into()));
         assert_eq!(found("").0, "");
+    }
+
+    #[test]
+    fn a_path_is_made_of_a_pattern_and_its_parts() {
+        for path in ["role/a", "role/special/secret-id", "data/a/b/tune", "data/a/b", "data/tune", "x", ""] {
+            let (endpoint, captures) = route(TABLE, path).unwrap();
+            assert_eq!(endpoint.path(&captures), path);
+        }
+        let (endpoint, mut captures) = route(TABLE, "role/AdMin/secret-id").unwrap();
+        assert!(captures.lower("name") && !captures.lower("name") && !captures.lower("path"));
+        assert_eq!(endpoint.path(&captures), "role/admin/secret-id");
     }
 }

@@ -254,15 +254,16 @@ impl Gate {
         }
         let written = self.trail.append(entry).await;
         if let Some(key) = spent {
-            self.tokens.revoke_tree(key).await?;
-        }
-        if let (Err(error), Ok(reply)) = (written, result) {
-            if let Some(auth) = reply.auth.as_ref().filter(|auth| !auth.client_token.is_empty()) {
-                self.tokens.revoke_tree(self.tokens.key_of(&auth.client_token)).await?;
+            // It has no uses left, so it is powerless with or without its record.
+            if let Err(error) = self.tokens.revoke_tree(key).await {
+                tracing::warn!(%error, "a token that was used up could not be removed");
             }
-            return Err(error.into());
         }
-        Ok(())
+        let Err(error) = written else { return Ok(()) };
+        if let Some(auth) = result.as_ref().ok().and_then(|reply| reply.auth.as_ref()).filter(|auth| auth.made) {
+            self.tokens.revoke_tree(self.tokens.key_of(&auth.client_token)).await?;
+        }
+        Err(error.into())
     }
 
     async fn check(

@@ -55,6 +55,8 @@ impl Reply {
 pub struct Auth {
     /// The token. Empty when an existing token was renewed by its accessor.
     pub client_token: SecretString,
+    /// Whether this request made it; `false` when it was there before and was prolonged.
+    pub made: bool,
     /// Its accessor.
     pub accessor: String,
     /// Shown in the trail and in lookups.

@@ -63,7 +63,7 @@ fn envelope(
         request_id: request,
         lease_id: "",
         renewable: false,
-        lease_duration: 0,
+        lease_duration: u64::from(reply.lease_duration),
         data,
         wrap_info: None,
         warnings: (!reply.warnings.is_empty()).then_some(&reply.warnings),

@@ -22,12 +22,13 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use request::{Malformed, Parsed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use strongroom_core::mount::{Mount, MountClass};
 use strongroom_core::{
-    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, SealOrder, State,
-    Strongroom, route,
+    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom,
+    Visit, route,
 };
+use strongroom_model::RequestPath;
 
 /// How the server names itself in answers.
 #[derive(Clone, Debug)]
@@ -50,8 +51,6 @@ pub(crate) struct Vault {
     pub(super) identity: Identity,
     limits: Limits,
     budget: Budget,
-    /// Set by the seal endpoint, carried out when its request has been recorded.
-    seal_order: Mutex<Option<SealOrder>>,
 }
 
 /// An endpoint found for a path: a line of one of our tables, or of an auth method's.
@@ -67,6 +66,14 @@ impl Found {
             Found::Method(endpoint, _) => endpoint,
         }
     }
+
+    /// Whether a part `{name}` of its path is the name of a policy, a role or a user, whose case does not count.
+    fn has_caseless_names(&self) -> bool {
+        match self {
+            Found::Ours(line) => sys::ROUTES.iter().any(|ours| std::ptr::eq(ours, *line)),
+            Found::Method(..) => true,
+        }
+    }
 }
 
 /// A path matched to its mount and endpoint.
@@ -78,20 +85,7 @@ struct Target {
 
 impl Vault {
     pub(crate) fn new(strongroom: Arc<Strongroom>, identity: Identity, limits: Limits, budget: Budget) -> Self {
-        Self { strongroom, identity, limits, budget, seal_order: Mutex::new(None) }
-    }
-
-    /// Seals when the request under way has been recorded.
-    pub(super) fn order_seal(&self, order: SealOrder) {
-        *self.seal_order.lock().unwrap_or_else(PoisonError::into_inner) = Some(order);
-    }
-
-    async fn carry_out_seal(&self) -> Result<(), CoreError> {
-        let order = self.seal_order.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match order {
-            Some(order) => self.strongroom.seal(order).await,
-            None => Ok(()),
-        }
+        Self { strongroom, identity, limits, budget }
     }
 
     /// The default and the longest life of a token, in seconds, where no mount says otherwise.
@@ -117,34 +111,75 @@ impl Vault {
         }
     }
 
-    async fn serve_open(&self, open: &Open, parsed: Parsed) -> Response<Full<Body>> {
-        let (target, object) = match self.locate(open, &parsed).await {
+    async fn serve_open(&self, open: &Open, mut parsed: Parsed) -> Response<Full<Body>> {
+        let (target, object) = match self.locate(open, &mut parsed).await {
             Ok(located) => located,
-            Err(error) => return self.refuse(&parsed, error).await,
+            Err(error) => return self.lead_nowhere(open, parsed, error).await,
         };
         let Parsed { visit, credential, fields, head, help } = parsed;
         let request = visit.request;
         let mount = Arc::clone(&target.mount);
-        let access = if help { Access::Optional } else { target.found.endpoint().access };
+        // Help needs a token, whatever the token may do: without one it would tell strangers what is mounted.
+        let access = match (help, &credential) {
+            (false, _) => target.found.endpoint().access,
+            (true, Some(_)) => Access::Optional,
+            (true, None) => Access::Token,
+        };
         let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access, object };
         let grant = match open.gate.admit(ask, &fields).await {
             Ok(grant) => grant,
             Err(error) => return answer::error(&error),
         };
-        let result = if help { Ok(Reply::empty()) } else { self.act(open, &grant, &target, &fields).await };
+        let after = route::After::default();
+        let result = match help {
+            true => may_ask_for_help(&grant, &mount),
+            false => self.act(open, &grant, &target, &fields, &after).await,
+        };
         let path = grant.visit().path.clone();
         let concluded = match open.gate.conclude(grant, &fields, &result).await {
-            Ok(()) => self.carry_out_seal().await,
+            Ok(()) => self.carry_out(after).await,
             Err(error) => Err(error),
         };
         match concluded {
-            Ok(()) if help => answer::help(target.found.endpoint(), &mount),
+            Ok(()) if help && result.is_ok() => answer::help(target.found.endpoint(), &mount),
             Ok(()) => answer::result(result, request, &mount, &path, head),
             Err(error) => answer::error(&error),
         }
     }
 
-    async fn act(&self, open: &Open, grant: &Grant, target: &Target, fields: &Fields) -> Result<Reply, CoreError> {
+    /// What an endpoint put off until its request was recorded.
+    async fn carry_out(&self, after: route::After) -> Result<(), CoreError> {
+        match after.into_seal_order() {
+            Some(order) => self.strongroom.seal(order).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A path without an endpoint passes the gate as any other, so that who may not know what is mounted gets the same
+    /// answer for what is there and what is not (CVE-2020-25594).
+    async fn lead_nowhere(&self, open: &Open, parsed: Parsed, error: CoreError) -> Response<Full<Body>> {
+        let Parsed { visit, credential, fields, .. } = parsed;
+        let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
+        let ask = Ask { visit, credential, mount, access: Access::Token, object: Object::Path { exists: None } };
+        let grant = match open.gate.admit(ask, &fields).await {
+            Ok(grant) => grant,
+            Err(error) => return answer::error(&error),
+        };
+        let result = Err(error);
+        match open.gate.conclude(grant, &fields, &result).await.and(result.map(|_| ())) {
+            Ok(()) => answer::no_content(),
+            Err(error) => answer::error(&error),
+        }
+    }
+
+    async fn act(
+        &self,
+        open: &Open,
+        grant: &Grant,
+        target: &Target,
+        fields: &Fields,
+        after: &route::After,
+    ) -> Result<Reply, CoreError> {
         let operation = grant.visit().operation;
         match &target.found {
             Found::Ours(line) => {
@@ -155,6 +190,7 @@ impl Vault {
                     captures: &target.captures,
                     fields,
                     operation,
+                    after,
                 })
                 .await
             }
@@ -165,8 +201,8 @@ impl Vault {
     }
 
     /// From a path to its mount, its endpoint, and the object that the gate decides on.
-    async fn locate(&self, open: &Open, parsed: &Parsed) -> Result<(Target, Object), CoreError> {
-        let visit = &parsed.visit;
+    async fn locate(&self, open: &Open, parsed: &mut Parsed) -> Result<(Target, Object), CoreError> {
+        let visit = &mut parsed.visit;
         if !visit.namespace.is_root() {
             return Err(CoreError::NotFound(format!(
                 "no namespace \"{}\"; this version has the root namespace only",
@@ -175,17 +211,22 @@ impl Vault {
         }
         let no_route = || CoreError::NoRoute(visit.path.to_string());
         let (mount, below) = open.mounts.table().resolve(&visit.path).ok_or_else(no_route)?;
-        let (found, captures) = find(open, &mount, &below).ok_or_else(|| match mount.class {
+        let (found, mut captures) = find(open, &mount, &below).ok_or_else(|| match mount.class {
             MountClass::Secret if mount.kind == "kv" => CoreError::Nothing,
             _ => CoreError::Invalid(format!("unsupported path \"{}\"", visit.path)),
         })?;
+        if found.has_caseless_names() && captures.lower("name") {
+            rewrite(visit, &mount, &found, &captures)?;
+        }
         if !found.endpoint().operations.contains(&visit.operation) {
             return Err(CoreError::Unsupported);
         }
         let object = match &found {
             Found::Ours(line) => (line.object)(&captures, visit.operation)?,
             Found::Method(endpoint, method)
-                if visit.operation == Operation::Write && endpoint.access != Access::Open =>
+                if visit.operation == Operation::Write
+                    && endpoint.access != Access::Open
+                    && parsed.credential.is_some() =>
             {
                 Object::Path { exists: method.exists(endpoint, &captures).await? }
             }
@@ -212,6 +253,23 @@ impl Vault {
             Ok(()) => answer::no_content(),
             Err(error) => answer::error_as(&error, status),
         }
+    }
+}
+
+/// Puts the one spelling of a name that knows no case into the path, before policy and trail see it: a rule for
+/// `sys/policies/acl/admin` must not be passed by writing `ADMIN`.
+fn rewrite(visit: &mut Visit, mount: &Mount, found: &Found, captures: &Captures) -> Result<(), CoreError> {
+    let path = RequestPath::parse(&format!("{}/{}", mount.path, found.endpoint().path(captures)))?;
+    let typed = std::mem::replace(&mut visit.path, path).to_string();
+    visit.typed.get_or_insert(typed);
+    Ok(())
+}
+
+/// Help on a mount is for who has anything to do with it.
+fn may_ask_for_help(grant: &Grant, mount: &Mount) -> Result<Reply, CoreError> {
+    match grant.acl() {
+        Some(acl) if acl.touches(mount.path.as_str()) => Ok(Reply::empty()),
+        _ => Err(CoreError::Denied),
     }
 }
 

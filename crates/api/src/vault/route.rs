@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
-use strongroom_core::{Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply};
+use std::sync::{Mutex, PoisonError};
+use strongroom_core::{Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, SealOrder};
 
 /// A future that a handler returns.
 pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, CoreError>> + Send + 'a>>;
@@ -19,6 +20,23 @@ pub(crate) struct Context<'a> {
     pub(crate) fields: &'a Fields,
     /// What is wanted.
     pub(crate) operation: Operation,
+    /// What is to be done when the request has been recorded.
+    pub(crate) after: &'a After,
+}
+
+/// What an endpoint puts off until its own request has been recorded: sealing takes away the keys that recording needs.
+#[derive(Default)]
+pub(crate) struct After(Mutex<Option<SealOrder>>);
+
+impl After {
+    /// Seals when the request has been recorded.
+    pub(crate) fn order_seal(&self, order: SealOrder) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(order);
+    }
+
+    pub(crate) fn into_seal_order(self) -> Option<SealOrder> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// One line of a route table of this dialect: an endpoint, what it acts on, and who serves it.

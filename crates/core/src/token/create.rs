@@ -100,6 +100,7 @@ impl Tokens {
         };
         let auth = Auth {
             client_token,
+            made: true,
             accessor,
             display_name: token.display_name,
             token_policies: policies,

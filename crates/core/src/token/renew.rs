@@ -82,6 +82,7 @@ impl Tokens {
 fn auth_of(bearer: &Bearer, token: &Token, client_token: SecretString, now: Timestamp) -> Auth {
     Auth {
         client_token,
+        made: false,
         accessor: token.accessor.clone(),
         display_name: token.display_name.clone(),
         token_policies: token.policies.clone(),

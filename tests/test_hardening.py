@@ -290,10 +290,20 @@ def test_a_thousand_idle_connections_leave_room_for_others(dev_server):
             stream.close()
 
 
+def test_a_stranger_cannot_tell_which_mounts_there_are(dev_server):
+    for headers in ({}, {"X-Vault-Token": "hvs.nonsense"}):
+        for path in ("{}/data/x", "auth/{}/x", "sys/internal/ui/mounts/{}/x"):
+            answers = [
+                requests.get(f"{dev_server.url}/v1/{path.format(mount)}", headers=headers, timeout=10)
+                for mount in ("secret", "nonsense", "token")
+            ]
+            assert {answer.status_code for answer in answers} == {403}, (path, answers)
+
+
 def test_errors_are_json_with_the_shape_clients_parse(dev_server):
     url = dev_server.url
     for method, path, code in (
-        ("GET", "/v1/nonsense", 403), ("GET", "/nonsense", 404), ("BREW", "/v1/sys/health", 405), ("GET", "/v1/secret/data/x", 403),
+        ("GET", "/nonsense", 404), ("BREW", "/v1/sys/health", 405), ("GET", "/v1/secret/data/x", 403),
     ):
         answer = requests.request(method, url + path, timeout=10)
         assert answer.status_code == code, (method, path, answer.text)

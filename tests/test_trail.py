@@ -44,7 +44,7 @@ def test_an_entry_names_who_did_what_where_from_and_by_which_rule(disk_server):
         assert entry["version"] == 1
     login_entry = last(server, "auth/approle/login")
     assert login_entry["outcome"]["result"] == "ok"
-    assert login_entry["response_data"]["auth"]["entity_id"] == login["entity_id"]
+    assert login_entry["response_auth"]["principal"]["entity"] == login["entity_id"]
 
 
 def test_a_change_is_in_the_trail_before_it_is_made(disk_server):

@@ -11,8 +11,10 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// How deep JSON may nest. Vault's own limit is higher; no client comes near either.
 const DEEPEST: usize = 64;
-/// How many values JSON may hold: each costs some hundred bytes once parsed.
+/// How many values JSON may hold.
 const MOST_VALUES: usize = 100_000;
+/// What a value costs once parsed, in bytes beyond its text: a node, a key, an allocation or two.
+const PER_VALUE: usize = 128;
 
 /// Memory that all bodies together may take, counted in KiB.
 #[derive(Clone)]
@@ -24,17 +26,42 @@ impl Budget {
         Self(Arc::new(Semaphore::new(bytes / 1024)))
     }
 
-    fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, CoreError> {
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
-        let busy = CoreError::Busy("too many large requests at once; try again in a moment");
-        Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| busy)
+    /// A share of it, of no bytes yet.
+    fn open(&self) -> Memory {
+        Memory { budget: self.clone(), permit: None, kib: 0 }
     }
 }
 
-/// A body in memory, wiped when dropped, with the budget it holds.
+/// What one request takes of the budget; given back when dropped.
+pub(crate) struct Memory {
+    budget: Budget,
+    permit: Option<OwnedSemaphorePermit>,
+    kib: usize,
+}
+
+impl Memory {
+    /// Takes what is missing to that many bytes in all, so that a body in many small pieces costs no more than in one.
+    fn grow_to(&mut self, bytes: usize) -> Result<(), CoreError> {
+        let missing = bytes.div_ceil(1024).saturating_sub(self.kib);
+        if missing == 0 {
+            return Ok(());
+        }
+        let busy = || CoreError::Busy("too many large requests at once; try again in a moment");
+        let permits = u32::try_from(missing).map_err(|_| busy())?;
+        let more = Arc::clone(&self.budget.0).try_acquire_many_owned(permits).map_err(|_| busy())?;
+        self.kib += missing;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// A body in memory, wiped when dropped, with what it takes of the budget.
 pub(crate) struct Held {
     bytes: Zeroizing<Vec<u8>>,
-    _budget: Option<OwnedSemaphorePermit>,
+    memory: Memory,
 }
 
 /// Reads a whole body of at most `limit` bytes. A declared length over the limit is refused before a byte is read.
@@ -43,18 +70,14 @@ pub(crate) async fn read(mut body: Incoming, limit: usize, budget: &Budget) -> R
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    let mut held = Held { bytes: Zeroizing::new(Vec::new()), _budget: None };
+    let mut held = Held { bytes: Zeroizing::new(Vec::new()), memory: budget.open() };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| CoreError::Invalid("the request body ended early".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue };
         if held.bytes.len() + data.len() > limit {
             return Err(too_large());
         }
-        let more = budget.take(data.len())?;
-        match &mut held._budget {
-            Some(taken) => taken.merge(more),
-            none => *none = Some(more),
-        }
+        held.memory.grow_to(held.bytes.len() + data.len())?;
         append_wiped(&mut held.bytes, &data);
     }
     Ok(held)
@@ -73,11 +96,12 @@ fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &Bytes) {
 
 impl Held {
     /// The body as a JSON object; an empty body is an empty object. The error says where, never what.
-    pub(crate) fn json_object(&self) -> Result<Fields, CoreError> {
+    pub(crate) fn json_object(&mut self) -> Result<Fields, CoreError> {
         if self.bytes.iter().all(u8::is_ascii_whitespace) {
             return Ok(Fields::default());
         }
-        check_complexity(&self.bytes)?;
+        let values = check_complexity(&self.bytes)?;
+        self.memory.grow_to(self.bytes.len() + values * PER_VALUE)?;
         match serde_json::from_slice::<Value>(&self.bytes) {
             Ok(Value::Object(map)) => Ok(Fields::new(map)),
             Ok(Value::Null) => Ok(Fields::default()),
@@ -95,6 +119,11 @@ impl Held {
         let text =
             std::str::from_utf8(&self.bytes).map_err(|_| CoreError::Invalid("the form is not UTF-8".to_owned()))?;
         pairs(text)
+    }
+
+    /// Wipes the bytes and keeps the share of the budget, for what was parsed from them.
+    pub(crate) fn into_memory(self) -> Memory {
+        self.memory
     }
 
     /// The first byte that is not blank.
@@ -122,7 +151,7 @@ pub(crate) fn pairs(text: &str) -> Result<Fields, CoreError> {
 
 /// One pass over the bytes before parsing: parsing allocates for every value, so a small body of many tiny values would
 /// take fifty times its size (CVE-2025-6203).
-fn check_complexity(bytes: &[u8]) -> Result<(), CoreError> {
+fn check_complexity(bytes: &[u8]) -> Result<usize, CoreError> {
     let (mut depth, mut values, mut in_string, mut escaped) = (0_usize, 1_usize, false, false);
     for byte in bytes {
         if in_string {
@@ -148,7 +177,7 @@ fn check_complexity(bytes: &[u8]) -> Result<(), CoreError> {
             return Err(CoreError::TooLarge(format!("the JSON body holds more than {MOST_VALUES} values")));
         }
     }
-    Ok(())
+    Ok(values)
 }
 
 #[cfg(test)]
@@ -156,7 +185,8 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Result<Fields, CoreError> {
-        Held { bytes: Zeroizing::new(text.as_bytes().to_vec()), _budget: None }.json_object()
+        let memory = Budget::new(64 * 1024 * 1024).open();
+        Held { bytes: Zeroizing::new(text.as_bytes().to_vec()), memory }.json_object()
     }
 
     fn error(text: &str) -> String {
@@ -169,7 +199,7 @@ mod tests {
         assert!(parsed(" \n").unwrap().map().is_empty());
         let fields = parsed(r#"{"big": 12345678901234567890123, "tiny": 1e999, "one": 1.0}"#).unwrap();
         let text = serde_json::to_string(fields.map()).unwrap();
-        assert!(text.contains("12345678901234567890123") && text.contains("1e999") && text.contains("1.0"), "{text}");
+        assert!(text.contains("12345678901234567890123") && text.contains("1e+999") && text.contains("1.0"), "{text}");
     }
 
     #[test]
@@ -189,9 +219,28 @@ mod tests {
     #[test]
     fn a_budget_is_shared_and_given_back() {
         let budget = Budget::new(4 * 1024);
-        let first = budget.take(3 * 1024).unwrap();
-        assert!(budget.take(2 * 1024).is_err());
+        let (mut first, mut second) = (budget.open(), budget.open());
+        first.grow_to(3 * 1024).unwrap();
+        assert!(second.grow_to(2 * 1024).is_err());
         drop(first);
-        assert!(budget.take(2 * 1024).is_ok());
+        assert!(second.grow_to(2 * 1024).is_ok());
+    }
+
+    #[test]
+    fn a_body_in_single_bytes_costs_no_more_than_in_one_piece() {
+        let budget = Budget::new(4 * 1024);
+        let mut memory = budget.open();
+        for bytes in 0..=4 * 1024 {
+            memory.grow_to(bytes).unwrap();
+        }
+        assert!(memory.grow_to(4 * 1024 + 1).is_err());
+    }
+
+    #[test]
+    fn parsed_values_count_as_memory_too() {
+        let budget = Budget::new(1024 * 1024);
+        let text = format!("{{\"a\":[{}0]}}", "0,".repeat(50_000));
+        let mut held = Held { bytes: Zeroizing::new(text.into_bytes()), memory: budget.open() };
+        assert!(matches!(held.json_object(), Err(CoreError::Busy(_))));
     }
 }

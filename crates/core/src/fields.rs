@@ -1,7 +1,7 @@
 use crate::CoreError;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
-use strongroom_model::{SecretString, Ttl};
+use strongroom_model::{SecretString, Ttl, TtlError};
 use zeroize::Zeroize;
 
 /// The parameters of a request or the data of an answer: JSON that may hold secrets. No `Debug`; strings are wiped when
@@ -107,7 +107,7 @@ impl Fields {
     pub fn ttl(&self, field: &str) -> Result<Option<Ttl>, CoreError> {
         match self.value(field) {
             None => Ok(None),
-            Some(value) => Ttl::from_json(value).map(Some).map_err(|error| wrong(field, &error.to_string())),
+            Some(value) => Ttl::from_json(value).map(Some).map_err(|error| wrong(field, ttl_problem(&error))),
         }
     }
 
@@ -175,6 +175,15 @@ fn element(field: &str, value: &Value) -> Result<String, CoreError> {
     }
 }
 
+/// What is wrong with a span of time, without the value: it may be a secret sent in the wrong field.
+fn ttl_problem(error: &TtlError) -> &'static str {
+    match error {
+        TtlError::Malformed(_) => "must be a duration: seconds (`90`), or a number with a unit, as `1h30m` or `7d`",
+        TtlError::Negative(_) => "cannot be negative",
+        TtlError::TooLong(_) => "is too long: at most 100 years",
+    }
+}
+
 fn whole_float(text: &str) -> Option<i64> {
     let float: f64 = text.parse().ok()?;
     (float.fract() == 0.0 && float.abs() < 9e15).then_some(float as i64)
@@ -237,7 +246,7 @@ mod tests {
         let sent = fields(json!({"num_uses": "hunter2", "policies": {"a": "hunter2"}, "ttl": "hunter2hunter2"}));
         for error in [sent.int("num_uses").err(), sent.list("policies").err(), sent.ttl("ttl").err()] {
             let text = error.unwrap().to_string();
-            assert!(text.starts_with("field `") && !text.contains("hunter2hunter2"), "{text}");
+            assert!(text.starts_with("field `") && !text.contains("hunter2"), "{text}");
         }
         assert!(fields(json!({"n": -1})).count("n").is_err());
         assert!(fields(json!({"n": 1.5})).int("n").is_err());

@@ -116,7 +116,7 @@ impl Vault {
             Ok(located) => located,
             Err(error) => return self.lead_nowhere(open, parsed, error).await,
         };
-        let Parsed { visit, credential, fields, head, help } = parsed;
+        let Parsed { visit, credential, fields, head, help, memory: _memory } = parsed;
         let request = visit.request;
         let mount = Arc::clone(&target.mount);
         // Help needs a token, whatever the token may do: without one it would tell strangers what is mounted.
@@ -158,7 +158,7 @@ impl Vault {
     /// A path without an endpoint passes the gate as any other, so that who may not know what is mounted gets the same
     /// answer for what is there and what is not (CVE-2020-25594).
     async fn lead_nowhere(&self, open: &Open, parsed: Parsed, error: CoreError) -> Response<Full<Body>> {
-        let Parsed { visit, credential, fields, .. } = parsed;
+        let Parsed { visit, credential, fields, memory: _memory, .. } = parsed;
         let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
         let ask = Ask { visit, credential, mount, access: Access::Token, object: Object::Path { exists: None } };
         let grant = match open.gate.admit(ask, &fields).await {

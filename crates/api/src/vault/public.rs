@@ -218,9 +218,9 @@ async fn health(vault: &Vault, fields: &Fields, _: Operation) -> Result<Raw, Cor
 /// The status code that the caller wants for a state, if it is one.
 fn chosen(fields: &Fields, field: &'static str, otherwise: u16) -> Result<StatusCode, CoreError> {
     let code = fields.count(field)?.map_or(Ok(otherwise), u16::try_from);
-    let wrong = || CoreError::Invalid(format!("{field} must be an HTTP status code between 100 and 599"));
+    let wrong = || CoreError::Invalid(format!("{field} must be an HTTP status code between 200 and 599"));
     code.ok()
-        .filter(|code| (100..600).contains(code))
+        .filter(|code| (200..600).contains(code))
         .and_then(|code| StatusCode::from_u16(code).ok())
         .ok_or_else(wrong)
 }

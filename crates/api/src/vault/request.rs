@@ -1,12 +1,12 @@
 //! From HTTP to a typed request: the only place where this dialect looks at methods, headers, queries and raw paths.
 
 use super::status;
-use crate::body::{self, Budget, Held};
+use crate::body::{self, Budget, Held, Memory};
 use crate::listener::Limits;
 use crate::server::Door;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::http::{HeaderMap, Method, StatusCode, request::Parts};
+use hyper::http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
 use std::time::Duration;
 use strongroom_core::{CoreError, Fields, Operation, Source, Strongroom, Visit};
 use strongroom_model::{NamespacePath, PathError, RequestId, RequestPath, SecretString, Ttl};
@@ -24,6 +24,8 @@ pub(super) struct Parsed {
     pub(super) head: bool,
     /// Whether path help is wanted.
     pub(super) help: bool,
+    /// What the request takes of the memory for all bodies, until it is answered.
+    pub(super) memory: Memory,
 }
 
 /// A request that is none; it is recorded all the same.
@@ -59,6 +61,7 @@ pub(super) async fn parse(
             }
         };
     }
+    check!(one_host(&parts));
     let Some(raw) = parts.uri.path().strip_prefix("/v1/") else {
         return Err(refused(visit, CoreError::Nothing, StatusCode::NOT_FOUND));
     };
@@ -82,12 +85,13 @@ pub(super) async fn parse(
     }
     // Only this part goes at the client's pace; what follows must not be cut off half-way.
     let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
-    let held = check!(
+    let mut held = check!(
         reading.unwrap_or_else(|_| Err(CoreError::Invalid("the request body took too long to arrive".to_owned())))
     );
     let help = query.has("help");
-    let fields = check!(fields_of(&parts, operation, query, &held));
-    Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help })
+    let fields = check!(fields_of(&parts, operation, query, &mut held));
+    let memory = held.into_memory();
+    Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help, memory })
 }
 
 fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit {
@@ -129,7 +133,7 @@ fn operation(parts: &Parts, query: &Fields) -> Option<Operation> {
 }
 
 /// The query of reading operations and the body of writing ones. A body sent with DELETE counts too: some clients do.
-fn fields_of(parts: &Parts, operation: Operation, query: Fields, held: &Held) -> Result<Fields, CoreError> {
+fn fields_of(parts: &Parts, operation: Operation, query: Fields, held: &mut Held) -> Result<Fields, CoreError> {
     match operation {
         Operation::Read | Operation::List => Ok(query),
         Operation::Delete => {
@@ -143,6 +147,16 @@ fn fields_of(parts: &Parts, operation: Operation, query: Fields, held: &Held) ->
             // curl sends JSON under the form's content type unless it is told otherwise; Vault looks at the first byte too.
             if form && !matches!(held.first(), None | Some(b'{' | b'[')) { held.form() } else { held.json_object() }
         }
+    }
+}
+
+/// One host, as RFC 9112, section 3.2 demands: with two, a proxy and we could each believe another one.
+fn one_host(parts: &Parts) -> Result<(), CoreError> {
+    match parts.headers.get_all(header::HOST).iter().count() {
+        1 => Ok(()),
+        0 if parts.version < Version::HTTP_11 || parts.uri.authority().is_some() => Ok(()),
+        0 => Err(CoreError::Invalid("the header host is missing".to_owned())),
+        _ => Err(CoreError::Invalid("the header host was sent more than once".to_owned())),
     }
 }
 

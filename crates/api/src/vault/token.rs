@@ -76,21 +76,28 @@ fn requested(fields: &Fields, maker: &Bearer, sudo: bool, orphan: bool) -> Resul
         "batch" => return Err(CoreError::Invalid("batch tokens are not available in this version".to_owned())),
         _ => return Err(CoreError::Invalid("type must be `service` or `batch`".to_owned())),
     }
+    let (policies, no_default_policy) = policies(fields, maker, sudo)?;
     let terms = Terms {
         ttl: fields.ttl("ttl")?.or(fields.ttl("lease")?).unwrap_or_default(),
         explicit_max_ttl: fields.ttl("explicit_max_ttl")?.unwrap_or_default(),
         period,
         num_uses: fields.count("num_uses")?.unwrap_or(0),
-        no_default_policy: fields.flag("no_default_policy")?.unwrap_or(false),
+        no_default_policy,
+        // A child goes nowhere its parent may not.
+        bound_cidrs: if orphan { Vec::new() } else { maker.token().bound_cidrs.clone() },
         ..Terms::default()
     };
+    let endless = terms.ttl.is_zero() && terms.period.is_zero() && terms.explicit_max_ttl.is_zero();
+    if endless && maker.token().expires.is_some() && policies.iter().any(PolicyName::is_root) {
+        return Err(CoreError::Invalid("expiring root tokens cannot create non-expiring root tokens".to_owned()));
+    }
     let display_name = match fields.text_or_empty("display_name")?.as_str() {
         "" => "token".to_owned(),
         name => format!("token-{}", sanitised(name)),
     };
     Ok(NewToken {
         id,
-        policies: policies(fields, maker, sudo)?,
+        policies,
         terms,
         renewable: fields.flag("renewable")?.unwrap_or(true),
         parent: (!orphan).then(|| maker.key()),
@@ -102,24 +109,29 @@ fn requested(fields: &Fields, maker: &Bearer, sudo: bool, orphan: bool) -> Resul
     })
 }
 
-/// The policies asked for, which must be the maker's own unless the maker has `sudo`; all of the maker's when none are
-/// asked for. Only a root token makes a root token.
-fn policies(fields: &Fields, maker: &Bearer, sudo: bool) -> Result<Vec<PolicyName>, CoreError> {
+/// The policies asked for, which must be those of the maker's token unless the maker has `sudo`; all of them when none
+/// are asked for. Only a root token makes a root token. And whether `default` is to be left out: it is added to what the
+/// maker's token has only if that has it too.
+fn policies(fields: &Fields, maker: &Bearer, sudo: bool) -> Result<(Vec<PolicyName>, bool), CoreError> {
+    let own = &maker.token().policies;
+    let default = PolicyName::default_policy();
+    let left_out = fields.flag("no_default_policy")?.unwrap_or(false);
     let asked = fields.list("policies")?.unwrap_or_default();
-    if asked.is_empty() {
-        return Ok(maker.token().policies.clone());
-    }
-    let asked = asked.iter().map(|name| PolicyName::parse(name)).collect::<Result<Vec<_>, _>>()?;
-    let maker_is_root = maker.policies().iter().any(PolicyName::is_root);
-    if asked.iter().any(PolicyName::is_root) && !maker_is_root {
+    let mut asked = asked.iter().map(|name| PolicyName::parse(name)).collect::<Result<Vec<_>, _>>()?;
+    if asked.iter().any(PolicyName::is_root) && !own.iter().any(PolicyName::is_root) {
         return Err(CoreError::Invalid("root tokens may not be created without parent token being root".to_owned()));
     }
-    let own = |name: &PolicyName| *name == PolicyName::default_policy() || maker.policies().contains(name);
-    if sudo || maker_is_root || asked.iter().all(own) {
-        Ok(asked)
-    } else {
-        Err(CoreError::Invalid("child policies must be subset of parent".to_owned()))
+    let inherits = asked.is_empty();
+    if inherits {
+        asked = own.clone();
+    } else if !sudo && !asked.iter().all(|name| own.contains(name)) {
+        return Err(CoreError::Invalid("child policies must be subset of parent".to_owned()));
     }
+    if left_out {
+        asked.retain(|name| *name != default);
+    }
+    let may_have_default = own.contains(&default) || (sudo && !inherits);
+    Ok((asked, left_out || !may_have_default))
 }
 
 /// A display name stands in logs and templates: letters, digits and dashes only, as in Vault.
@@ -128,8 +140,9 @@ fn sanitised(name: &str) -> String {
     replaced.trim_end_matches('-').to_owned()
 }
 
+/// Of the token sent, or of the caller's when none is, as in Vault.
 async fn lookup(context: Context<'_>) -> Result<Reply, CoreError> {
-    let token = sent_token(&context)?;
+    let Some(token) = context.fields.secret("token")? else { return lookup_self(context).await };
     let bearer = context.open.tokens.bearer(context.open.tokens.key_of(&token)).await?;
     let bearer = bearer.ok_or_else(|| CoreError::DeniedBecause("bad token".to_owned()))?;
     Ok(Reply::data(shown(&bearer, Some(&token), context.vault)))

@@ -40,8 +40,11 @@ const LISTS: [&str; 4] = [
 impl MountConfig {
     /// Takes over what was sent; what was not sent stays.
     pub fn update(&mut self, sent: &Fields) -> Result<(), CoreError> {
-        let ttl = |field| sent.ttl(field).map(|ttl: Option<Ttl>| ttl.map(Ttl::secs));
-        // A default TTL of -1 or "system" means "as the system says" to Vault's tools.
+        // A TTL of -1 or "system" means "as the system says" to Vault's tools.
+        let ttl = |field| match sent.text(field) {
+            Ok(Some(text)) if matches!(text.as_str(), "system" | "-1") => Ok(Some(0)),
+            _ => sent.ttl(field).map(|ttl: Option<Ttl>| ttl.map(Ttl::secs)),
+        };
         self.default_lease_ttl = ttl("default_lease_ttl")?.unwrap_or(self.default_lease_ttl);
         self.max_lease_ttl = ttl("max_lease_ttl")?.unwrap_or(self.max_lease_ttl);
         if self.max_lease_ttl != 0 && self.default_lease_ttl > self.max_lease_ttl {

@@ -62,8 +62,13 @@ impl Tokens {
 
     /// Makes a token and stores it. The warnings say what was cut short.
     pub(crate) async fn create(&self, new: NewToken) -> Result<(Auth, Vec<String>), CoreError> {
+        check_size(&new)?;
         let now = self.clock.now();
         let mut warnings = Vec::new();
+        let through = match (new.mount, new.parent) {
+            (None, Some(parent)) => self.through(parent).await?,
+            (mount, _) => mount,
+        };
         let policies = settle_policies(new.policies, new.terms.no_default_policy);
         let ttl = self.first_ttl(&new.terms, new.mount, policies.iter().any(PolicyName::is_root), &mut warnings);
         let (fresh, accessor) = self.fresh();
@@ -78,6 +83,7 @@ impl Tokens {
             metadata: new.metadata.clone(),
             path: new.path,
             mount: new.mount,
+            through,
             parent: new.parent,
             created: now,
             creation_ttl: ttl,
@@ -116,6 +122,12 @@ impl Tokens {
         Ok((auth, warnings))
     }
 
+    /// The auth mount by which the parent's tree came.
+    async fn through(&self, parent: TokenKey) -> Result<Option<MountId>, CoreError> {
+        let parent = self.records.get::<Token>(&token_at(parent)).await?.ok_or(CoreError::Denied)?;
+        Ok(parent.value.mount.or(parent.value.through))
+    }
+
     async fn store(&self, key: TokenKey, token: &Token) -> Result<(), CoreError> {
         let mut txn = Txn::new().expect_absent(token_at(key)).put_record(token_at(key), token)?;
         txn = txn.put_record(accessor_shelf().named(&token.accessor), &Pointer { key })?;
@@ -128,7 +140,11 @@ impl Tokens {
             txn = txn.put_record(children_shelf(parent).named(key.as_bytes()), &Pointer { key })?;
         }
         match self.records.commit(txn).await {
-            Err(CoreError::Conflict) => Err(CoreError::Invalid("cannot create a token with a duplicate ID".to_owned())),
+            Err(CoreError::Conflict) if self.records.get::<Token>(&token_at(key)).await?.is_some() => {
+                Err(CoreError::Invalid("cannot create a token with a duplicate ID".to_owned()))
+            }
+            // The parent is gone.
+            Err(CoreError::Conflict) => Err(CoreError::Denied),
             other => other.map(|_| ()),
         }
     }
@@ -153,10 +169,9 @@ impl Tokens {
                 ttl = limit;
             }
         };
-        if terms.period.is_zero() {
-            cap(terms.max_ttl, "max TTL");
-            cap(longest, "effective max_ttl");
-        }
+        // A period, too: no single renewal gives more than the longest life.
+        cap(terms.max_ttl, "max TTL");
+        cap(longest, "effective max_ttl");
         cap(terms.explicit_max_ttl, "explicit max TTL");
         ttl
     }
@@ -164,6 +179,20 @@ impl Tokens {
 
 pub(super) fn expiry_at(key: TokenKey, expires: Timestamp) -> strongroom_barrier::Address {
     expiry_shelf().ordered(expires.nanos(), key.as_bytes())
+}
+
+/// Policies and metadata of a token stand in each of its trail entries, so they are bounded.
+fn check_size(new: &NewToken) -> Result<(), CoreError> {
+    const MOST_POLICIES: usize = 1_024;
+    const MOST_METADATA: usize = 32 * 1024;
+    if new.policies.len() > MOST_POLICIES {
+        return Err(CoreError::Invalid(format!("a token cannot have more than {MOST_POLICIES} policies")));
+    }
+    let metadata: usize = new.metadata.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if metadata > MOST_METADATA {
+        return Err(CoreError::Invalid(format!("the metadata of a token cannot exceed {MOST_METADATA} bytes")));
+    }
+    Ok(())
 }
 
 /// Sorted, each once, with `default` unless told otherwise; a root token has nothing but `root`.

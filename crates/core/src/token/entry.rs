@@ -55,6 +55,10 @@ pub struct Token {
     pub path: String,
     /// The auth mount that made it; when that is gone, the token is powerless.
     pub mount: Option<MountId>,
+    /// The auth mount by which the first of its ancestors came, itself included; when that is gone, the whole tree is
+    /// powerless.
+    #[serde(default)]
+    pub through: Option<MountId>,
     /// The token it descends from.
     pub parent: Option<TokenKey>,
     /// When it was made.

@@ -23,8 +23,11 @@ impl Tokens {
                 return Err(CoreError::Denied);
             };
             let now = self.clock.now();
+            if current.value.is_expired(now) {
+                return Err(CoreError::Denied);
+            }
             let mut token = current.value.clone();
-            let expires = self.renewed_expiry(&token, &terms, increment, now);
+            let (expires, warning) = self.renewed_expiry(&token, &terms, increment, now)?;
             let mut txn = Txn::new().expect(token_at(bearer.key()), current.rev);
             if let Some(old) = token.expires {
                 txn = txn.delete(expiry_at(bearer.key(), old));
@@ -39,7 +42,7 @@ impl Tokens {
                 txn.put_record(expiry_at(bearer.key(), expires), &Pointer { key: bearer.key() })?
             };
             match self.records.commit(txn).await {
-                Ok(_) => return Ok((auth_of(bearer, &token, client_token, now), Vec::new())),
+                Ok(_) => return Ok((auth_of(bearer, &token, client_token, now), warning.into_iter().collect())),
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
             }
@@ -59,23 +62,41 @@ impl Tokens {
 
     /// The end of life after a renewal: never later than creation plus the longest life, whatever the moment
     /// (CVE-2021-32923: a renewal in the last second must not give a token without end).
-    fn renewed_expiry(&self, token: &Token, terms: &Terms, increment: Ttl, now: Timestamp) -> Timestamp {
+    fn renewed_expiry(
+        &self,
+        token: &Token,
+        terms: &Terms,
+        increment: Ttl,
+        now: Timestamp,
+    ) -> Result<(Timestamp, Option<String>), CoreError> {
         let (default, longest) = self.lifetimes(token.mount);
+        let max = if terms.max_ttl.is_zero() { longest } else { terms.max_ttl.min(longest) };
         let wanted = match (terms.period, increment, terms.ttl) {
-            (period, ..) if !period.is_zero() => period,
+            (period, ..) if !period.is_zero() => period.min(max),
             (_, increment, _) if !increment.is_zero() => increment,
             (_, _, ttl) if !ttl.is_zero() => ttl,
             _ => default,
         };
-        let mut expires = now.plus(wanted.0);
-        if terms.period.is_zero() {
-            let max = if terms.max_ttl.is_zero() { longest } else { terms.max_ttl.min(longest) };
-            expires = expires.min(token.created.plus(max.0));
-        }
+        let mut limit = if terms.period.is_zero() { Some(token.created.plus(max.0)) } else { None };
         if !token.explicit_max_ttl.is_zero() {
-            expires = expires.min(token.created.plus(token.explicit_max_ttl.0));
+            let explicit = token.created.plus(token.explicit_max_ttl.0);
+            limit = Some(limit.map_or(explicit, |limit| limit.min(explicit)));
         }
-        expires
+        match (now.plus(wanted.0), limit) {
+            (_, Some(limit)) if limit <= now => {
+                Err(CoreError::Invalid("past the max TTL, cannot renew; log in anew".to_owned()))
+            }
+            (expires, Some(limit)) if expires > limit => {
+                let left = Ttl(limit.since(now));
+                let warning = format!(
+                    "TTL of \"{}s\" exceeded the effective max_ttl of \"{}s\"; TTL value is capped accordingly",
+                    wanted.secs(),
+                    left.secs()
+                );
+                Ok((limit, Some(warning)))
+            }
+            (expires, _) => Ok((expires, None)),
+        }
     }
 }
 

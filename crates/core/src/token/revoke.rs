@@ -121,7 +121,7 @@ impl Tokens {
             let Some(current) = self.records.get::<Token>(&token_at(child)).await? else {
                 return self.records.commit(Txn::new().delete(link)).await.map(|_| ());
             };
-            let token = Token { parent: None, ..current.value.clone() };
+            let token = Token { parent: None, through: current.value.mount, ..current.value.clone() };
             let txn = Txn::new().expect(token_at(child), current.rev).put_record(token_at(child), &token)?.delete(link);
             match self.records.commit(txn).await {
                 Err(CoreError::Conflict) => continue,

@@ -7,7 +7,7 @@ use crate::{CoreError, Settings, visit::Source};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
-use strongroom_model::{Clock, Entropy, NamespaceId, PolicyName, Principal, SecretString, Ttl};
+use strongroom_model::{Clock, Entropy, MountId, NamespaceId, PolicyName, Principal, SecretString, Ttl};
 
 /// Makes, finds, renews and revokes tokens.
 pub struct Tokens {
@@ -137,7 +137,8 @@ impl Tokens {
         if value.is_expired(self.clock.now()) || (value.num_uses > 0 && value.uses_left == 0) {
             return Ok(None);
         }
-        if value.mount.is_some_and(|mount| self.mounts.table().by_id(mount).is_none()) {
+        let gone = |mount: Option<MountId>| mount.is_some_and(|mount| self.mounts.table().by_id(mount).is_none());
+        if gone(value.mount) || gone(value.through) {
             return Ok(None);
         }
         let entity = match value.entity {
@@ -195,7 +196,7 @@ impl Tokens {
     }
 
     /// The default and longest life on a mount, from its settings and the system's.
-    pub(super) fn lifetimes(&self, mount: Option<strongroom_model::MountId>) -> (Ttl, Ttl) {
+    pub(super) fn lifetimes(&self, mount: Option<MountId>) -> (Ttl, Ttl) {
         let table = self.mounts.table();
         let config = mount.and_then(|id| table.by_id(id)).map(|mount| mount.config.clone()).unwrap_or_default();
         let or = |secs: u64, system: Ttl| if secs == 0 { system } else { Ttl::from_secs(secs) };

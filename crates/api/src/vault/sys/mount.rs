@@ -21,7 +21,7 @@ pub(super) async fn secret(context: Context<'_>) -> Result<Reply, CoreError> {
     if context.operation == Operation::Write {
         return enable(context, MountPath::parse_unreserved(&text)?, MountClass::Secret).await;
     }
-    one(context, MountPath::parse(&text)?, "No secret engine mount at").await
+    one(context, MountPath::parse(&text)?, MountClass::Secret, "No secret engine mount at").await
 }
 
 /// `sys/auth/PATH`.
@@ -30,7 +30,7 @@ pub(super) async fn auth(context: Context<'_>) -> Result<Reply, CoreError> {
     if context.operation == Operation::Write {
         return enable(context, path, MountClass::Auth).await;
     }
-    one(context, path, "No auth engine at").await
+    one(context, path, MountClass::Auth, "No auth engine at").await
 }
 
 /// `sys/mounts/PATH/tune`.
@@ -136,14 +136,19 @@ fn list(context: &Context<'_>, class: MountClass) -> Result<Reply, CoreError> {
     Ok(Reply::data(Value::Object(shown)))
 }
 
-async fn one(context: Context<'_>, path: MountPath, missing: &str) -> Result<Reply, CoreError> {
+/// Reads or removes a mount of the class. `sys/mounts/auth/approle` is not another way to `sys/auth/approle`, which needs
+/// `sudo`.
+async fn one(context: Context<'_>, path: MountPath, class: MountClass, missing: &str) -> Result<Reply, CoreError> {
+    let mount: Option<Arc<Mount>> = context.open.mounts.table().at(&path).cloned();
     if context.operation == Operation::Delete {
+        if mount.is_some_and(|mount| mount.class != class) {
+            return Err(CoreError::Invalid(format!("cannot unmount \"{}\"", path.with_slash())));
+        }
         context.open.mounts.disable(context.grant, &path).await?;
         context.open.wake_housekeeping();
         return Ok(Reply::empty());
     }
-    let mount: Option<Arc<Mount>> = context.open.mounts.table().at(&path).cloned();
-    match mount {
+    match mount.filter(|mount| mount.class == class) {
         Some(mount) => Ok(Reply::data(full(&mount))),
         None => Err(CoreError::Invalid(format!("{missing} {}", context.captures.get("path")))),
     }

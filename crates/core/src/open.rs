@@ -220,6 +220,7 @@ impl Housekeeper {
 
     async fn round(&self) -> Result<(), CoreError> {
         self.tokens.resume().await?;
+        self.secrets.resume().await?;
         while self.tokens.sweep(256).await? == 256 {}
         for mount in self.mounts.to_wipe().await? {
             match mount.class {

@@ -14,8 +14,6 @@ pub(crate) const ROUTES: &[Route] = &[
     kv!("{path..}", [Read, Write, Delete, List], of_path, one, "Reads, writes or deletes a secret, or lists a folder."),
 ];
 
-/// Seconds after which a reader should look again when neither mount nor secret says: Vault's default lease.
-const LEASE: u32 = 768 * 3_600;
 
 fn of_path(captures: &Captures, operation: Operation) -> Result<Object, CoreError> {
     let act = match operation {
@@ -46,7 +44,7 @@ async fn one(context: Context<'_>) -> Result<Reply, CoreError> {
             Seen::Here(version) => {
                 let object = object(version.value);
                 let mount = context.grant.mount()?;
-                let lease_duration = lease(&object, mount.config.default_lease_ttl);
+                let lease_duration = lease(&object, mount.config.default_lease_ttl, context.vault.system_ttls().0);
                 Ok(Reply {
                     data: Some(Fields::new(object)),
                     version: Some(version.info.number.get()),
@@ -59,14 +57,11 @@ async fn one(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 /// Seconds after which a reader should look again: what the secret says under `ttl` or `lease`, else the mount, else the
-/// default.
-fn lease(object: &Map<String, Value>, mount: u64) -> u32 {
+/// system.
+fn lease(object: &Map<String, Value>, mount: u64, system: u64) -> u32 {
     let own = object.get("ttl").or_else(|| object.get("lease")).and_then(|value| Ttl::from_json(value).ok());
-    match (own, mount) {
-        (None, 0) => LEASE,
-        (None, seconds) => u32::try_from(seconds).unwrap_or(u32::MAX),
-        (Some(span), _) => u32::try_from(span.secs()).unwrap_or(u32::MAX),
-    }
+    let inherited = if mount == 0 { system } else { mount };
+    u32::try_from(own.map_or(inherited, Ttl::secs)).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -76,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_secret_may_say_when_to_look_again() {
-        let lease_of = |value: Value, mount| lease(value.as_object().unwrap(), mount);
+        let lease_of = |value: Value, mount| lease(value.as_object().unwrap(), mount, 2_764_800);
         assert_eq!(lease_of(json!({"a": 1}), 0), 2_764_800);
         assert_eq!(lease_of(json!({"a": 1}), 60), 60);
         assert_eq!(lease_of(json!({"ttl": "1h"}), 60), 3_600);

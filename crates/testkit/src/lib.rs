@@ -7,5 +7,5 @@ mod server;
 mod world;
 
 pub use clock::ManualClock;
-pub use server::{Answer, TestServer};
+pub use server::{Answer, Caller, TestServer};
 pub use world::World;

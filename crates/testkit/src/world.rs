@@ -1,10 +1,11 @@
 use crate::ManualClock;
+use serde_json::Value;
 use std::sync::Arc;
-use strongroom_audit::{Place, Trail};
+use strongroom_audit::{Options, Place, Trail};
 use strongroom_barrier::SystemEntropy;
 use strongroom_core::{Init, Open, Setup, Share, SlotSpec, Strongroom};
 use strongroom_model::{Clock, SecretString};
-use strongroom_storage::{Epoch, Memory, Store};
+use strongroom_storage::{Entry, Epoch, Memory, Store};
 
 /// A strongroom in memory with a manual clock.
 pub struct World {
@@ -27,8 +28,13 @@ impl World {
     /// A strongroom over a store that may hold something already.
     pub async fn over(store: Arc<dyn Store>) -> Self {
         let clock = Arc::new(ManualClock::new());
-        let trail =
-            Trail::open(Place::Memory, Arc::clone(&clock) as Arc<dyn Clock>).await.expect("a trail in memory opens");
+        let options = Options { ring: 400_000, ..Options::default() };
+        let trail = Trail::open_with(Place::Memory, Arc::clone(&clock) as Arc<dyn Clock>, options).await;
+        Self::with(store, clock, trail.expect("a trail in memory opens")).await
+    }
+
+    /// A strongroom over a store and a trail of the test's own.
+    pub async fn with(store: Arc<dyn Store>, clock: Arc<ManualClock>, trail: Arc<Trail>) -> Self {
         let setup = Setup {
             store: Arc::clone(&store),
             epoch: Epoch::default(),
@@ -58,6 +64,23 @@ impl World {
         let init = Init { slots: vec![SlotSpec::Shamir { shares: 3, threshold: 2 }] };
         let made = world.strongroom.init(init).await.expect("a fresh strongroom initialises");
         (world, made.shares, made.root.client_token)
+    }
+
+    /// The lines of the trail so far, checkpoints left out.
+    pub async fn entries(&self) -> Vec<Value> {
+        let lines = self.trail.recent(usize::MAX).await;
+        let parsed = lines.iter().map(|line| serde_json::from_str::<Value>(line).expect("a line of the trail is JSON"));
+        parsed.filter(|line| line.get("path").is_some()).collect()
+    }
+
+    /// The entries that say how requests ended.
+    pub async fn outcomes(&self) -> Vec<Value> {
+        self.entries().await.into_iter().filter(|entry| entry["kind"] == "outcome").collect()
+    }
+
+    /// Everything in the store, byte for byte: to see that a refused request changed nothing, or to look for secrets.
+    pub async fn snapshot(&self) -> Vec<Entry> {
+        self.store.list(b"", None, usize::MAX).await.expect("a store in memory can be listed")
     }
 
     /// The rooms, while it is open.

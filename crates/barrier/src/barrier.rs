@@ -39,6 +39,10 @@ impl Barrier {
         Arc::new(Self { interior, queue: Mutex::new(Some(queue)), tasks: tokio::sync::Mutex::new(tasks), status })
     }
 
+    pub(crate) fn interior(&self) -> &Interior {
+        &self.interior
+    }
+
     /// The record at that place, verified to be genuine and the latest.
     pub async fn get(&self, at: &Address) -> Result<Option<Record>, BarrierError> {
         self.interior.read(at).await

@@ -45,6 +45,9 @@ pub(crate) enum KeyKind {
     Secret = 5,
     /// A key used once seals a version's value.
     Data = 6,
+    /// A term key seals what leaves the house and comes back: nothing in the store opens as such an object, nor the
+    /// reverse.
+    Carried = 7,
 }
 
 /// What an object is and where it belongs; it opens only with the same binding.

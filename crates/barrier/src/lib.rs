@@ -7,6 +7,7 @@ mod address;
 mod barrier;
 mod batch;
 mod blob;
+mod carried;
 mod codec;
 mod committer;
 mod error;

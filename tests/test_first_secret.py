@@ -4,9 +4,11 @@ import json
 import re
 import stat
 import subprocess
+import sys
 
 import hvac
 import pytest
+from house import ROOT
 
 
 def test_the_banner_tells_how_to_go_on_and_its_lines_work(dev_server):
@@ -39,6 +41,33 @@ def test_the_first_secret_goes_in_and_out_by_command_line_and_curl(dev_server):
     data = json.loads(answer)["data"]
     assert data["data"] == {"username": "dbadmin", "password": "S3cret!", "host": "db.example.com"}
     assert data["metadata"]["version"] == 1
+
+
+def readme_block(words, language=""):
+    """The fenced block of the README in which these words stand."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    return next(block for block in blocks if words in block)
+
+
+def test_the_readme_leads_a_stranger_to_a_first_secret(dev_server):
+    lines = readme_block("kv put").replace("http://127.0.0.1:8200", dev_server.url)
+    said = dev_server.shell("set -e\n" + lines)
+    assert "S3cret!{" in said and '"username":"dbadmin"' in said, said
+
+
+def test_the_readme_leads_an_application_to_its_secret(dev_server):
+    dev_server.cli("kv", "put", "secret/database/config", "password=S3cret!")
+    *preparing, role_id, secret_id = readme_block("auth enable approle").splitlines()
+    dev_server.shell("set -e\n" + "\n".join(preparing))
+    program = readme_block("import hvac", "python").replace("http://127.0.0.1:8200", dev_server.url)
+    for name, line in (("role_id", role_id), ("secret_id", secret_id)):
+        program = program.replace(f'{name}="..."', f'{name}="{dev_server.shell(line)}"')
+    lines = program.strip().splitlines()
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", "\n".join([*lines[:-1], f"print({lines[-1]})"])],
+        env=dev_server.env(client=False, HOME="/nonexistent"), capture_output=True, text=True, timeout=60,
+    )
+    assert done.stdout == "{'password': 'S3cret!'}\n", done.stderr
 
 
 def test_a_development_server_logs_its_user_in(dev_server):

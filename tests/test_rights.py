@@ -310,6 +310,16 @@ def test_secrets_of_an_unmounted_engine_do_not_come_back(dev_server):
         root.secrets.kv.v2.read_secret_version("x", mount_point="group", raise_on_deleted_version=True)
 
 
+def test_a_wish_that_cannot_be_granted_is_refused_and_not_passed_over(dev_server):
+    """Whoever asks for a wrapped answer, or for another namespace, must not get the value in clear, or elsewhere."""
+    write(dev_server.root, "x", a="canary")
+    for header in ({"X-Vault-Wrap-TTL": "60"}, {"X-Vault-Wrap-TTL": "5m"}, {"X-Vault-Namespace": "team"}):
+        answer = requests.get(
+            f"{dev_server.url}/v1/secret/data/x", headers={"X-Vault-Token": dev_server.root_token, **header}, timeout=10
+        )
+        assert answer.status_code >= 400 and "canary" not in answer.text, (header, answer.text)
+
+
 def test_hvac_and_the_server_agree_on_who_is_asking(dev_server):
     me = dev_server.root.auth.token.lookup_self()["data"]
     assert (me["policies"], me["ttl"], me["type"], me["orphan"]) == (["root"], 0, "service", True)

@@ -66,6 +66,11 @@ impl World {
         (world, made.shares, made.root.client_token)
     }
 
+    /// The kinds of auth method that can be enabled.
+    pub fn auth_kinds() -> Vec<&'static str> {
+        strongroom_auth::plugins().auth_kinds().collect()
+    }
+
     /// The lines of the trail so far, checkpoints left out.
     pub async fn entries(&self) -> Vec<Value> {
         let lines = self.trail.recent(usize::MAX).await;

@@ -213,7 +213,7 @@ impl Vault {
         let (mount, below) = open.mounts.table().resolve(&visit.path).ok_or_else(no_route)?;
         let (found, mut captures) = find(open, &mount, &below).ok_or_else(|| match mount.class {
             MountClass::Secret if mount.kind == "kv" => CoreError::Nothing,
-            _ => CoreError::Invalid(format!("unsupported path \"{}\"", visit.path)),
+            _ => CoreError::NotFound(format!("unsupported path \"{}\"", visit.path)),
         })?;
         if found.has_caseless_names() && captures.lower("name") {
             rewrite(visit, &mount, &found, &captures)?;

@@ -7,10 +7,11 @@ pub mod approle;
 mod network;
 mod sent;
 mod token_terms;
+pub mod userpass;
 
 use strongroom_core::Plugins;
 
 /// Every auth method of this crate under the name by which Vault's clients enable it, for the binary to hand to the core.
 pub fn plugins() -> Plugins {
-    Plugins::new().with_auth("approle", approle::start)
+    Plugins::new().with_auth("approle", approle::start).with_auth("userpass", userpass::start)
 }

@@ -2,12 +2,12 @@
 //! list of devices that operators enabled.
 
 use crate::records::{PutRecord, Records};
-use crate::{CoreError, Grant};
+use crate::{Auth, CoreError, Grant};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use strongroom_audit::{DeviceSpec, Redactor, Seal, Trail, redact};
+use strongroom_audit::{AuthNote, DeviceSpec, Redactor, Seal, Trail, redact};
 use strongroom_barrier::{Barrier, Shelf, Txn};
-use strongroom_model::NamespaceId;
+use strongroom_model::{NamespaceId, Principal};
 
 /// Replaces values by keyed hashes, under a key of this strongroom.
 pub(crate) struct Hmac {
@@ -26,6 +26,25 @@ impl Hmac {
 
     pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Value {
         Value::Object(map.iter().map(|(key, value)| (key.clone(), redact(value, self))).collect())
+    }
+
+    /// A login as the trail names it.
+    pub(crate) fn auth_note(&self, auth: &Auth) -> AuthNote {
+        let token = &auth.client_token;
+        AuthNote {
+            token_hash: (!token.is_empty()).then(|| self.text(token.expose().as_bytes())),
+            principal: Principal {
+                entity: auth.entity,
+                accessor: auth.accessor.clone(),
+                display_name: auth.display_name.clone(),
+                token_policies: auth.token_policies.clone(),
+                identity_policies: auth.identity_policies.clone(),
+                metadata: auth.metadata.clone(),
+                token_type: auth.token_type,
+            },
+            ttl: auth.ttl.secs(),
+            num_uses: auth.num_uses,
+        }
     }
 }
 

@@ -10,11 +10,12 @@ use crate::identity::Identity;
 use crate::mount::Mount;
 use crate::policy::PolicyStore;
 use crate::secret::Secrets;
-use crate::token::{Bearer, Tokens};
-use crate::{Access, Auth, CoreError, Fields, Operation, Reply, Visit};
-use serde_json::Value;
+use crate::token::{Bearer, TokenKey, Tokens};
+use crate::wrapping::{Contents, INVALID};
+use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Visit};
 use std::sync::Arc;
-use strongroom_audit::{AuthNote, DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
+use std::time::Duration;
+use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
 use strongroom_model::policy::{Acl, Decision, Question, Reason};
 use strongroom_model::{Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString};
 
@@ -38,6 +39,13 @@ pub enum Object {
         /// The folder.
         path: FolderPath,
     },
+    /// A place in the caller's own cubbyhole: an entry, or a folder to be listed.
+    Cubbyhole {
+        /// The place.
+        place: FolderPath,
+    },
+    /// The answer under a wrapping token: the one in the field `token`, else the one that came with the request.
+    Wrapping,
 }
 
 /// What can be done with a versioned secret. Each has its path for policies, spelled as KV version 2 spells it, whatever
@@ -115,6 +123,7 @@ pub struct Grant {
     acl: Option<Arc<Acl>>,
     sudo: bool,
     intent: bool,
+    wrapping: Option<TokenKey>,
 }
 
 impl Grant {
@@ -163,6 +172,24 @@ impl Grant {
         self.operation == "create"
     }
 
+    /// How long the answer is to be wrapped for. `None` also for what is taken out of a wrapping token.
+    pub(crate) fn wrap_ttl(&self) -> Option<Duration> {
+        self.visit.wrap_ttl.filter(|_| !matches!(self.object, Object::Wrapping))
+    }
+
+    /// The wrapping token that the request names; the gate has seen that it is one.
+    pub(crate) fn wrapping(&self) -> Result<TokenKey, CoreError> {
+        self.wrapping.ok_or(CoreError::Internal("a grant was used for an act it was not given for"))
+    }
+
+    /// The place in the caller's own cubbyhole that was granted.
+    pub(crate) fn cubbyhole(&self) -> Result<(TokenKey, &FolderPath), CoreError> {
+        match &self.object {
+            Object::Cubbyhole { place } => Ok((self.require_bearer()?.key(), place)),
+            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
+        }
+    }
+
     /// The secret that was granted, if it was granted for this act.
     pub(crate) fn secret(&self, wanted: SecretAct) -> Result<(&Arc<Mount>, &SecretPath), CoreError> {
         match &self.object {
@@ -186,22 +213,25 @@ pub struct Gate {
     identity: Arc<Identity>,
     policies: Arc<PolicyStore>,
     secrets: Arc<Secrets>,
+    cubbyholes: Arc<Cubbyholes>,
     trail: Arc<Trail>,
     hmac: Arc<Hmac>,
     clock: Arc<dyn Clock>,
 }
 
 impl Gate {
+    #[allow(clippy::too_many_arguments, reason = "called once, with one value of each type")]
     pub(crate) fn new(
         tokens: Arc<Tokens>,
         identity: Arc<Identity>,
         policies: Arc<PolicyStore>,
         secrets: Arc<Secrets>,
+        cubbyholes: Arc<Cubbyholes>,
         trail: Arc<Trail>,
         hmac: Arc<Hmac>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { tokens, identity, policies, secrets, trail, hmac, clock }
+        Self { tokens, identity, policies, secrets, cubbyholes, trail, hmac, clock }
     }
 
     /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
@@ -219,6 +249,7 @@ impl Gate {
             acl: None,
             sudo: false,
             intent: false,
+            wrapping: None,
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
         let admitted = match self.check(&mut grant, ask.credential, ask.access, fields).await {
@@ -243,15 +274,20 @@ impl Gate {
     ) -> Result<(), CoreError> {
         let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).map(Bearer::key);
         let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
-        entry.version = result.as_ref().ok().and_then(|reply| reply.version);
-        match result {
-            Ok(reply) => {
-                entry.outcome = Some(Outcome::ok());
-                entry.response_data = reply.data.as_ref().map_or(Value::Null, |data| self.hmac.redact_map(data.map()));
-                entry.response_auth = reply.auth.as_ref().map(|auth| self.auth_note(auth));
-            }
-            Err(error) => entry.outcome = Some(Outcome::failed(error.kind(), error.to_string())),
+        let mut made = Vec::new();
+        if let Ok(reply) = result {
+            let contents = Contents::of(reply, &self.hmac, &self.tokens);
+            made.extend(contents.token);
+            made.extend(reply.wrap.as_ref().map(|wrap| self.tokens.key_of(&wrap.token)));
+            (entry.version, entry.response_data, entry.response_auth) =
+                (contents.version, contents.data, contents.auth);
+            entry.wrap = reply.wrap.as_ref().map(|wrap| wrap.note(&self.hmac));
         }
+        let bare = bare(&grant, result);
+        entry.outcome = Some(match result.as_ref().err().or(bare.as_ref()) {
+            None => Outcome::ok(),
+            Some(error) => Outcome::failed(error.kind(), error.to_string()),
+        });
         let written = self.trail.append(entry).await;
         if let Some(key) = spent {
             // It has no uses left, so it is powerless with or without its record.
@@ -259,11 +295,15 @@ impl Gate {
                 tracing::warn!(%error, "a token that was used up could not be removed");
             }
         }
-        let Err(error) = written else { return Ok(()) };
-        if let Some(auth) = result.as_ref().ok().and_then(|reply| reply.auth.as_ref()).filter(|auth| auth.made) {
-            self.tokens.revoke_tree(self.tokens.key_of(&auth.client_token)).await?;
+        let held_back = match (written, bare) {
+            (Ok(_), None) => return Ok(()),
+            (Ok(_), Some(bare)) => bare,
+            (Err(error), _) => error.into(),
+        };
+        for key in made {
+            self.tokens.revoke_tree(key).await?;
         }
-        Err(error.into())
+        Err(held_back)
     }
 
     async fn check(
@@ -273,6 +313,9 @@ impl Gate {
         access: Access,
         fields: &Fields,
     ) -> Result<(), CoreError> {
+        if matches!(grant.object, Object::Wrapping) {
+            self.find_wrapping(grant, credential.as_ref(), fields).await?;
+        }
         let credential = match (access, credential) {
             (Access::Open, _) | (Access::Optional, None) => return Ok(()),
             (_, None) => return deny(grant, "no token"),
@@ -289,6 +332,7 @@ impl Gate {
             (Object::Secret { path, act }, Operation::Write) => {
                 Some(self.secrets.exists(grant.mount()?, path, *act).await?)
             }
+            (Object::Cubbyhole { place }, Operation::Write) => Some(self.cubbyholes.exists(bearer.key(), place).await?),
             (Object::Path { exists }, _) => *exists,
             _ => None,
         };
@@ -313,9 +357,29 @@ impl Gate {
         if decision.granted { self.use_token(grant).await } else { Err(CoreError::Denied) }
     }
 
+    /// Sees that the request names a wrapping token, before all else, as Vault does: who comes too late is told so, and
+    /// not that the token that they came with is unknown.
+    async fn find_wrapping(
+        &self,
+        grant: &mut Grant,
+        credential: Option<&SecretString>,
+        fields: &Fields,
+    ) -> Result<(), CoreError> {
+        let sent = fields.secret("token")?;
+        let Some(token) = sent.as_ref().or(credential) else { return deny(grant, "no token") };
+        let key = self.tokens.key_of(token);
+        if self.tokens.find_wrapping(key).await?.is_none() {
+            return deny(grant, "bad wrapping token").or(Err(INVALID));
+        }
+        grant.wrapping = Some(key);
+        Ok(())
+    }
+
     /// Counts the use of a token that has a limited number. After the check, so that a refusal costs nothing.
     async fn use_token(&self, grant: &mut Grant) -> Result<(), CoreError> {
         match grant.bearer.as_mut() {
+            // The act uses this token up, in one commit with what it does.
+            Some(bearer) if grant.wrapping == Some(bearer.key()) => Ok(()),
             Some(bearer) if bearer.is_counted() => {
                 if self.tokens.count_use(bearer).await? {
                     Ok(())
@@ -357,24 +421,6 @@ impl Gate {
         }
         entry
     }
-
-    fn auth_note(&self, auth: &Auth) -> AuthNote {
-        let token = &auth.client_token;
-        AuthNote {
-            token_hash: (!token.is_empty()).then(|| self.hmac.text(token.expose().as_bytes())),
-            principal: Principal {
-                entity: auth.entity,
-                accessor: auth.accessor.clone(),
-                display_name: auth.display_name.clone(),
-                token_policies: auth.token_policies.clone(),
-                identity_policies: auth.identity_policies.clone(),
-                metadata: auth.metadata.clone(),
-                token_type: auth.token_type,
-            },
-            ttl: auth.ttl.secs(),
-            num_uses: auth.num_uses,
-        }
-    }
 }
 
 /// An entry with what every request has.
@@ -383,6 +429,7 @@ pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &
     entry.namespace = visit.namespace.as_str().to_owned();
     entry.typed = visit.typed.clone();
     entry.source = SourceNote { address: visit.source.text(), port: visit.source.port };
+    entry.wrap_ttl = visit.wrap_ttl.map(|ttl| ttl.as_secs());
     entry.duration_us = u64::try_from(clock.now().since(visit.arrived).as_micros()).unwrap_or(u64::MAX);
     entry
 }
@@ -392,6 +439,13 @@ fn deny(grant: &mut Grant, reason: &str) -> Result<(), CoreError> {
     Err(CoreError::Denied)
 }
 
+/// The last look before an answer leaves: what was to be wrapped and is not, stays here, whoever forgot to wrap it.
+fn bare(grant: &Grant, result: &Result<Reply, CoreError>) -> Option<CoreError> {
+    let bare = |reply: &&Reply| grant.wrap_ttl().is_some() && reply.has_body() && reply.wrap.is_none();
+    let reply = result.as_ref().ok().filter(bare);
+    reply.map(|_| CoreError::Internal("an answer that was to be wrapped was not"))
+}
+
 fn open_endpoint() -> DecisionNote {
     DecisionNote { granted: true, policy: None, rule: None, line: None, reason: "unauthenticated endpoint".to_owned() }
 }
@@ -399,7 +453,7 @@ fn open_endpoint() -> DecisionNote {
 /// The path that policies speak of. For secrets it is built from the parsed name, never from what was typed.
 fn policy_path(grant: &Grant) -> Result<RequestPath, CoreError> {
     let (section, name) = match &grant.object {
-        Object::Path { .. } => return Ok(grant.visit.path.clone()),
+        Object::Path { .. } | Object::Cubbyhole { .. } | Object::Wrapping => return Ok(grant.visit.path.clone()),
         Object::Secret { path, act } => (act.section(), path.as_str()),
         Object::Folder { path } => ("metadata", path.as_str()),
     };

@@ -7,6 +7,7 @@
 
 mod audit;
 mod cidr;
+mod cubbyhole;
 mod endpoint;
 mod error;
 mod fields;
@@ -24,12 +25,14 @@ mod strongroom;
 mod task;
 pub mod token;
 mod visit;
+pub mod wrapping;
 
 pub use strongroom_audit::TrailHealth;
 pub use strongroom_barrier::{Health, Init, SealKind, SealStatus, Share, SlotSpec};
 
 pub use audit::{AuditDevice, AuditDevices};
 pub use cidr::Cidr;
+pub use cubbyhole::Cubbyholes;
 pub use endpoint::{Access, Captures, Endpoint, Operation, route};
 pub use error::CoreError;
 pub use fields::Fields;

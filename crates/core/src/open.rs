@@ -9,7 +9,8 @@ use crate::records::Records;
 use crate::secret::Secrets;
 use crate::task::Tasks;
 use crate::token::{NewToken, Tokens};
-use crate::{Auth, CoreError, Terms};
+use crate::wrapping::Wrapping;
+use crate::{Auth, CoreError, Cubbyholes, Terms};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_audit::{Redactor, Trail};
@@ -46,6 +47,10 @@ pub struct Open {
     pub mounts: Arc<Mounts>,
     /// Versioned secrets.
     pub secrets: Arc<Secrets>,
+    /// What tokens keep for themselves.
+    pub cubbyholes: Arc<Cubbyholes>,
+    /// Answers under wrapping tokens.
+    pub wrapping: Wrapping,
     /// Auth methods.
     pub logins: Logins,
     /// Audit devices.
@@ -87,11 +92,14 @@ impl Open {
             Arc::clone(e),
         ));
         let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
+        let cubbyholes = Arc::new(Cubbyholes::new(Arc::clone(&records)));
+        let wrapping = Wrapping::new(Arc::clone(&records), Arc::clone(&tokens), Arc::clone(&hmac));
         let gate = Gate::new(
             Arc::clone(&tokens),
             Arc::clone(&identity),
             Arc::clone(&policies),
             Arc::clone(&secrets),
+            Arc::clone(&cubbyholes),
             Arc::clone(&trail),
             Arc::clone(&hmac),
             Arc::clone(c),
@@ -111,6 +119,8 @@ impl Open {
             policies,
             mounts,
             secrets,
+            cubbyholes,
+            wrapping,
             logins,
             devices,
             barrier,

@@ -36,6 +36,20 @@ fn shelf() -> Shelf {
     Shelf::new("policy", NamespaceId::ROOT)
 }
 
+/// What a wrapping token may do: have its answer, on either of the two ways that Vault has for that.
+const RESPONSE_WRAPPING: &str = r#"path "cubbyhole/response" {
+  capabilities = ["read"]
+}
+path "sys/wrapping/unwrap" {
+  capabilities = ["update"]
+}
+"#;
+
+/// Whether it is one of those that are nowhere stored.
+fn is_fixed(name: &PolicyName) -> bool {
+    name.is_root() || name.is_response_wrapping()
+}
+
 impl PolicyStore {
     pub(crate) fn new(records: Arc<Records>) -> Self {
         Self { records, compiled: Mutex::default() }
@@ -51,10 +65,13 @@ impl PolicyStore {
         Ok(())
     }
 
-    /// The text of a policy; empty for `root`, which is nowhere stored.
+    /// The text of a policy; empty for `root`, which is nowhere stored. Nor is that of wrapping tokens.
     pub async fn source(&self, name: &PolicyName) -> Result<Option<String>, CoreError> {
         if name.is_root() {
             return Ok(Some(String::new()));
+        }
+        if name.is_response_wrapping() {
+            return Ok(Some(RESPONSE_WRAPPING.to_owned()));
         }
         let stored = self.records.get::<StoredPolicy>(&shelf().named(name.as_str())).await?;
         Ok(stored.map(|stored| stored.value.source.clone()))
@@ -62,8 +79,8 @@ impl PolicyStore {
 
     /// Writes a policy after parsing it.
     pub async fn write(&self, _grant: &Grant, name: PolicyName, source: &str) -> Result<(), CoreError> {
-        if name.is_root() {
-            return Err(CoreError::Invalid("cannot update \"root\" policy".to_owned()));
+        if is_fixed(&name) {
+            return Err(CoreError::Invalid(format!("cannot update \"{name}\" policy")));
         }
         let policy = Policy::parse(name, source)
             .map_err(|error| CoreError::Invalid(format!("failed to parse policy: {error}")))?;
@@ -76,7 +93,7 @@ impl PolicyStore {
 
     /// Removes a policy; tokens that name it lose what it gave at once.
     pub async fn delete(&self, _grant: &Grant, name: &PolicyName) -> Result<(), CoreError> {
-        if name.is_root() || *name == PolicyName::default_policy() {
+        if is_fixed(name) || *name == PolicyName::default_policy() {
             return Err(CoreError::Invalid(format!("cannot delete \"{name}\" policy")));
         }
         self.records.commit(Txn::new().delete(shelf().named(name.as_str()))).await?;
@@ -84,7 +101,7 @@ impl PolicyStore {
         Ok(())
     }
 
-    /// The names of all policies, with `root`, sorted.
+    /// The names of all policies that can be assigned, with `root`, sorted.
     pub async fn names(&self) -> Result<Vec<String>, CoreError> {
         let listed = self.records.scan_all::<StoredPolicy>(&shelf()).await?;
         let mut names: Vec<String> = listed.iter().map(|policy| policy.text()).collect();

@@ -1,4 +1,5 @@
 use crate::Fields;
+use crate::wrapping::{Opened, Wrap};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use strongroom_model::{EntityId, PolicyName, SecretString, TokenType, Ttl};
@@ -16,6 +17,10 @@ pub struct Reply {
     pub version: Option<u64>,
     /// The object is gone, but its metadata is in `data` (Vault: 404 with a body).
     pub gone: bool,
+    /// Stands in place of the answer, when that was wrapped.
+    pub wrap: Option<Wrap>,
+    /// An answer taken out of its wrapping token, which stands for itself.
+    pub opened: Option<Opened>,
     /// Seconds after which a reader should look again; 0 where that means nothing (Vault: `lease_duration`).
     pub lease_duration: u32,
 }
@@ -24,6 +29,11 @@ impl Reply {
     /// Nothing to say.
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// Whether there is anything to say.
+    pub fn has_body(&self) -> bool {
+        self.data.is_some() || self.auth.is_some() || !self.warnings.is_empty()
     }
 
     /// An answer with data. A value that is no object counts as nothing to say.

@@ -1,4 +1,5 @@
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::io;
 use zeroize::Zeroizing;
 
 /// Bytes that must not be seen: wiped when dropped; no `Debug`, no `Display`, no `Serialize`, no `PartialEq`.
@@ -11,6 +12,15 @@ impl SecretBytes {
     /// Takes over the bytes; the buffer given is the one that will be wiped.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(Zeroizing::new(bytes))
+    }
+
+    /// Writes a value as JSON. The buffer has the exact size from the start, because one that grows leaves copies behind.
+    pub fn from_json<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
+        let mut count = Count(0);
+        serde_json::to_writer(&mut count, value)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(count.0));
+        serde_json::to_writer(&mut *bytes, value)?;
+        Ok(Self(bytes))
     }
 
     /// The bytes themselves. Keep the span of the borrow short.
@@ -37,6 +47,20 @@ impl SecretBytes {
 impl From<Vec<u8>> for SecretBytes {
     fn from(bytes: Vec<u8>) -> Self {
         Self::new(bytes)
+    }
+}
+
+/// Counts what is written to it.
+struct Count(usize);
+
+impl io::Write for Count {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -8,8 +8,9 @@ use hyper::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use strongroom_core::mount::Mount;
+use strongroom_core::wrapping::{Rendered, Wrap};
 use strongroom_core::{Auth, CoreError, Endpoint, Fields, Reply};
-use strongroom_model::{Kind, Kinded, RequestId, RequestPath};
+use strongroom_model::{Kind, Kinded, RequestId, RequestPath, SecretBytes, Timestamp};
 use zeroize::Zeroizing;
 
 /// The bytes of an answer, wiped when they have been sent.
@@ -23,13 +24,25 @@ struct Envelope<'a> {
     renewable: bool,
     lease_duration: u64,
     data: Option<&'a Map<String, Value>>,
-    wrap_info: Option<()>,
+    wrap_info: Option<WrapInfo<'a>>,
     warnings: Option<&'a [String]>,
     auth: Option<Value>,
     mount_type: &'a str,
     /// Old clients read some system answers without the envelope, so these carry the data twice.
     #[serde(flatten)]
     on_top: Option<&'a Map<String, Value>>,
+}
+
+/// What Vault tells of a wrapping token.
+#[derive(Serialize)]
+struct WrapInfo<'a> {
+    token: &'a str,
+    accessor: &'a str,
+    ttl: u64,
+    creation_time: Timestamp,
+    creation_path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrapped_accessor: Option<&'a str>,
 }
 
 /// Dresses what a handler returned.
@@ -42,36 +55,58 @@ pub(super) fn result(
 ) -> Response<Full<Body>> {
     match result {
         Err(error) => self::error(&error),
-        Ok(reply) if reply.data.is_none() && reply.auth.is_none() && reply.warnings.is_empty() => no_content(),
-        Ok(reply) => {
-            let status = if reply.gone { StatusCode::NOT_FOUND } else { StatusCode::OK };
-            envelope(&reply, status, request, mount, path, head)
+        Ok(Reply { opened: Some(opened), gone, .. }) => {
+            body(status_of(gone), Bytes::from_owner(Sent(opened.body)), head)
         }
+        Ok(reply) if !reply.has_body() && reply.wrap.is_none() => no_content(),
+        Ok(reply) => json_body(status_of(reply.gone), &envelope(&reply, request, mount, path), head),
     }
 }
 
-fn envelope(
+/// The answer as it would have been sent, to be kept under a wrapping token. As in Vault, nothing stands in it twice.
+pub(super) fn rendered(
     reply: &Reply,
-    status: StatusCode,
     request: RequestId,
     mount: &Mount,
     path: &RequestPath,
-    head: bool,
-) -> Response<Full<Body>> {
+) -> Result<Rendered, CoreError> {
+    let envelope = Envelope { on_top: None, ..envelope(reply, request, mount, path) };
+    let bytes =
+        SecretBytes::from_json(&envelope).map_err(|_| CoreError::Internal("an answer could not be written as JSON"))?;
+    let accessor = reply.data.as_ref().filter(|_| mount.kind == "approle");
+    let accessor = accessor.and_then(|data| data.text("secret_id_accessor").ok().flatten());
+    Ok(Rendered { bytes, accessor })
+}
+
+fn status_of(gone: bool) -> StatusCode {
+    if gone { StatusCode::NOT_FOUND } else { StatusCode::OK }
+}
+
+fn envelope<'a>(reply: &'a Reply, request: RequestId, mount: &'a Mount, path: &RequestPath) -> Envelope<'a> {
     let data = reply.data.as_ref().map(Fields::map);
-    let envelope = Envelope {
+    Envelope {
         request_id: request,
         lease_id: "",
         renewable: false,
         lease_duration: u64::from(reply.lease_duration),
         data,
-        wrap_info: None,
+        wrap_info: reply.wrap.as_ref().map(wrap_info),
         warnings: (!reply.warnings.is_empty()).then_some(&reply.warnings),
         auth: reply.auth.as_ref().map(auth),
         mount_type: &mount.kind,
         on_top: data.filter(|_| mount.kind == "system" && is_doubled(path)),
-    };
-    json_body(status, &envelope, head)
+    }
+}
+
+fn wrap_info(wrap: &Wrap) -> WrapInfo<'_> {
+    WrapInfo {
+        token: wrap.token.expose(),
+        accessor: &wrap.accessor,
+        ttl: wrap.ttl.secs(),
+        creation_time: wrap.created,
+        creation_path: &wrap.path,
+        wrapped_accessor: wrap.wrapped_accessor.as_deref(),
+    }
 }
 
 /// The system answers whose data stands at the top level too (Vault: `injectDataIntoTopRoutes`).
@@ -154,8 +189,12 @@ pub(super) fn json_body<T: Serialize>(status: StatusCode, value: &T, head: bool)
         return error(&CoreError::Internal("an answer could not be written as JSON"));
     }
     text.0.push(b'\n');
-    let body = if head { Bytes::new() } else { Bytes::from_owner(text) };
-    let mut response = Response::new(Full::new(body));
+    body(status, Bytes::from_owner(text), head)
+}
+
+/// A body that is JSON already.
+fn body(status: StatusCode, json: Bytes, head: bool) -> Response<Full<Body>> {
+    let mut response = Response::new(Full::new(if head { Bytes::new() } else { json }));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     never_cached(response)
@@ -166,6 +205,14 @@ struct Wiped(Zeroizing<Vec<u8>>);
 impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {
         &self.0
+    }
+}
+
+struct Sent(SecretBytes);
+
+impl AsRef<[u8]> for Sent {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose()
     }
 }
 

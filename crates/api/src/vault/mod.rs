@@ -4,6 +4,7 @@
 //! of a few lines calls the core, `answer` dresses the result. A path that is in no table does not exist.
 
 mod answer;
+mod cubbyhole;
 mod identity;
 mod kv1;
 mod kv2;
@@ -125,6 +126,7 @@ impl Vault {
             (true, Some(_)) => Access::Optional,
             (true, None) => Access::Token,
         };
+        let object = if help { Object::Path { exists: None } } else { object };
         let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access, object };
         let grant = match open.gate.admit(ask, &fields).await {
             Ok(grant) => grant,
@@ -136,6 +138,12 @@ impl Vault {
             false => self.act(open, &grant, &target, &fields, &after).await,
         };
         let path = grant.visit().path.clone();
+        let result = match result {
+            Ok(reply) => {
+                open.wrapping.wrap(&grant, reply, |reply| answer::rendered(reply, request, &mount, &path)).await
+            }
+            Err(error) => Err(error),
+        };
         let concluded = match open.gate.conclude(grant, &fields, &result).await {
             Ok(()) => self.carry_out(after).await,
             Err(error) => Err(error),
@@ -279,6 +287,7 @@ fn table(mount: &Mount) -> &'static [route::Route] {
         "system" => sys::ROUTES,
         "token" => token::ROUTES,
         "identity" => identity::ROUTES,
+        "cubbyhole" => cubbyhole::ROUTES,
         "kv" if mount.is_versioned_kv() => kv2::ROUTES,
         "kv" => kv1::ROUTES,
         _ => &[],
@@ -297,10 +306,11 @@ fn find(open: &Open, mount: &Mount, below: &str) -> Option<(Found, Captures)> {
 /// Every route of this dialect's own tables, as (mount kind, endpoint): for the test that walks them without
 /// credentials, and for documents.
 pub fn walk_routes() -> Vec<(&'static str, &'static Endpoint)> {
-    let tables: [(&str, &'static [route::Route]); 5] = [
+    let tables: [(&str, &'static [route::Route]); 6] = [
         ("system", sys::ROUTES),
         ("token", token::ROUTES),
         ("identity", identity::ROUTES),
+        ("cubbyhole", cubbyhole::ROUTES),
         ("kv2", kv2::ROUTES),
         ("kv1", kv1::ROUTES),
     ];

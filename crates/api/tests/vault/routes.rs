@@ -95,6 +95,7 @@ fn may_be_bad_request(verb: &str, path: &str) -> bool {
     let is_login = path.starts_with("auth/") && path.split('/').any(|segment| segment == "login");
     let writes = matches!(verb, "POST" | "PUT");
     writes && (is_login || path == "sys/init" || path.starts_with("sys/wrapping/"))
+        || matches!(verb, "GET" | "HEAD") && path == "sys/wrapping/lookup"
 }
 
 fn is_public(path: &str) -> bool {

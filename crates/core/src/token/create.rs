@@ -69,6 +69,9 @@ impl Tokens {
             (None, Some(parent)) => self.through(parent).await?,
             (mount, _) => mount,
         };
+        if let Some(name) = new.policies.iter().find(|name| name.is_response_wrapping()) {
+            return Err(CoreError::Invalid(format!("cannot assign policy \"{name}\"")));
+        }
         let policies = settle_policies(new.policies, new.terms.no_default_policy);
         let ttl = self.first_ttl(&new.terms, new.mount, policies.iter().any(PolicyName::is_root), &mut warnings);
         let (fresh, accessor) = self.fresh();
@@ -129,11 +132,7 @@ impl Tokens {
     }
 
     async fn store(&self, key: TokenKey, token: &Token) -> Result<(), CoreError> {
-        let mut txn = Txn::new().expect_absent(token_at(key)).put_record(token_at(key), token)?;
-        txn = txn.put_record(accessor_shelf().named(&token.accessor), &Pointer { key })?;
-        if let Some(expires) = token.expires {
-            txn = txn.put_record(expiry_at(key, expires), &Pointer { key })?;
-        }
+        let mut txn = self.put_token(Txn::new(), key, token)?;
         if let Some(parent) = token.parent {
             // A parent that is revoked at this moment must not leave a child behind.
             txn = txn.expect_present(token_at(parent));
@@ -146,6 +145,16 @@ impl Tokens {
             // The parent is gone.
             Err(CoreError::Conflict) => Err(CoreError::Denied),
             other => other.map(|_| ()),
+        }
+    }
+
+    /// Adds a new token with its indexes.
+    pub(super) fn put_token(&self, txn: Txn, key: TokenKey, token: &Token) -> Result<Txn, CoreError> {
+        let txn = txn.expect_absent(token_at(key)).put_record(token_at(key), token)?;
+        let txn = txn.put_record(accessor_shelf().named(&token.accessor), &Pointer { key })?;
+        match token.expires {
+            Some(expires) => txn.put_record(expiry_at(key, expires), &Pointer { key }),
+            None => Ok(txn),
         }
     }
 

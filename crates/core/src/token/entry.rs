@@ -100,6 +100,11 @@ impl Token {
         Ttl(self.expires.map_or(std::time::Duration::ZERO, |expires| expires.since(now)))
     }
 
+    /// Whether it stands for a wrapped answer. Nothing but wrapping gives a token this policy, and it gives no other.
+    pub fn is_wrapping(&self) -> bool {
+        matches!(self.policies.as_slice(), [only] if only.is_response_wrapping())
+    }
+
     /// Whether the policy `root` is among its own.
     pub fn is_root(&self) -> bool {
         self.policies.iter().any(PolicyName::is_root)

@@ -10,7 +10,9 @@ mod renew;
 mod revoke;
 mod store;
 mod text;
+mod wrapping;
 
 pub use create::NewToken;
 pub use entry::{Token, TokenKey};
+pub(crate) use store::token_at;
 pub use store::{Bearer, Tokens};

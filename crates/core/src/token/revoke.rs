@@ -1,8 +1,8 @@
 use super::create::expiry_at;
 use super::entry::{Token, TokenKey};
 use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
-use crate::CoreError;
 use crate::records::PutRecord;
+use crate::{CoreError, cubbyhole, wrapping};
 use strongroom_barrier::{Shelf, Txn};
 use strongroom_model::NamespaceId;
 
@@ -94,6 +94,7 @@ impl Tokens {
         while let Some(parent) = open.pop() {
             let children = self.records.scan::<Pointer>(&children_shelf(parent), None, ROUND).await?;
             if children.is_empty() {
+                cubbyhole::wipe(&self.records, parent).await?;
                 self.records.commit(Txn::new().delete(jobs().named(parent.as_bytes()))).await?;
                 continue;
             }
@@ -109,10 +110,12 @@ impl Tokens {
     async fn remove_alone(&self, key: TokenKey) -> Result<(), CoreError> {
         let Some(token) = self.records.get::<Token>(&token_at(key)).await? else { return Ok(()) };
         let mut txn = delete_indexes(Txn::new().delete(token_at(key)), key, &token.value);
+        txn = txn.put_record(jobs().named(key.as_bytes()), &Pointer { key })?;
         if let Some(parent) = token.value.parent {
             txn = txn.delete(children_shelf(parent).named(key.as_bytes()));
         }
-        self.records.commit(txn).await.map(|_| ())
+        self.records.commit(txn).await?;
+        self.finish_job(key).await
     }
 
     async fn orphan(&self, parent: TokenKey, child: TokenKey) -> Result<(), CoreError> {
@@ -131,8 +134,12 @@ impl Tokens {
     }
 }
 
-fn delete_indexes(mut txn: Txn, key: TokenKey, token: &Token) -> Txn {
+/// Adds the removal of what leads to a token, and of the answer under a wrapping token.
+pub(super) fn delete_indexes(mut txn: Txn, key: TokenKey, token: &Token) -> Txn {
     txn = txn.delete(accessor_shelf().named(&token.accessor));
+    if token.is_wrapping() {
+        txn = wrapping::forget(txn, key);
+    }
     match token.expires {
         Some(expires) => txn.delete(expiry_at(key, expires)),
         None => txn,

@@ -86,7 +86,7 @@ pub(super) struct Pointer {
     pub(super) key: TokenKey,
 }
 
-pub(super) fn token_at(key: TokenKey) -> Address {
+pub(crate) fn token_at(key: TokenKey) -> Address {
     Shelf::new("token", NamespaceId::ROOT).named(key.as_bytes())
 }
 

@@ -3,8 +3,11 @@
 mod audit;
 mod capability;
 mod mount;
+mod password;
 mod policy;
 mod seal;
+mod tool;
+mod wrapping;
 
 use super::route::{Route, itself};
 use strongroom_core::Operation::{Delete, List, Read, Write};
@@ -84,5 +87,29 @@ pub(super) const ROUTES: &[Route] = &[
         audit::hash,
         "Gives the keyed hash under which a value stands in the trail."
     ),
+    wrapping::WRAP,
+    wrapping::LOOKUP,
+    wrapping::UNWRAP,
+    wrapping::REWRAP,
+    route!("policies/password", [List], Token, password::list, "Lists the password policies."),
+    route!(
+        "policies/password/{name}",
+        [Read, Write, Delete],
+        Token,
+        password::policy,
+        "Reads, writes or deletes a password policy."
+    ),
+    route!(
+        "policies/password/{name}/generate",
+        [Read],
+        Token,
+        password::generate,
+        "Makes a password by a password policy."
+    ),
+    route!("tools/random", [Write], Token, tool::random, "Gives random bytes."),
+    route!("tools/random/{source}", [Write], Token, tool::random, "Gives random bytes: from a source, or as many."),
+    route!("tools/random/{source}/{bytes}", [Write], Token, tool::random, "Gives that many random bytes."),
+    route!("tools/hash", [Write], Token, tool::hash, "Gives the digest of what is sent in base64."),
+    route!("tools/hash/{algorithm}", [Write], Token, tool::hash, "Gives the digest of what is sent in base64."),
     route!("seal", [Write], Sudo, seal::seal, "Seals the server."),
 ];

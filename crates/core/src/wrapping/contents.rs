@@ -1,0 +1,42 @@
+use crate::Reply;
+use crate::audit::Hmac;
+use crate::token::{TokenKey, Tokens};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use strongroom_audit::AuthNote;
+
+/// What the trail says of an answer, and what must go if it cannot say so. Holds keyed hashes in place of values. Kept
+/// beside a wrapped answer, so that the entry of its unwrapping can be written without reading what is in it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Contents {
+    /// The data, every leaf a keyed hash.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(crate) data: Value,
+    /// The login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) auth: Option<AuthNote>,
+    /// The version read or written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<u64>,
+    /// The token that the request made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<TokenKey>,
+}
+
+impl Contents {
+    /// Of an answer that says itself what is in it, or of what is under its wrapping token.
+    pub(crate) fn of(reply: &Reply, hmac: &Hmac, tokens: &Tokens) -> Self {
+        match (&reply.wrap, &reply.opened) {
+            (Some(wrap), _) => return wrap.contents.clone(),
+            (None, Some(opened)) => return opened.contents.clone(),
+            (None, None) => {}
+        }
+        let made = reply.auth.as_ref().filter(|auth| auth.made);
+        Self {
+            data: reply.data.as_ref().map_or(Value::Null, |data| hmac.redact_map(data.map())),
+            auth: reply.auth.as_ref().map(|auth| hmac.auth_note(auth)),
+            version: reply.version,
+            token: made.map(|auth| tokens.key_of(&auth.client_token)),
+        }
+    }
+}

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "a command whose output is its result")]
 
 mod ban;
+mod bench;
 mod lint;
 mod machine;
 mod python;
@@ -20,7 +21,9 @@ use tally::Tally;
 
 const USAGE: &str = "\
 usage: cargo xtask test [--only lint|rust|python]...   install what is missing, run every check, count
-       cargo xtask deny                                compare the dependencies with the bans in deny.toml";
+       cargo xtask deny                                compare the dependencies with the bans in deny.toml
+       cargo xtask bench [--seconds N] [--many N]      measure a release build beside its limits
+                         [--address URL --token T]     the same load on another server";
 
 /// What a run of the tests consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let tally = match words.as_slice() {
         ["test", rest @ ..] => parts(rest).map(|parts| test(&root(), &parts)),
+        ["bench", options @ ..] => Some(Tally::of_check(bench::run_bench(&root(), options))),
         ["deny"] => Some(Tally::of_check(ban::check(&root()))),
         _ => None,
     };

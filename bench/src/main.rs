@@ -1,0 +1,132 @@
+//! Measures a server beside what its parts could reach at best, in the same run and on the same machine: reads beside a
+//! bare HTTP handler that answers the same bytes, durable writes beside the storage engine alone and the disk's syncs.
+//!
+//! Any other server that speaks Vault's API can be given instead of ours (`--address`, `--token`); then only what the
+//! API shows is measured. Prints a table; judges nothing and fails only when something cannot be measured.
+
+#![expect(clippy::print_stdout, reason = "a command whose output is its result")]
+
+mod bare;
+mod client;
+mod engine;
+mod growth;
+mod load;
+mod server;
+mod start;
+mod table;
+
+use anyhow::{Context, bail};
+use client::Client;
+use load::Load;
+use server::Server;
+use std::path::PathBuf;
+use std::time::Duration;
+use table::Table;
+
+/// What the command line asks for.
+struct Options {
+    /// Another server, and a token for it.
+    other: Option<(String, String)>,
+    /// The program to measure.
+    program: PathBuf,
+    /// How long each figure is measured.
+    span: Duration,
+    /// Secrets and tokens for the measurements of growth and start.
+    many: usize,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|word| word == "bare") {
+        return bare::run(args.get(1).context("bare: which answer?")?);
+    }
+    let options = options(&args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(run(options))
+}
+
+fn options(args: &[String]) -> anyhow::Result<Options> {
+    let (mut address, mut token, mut program, mut seconds, mut many) = (None, None, None, 3.0, 20_000);
+    let mut words = args.iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().cloned().with_context(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--address" => address = Some(value()?),
+            "--token" => token = Some(value()?),
+            "--program" => program = Some(PathBuf::from(value()?)),
+            "--seconds" => seconds = value()?.parse().context("--seconds needs a number")?,
+            "--many" => many = value()?.parse().context("--many needs a whole number")?,
+            other => bail!("unknown option {other}; there are --address, --token, --program, --seconds, --many"),
+        }
+    }
+    let other = match (address, token) {
+        (Some(address), Some(token)) => Some((address, token)),
+        (None, None) => None,
+        _ => bail!("--address and --token go together"),
+    };
+    let program = program.unwrap_or_else(|| PathBuf::from("target/release/strongroom"));
+    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many })
+}
+
+async fn run(options: Options) -> anyhow::Result<()> {
+    let mut table = Table::new();
+    match &options.other {
+        Some((address, token)) => {
+            table.note(&format!("measured: {address}"));
+            through_the_api(&mut table, &Client::new(address, token)?, &options, None).await?;
+        }
+        None => {
+            let engine = engine::limits(options.span)?;
+            table.note(&format!("disk: {:.0} fsync/s of 4 KiB", engine.syncs));
+            let server = Server::start(&options.program)?;
+            table.figure("idle memory", server.resident_mib()?, "MiB", None);
+            through_the_api(&mut table, &server.client()?, &options, Some(engine.coalesced)).await?;
+            table.figure("memory after this load", server.resident_mib()?, "MiB", None);
+            drop(server);
+            growth::measure(&mut table, &options.program, options.span, options.many).await?;
+            start::measure(&mut table, &options.program, options.many).await?;
+        }
+    }
+    println!("{table}");
+    Ok(())
+}
+
+/// What every server that speaks the API can be asked.
+async fn through_the_api(
+    table: &mut Table,
+    client: &Client,
+    options: &Options,
+    engine: Option<f64>,
+) -> anyhow::Result<()> {
+    let secret = r#"{"data":{"username":"dbadmin","password":"correct horse battery staple","host":"db.example.com"}}"#;
+    client.expect("POST", "secret/data/bench/read", secret).await?;
+    let sample = client.expect("GET", "secret/data/bench/read", "").await?;
+    let bare = bare::Bare::start(&sample)?;
+    for connections in [1, 64] {
+        let limit = Load::reads(&bare.client()?, "anything").run(connections, options.span).await?;
+        let reads = Load::reads(client, "secret/data/bench/read").run(connections, options.span).await?;
+        table.rate(&format!("KV v2 read, {connections} connections"), &reads, Some(("bare handler", limit.per_second)));
+    }
+    for connections in [1, 64] {
+        let writes = Load::writes(client, "secret/data/bench/write", secret).run(connections, options.span).await?;
+        let limit = engine.filter(|_| connections == 64).map(|rate| ("engine, coalesced", rate));
+        table.rate(&format!("KV v2 write, {connections} connections"), &writes, limit);
+    }
+    let lookups = Load::reads(client, "auth/token/lookup-self").run(64, options.span).await?;
+    table.rate("token lookup-self, 64 connections", &lookups, None);
+    let logins = login_load(client).await?.run(64, options.span).await?;
+    table.rate("AppRole login, 64 connections", &logins, None);
+    Ok(())
+}
+
+async fn login_load(client: &Client) -> anyhow::Result<Load> {
+    // Enabled already when the same server is measured twice.
+    let _ = client.send("POST", "sys/auth/approle", r#"{"type":"approle"}"#).await?;
+    client.expect("POST", "auth/approle/role/bench", r#"{"token_policies":"default","token_ttl":"10m"}"#).await?;
+    let role = client.expect("GET", "auth/approle/role/bench/role-id", "").await?;
+    let secret = client.expect("POST", "auth/approle/role/bench/secret-id", "{}").await?;
+    let body = serde_json::json!({
+        "role_id": client::text(&role, "/data/role_id")?, "secret_id": client::text(&secret, "/data/secret_id")?,
+    });
+    Ok(Load::same(client, "POST", "auth/approle/login", &body.to_string()))
+}

@@ -310,14 +310,36 @@ def test_secrets_of_an_unmounted_engine_do_not_come_back(dev_server):
         root.secrets.kv.v2.read_secret_version("x", mount_point="group", raise_on_deleted_version=True)
 
 
-def test_a_wish_that_cannot_be_granted_is_refused_and_not_passed_over(dev_server):
-    """Whoever asks for a wrapped answer, or for another namespace, must not get the value in clear, or elsewhere."""
+def test_another_namespace_than_the_one_there_is_is_refused_and_not_passed_over(dev_server):
     write(dev_server.root, "x", a="canary")
-    for header in ({"X-Vault-Wrap-TTL": "60"}, {"X-Vault-Wrap-TTL": "5m"}, {"X-Vault-Namespace": "team"}):
-        answer = requests.get(
-            f"{dev_server.url}/v1/secret/data/x", headers={"X-Vault-Token": dev_server.root_token, **header}, timeout=10
-        )
-        assert answer.status_code >= 400 and "canary" not in answer.text, (header, answer.text)
+    headers = {"X-Vault-Token": dev_server.root_token, "X-Vault-Namespace": "team"}
+    answer = requests.get(f"{dev_server.url}/v1/secret/data/x", headers=headers, timeout=10)
+    assert answer.status_code >= 400 and "canary" not in answer.text, answer.text
+
+
+def test_a_wrapped_answer_holds_no_value_and_opens_once(dev_server):
+    write(dev_server.root, "x", a="canary")
+    headers = {"X-Vault-Token": dev_server.root_token, "X-Vault-Wrap-TTL": "60"}
+    answer = requests.get(f"{dev_server.url}/v1/secret/data/x", headers=headers, timeout=10)
+    assert answer.status_code == 200 and "canary" not in answer.text, answer.text
+    wrapping = answer.json()["wrap_info"]["token"]
+    # The wrapping token opens what it holds and nothing else.
+    with pytest.raises(Forbidden):
+        read(dev_server.client(wrapping), "x")
+    assert dev_server.client(wrapping).sys.unwrap()["data"]["data"] == {"a": "canary"}
+    with pytest.raises((Forbidden, InvalidRequest)):
+        dev_server.client(wrapping).sys.unwrap()
+
+
+def test_a_person_logs_in_with_name_and_password(dev_server):
+    root = dev_server.root
+    root.sys.enable_auth_method("userpass")
+    root.auth.userpass.create_or_update_user("ada", password="S3cret!", policies=["default"])
+    login = dev_server.client().auth.userpass.login("ada", "S3cret!")["auth"]
+    assert login["entity_id"] and login["policies"] == ["default"]
+    for name, password in (("ada", "S3cret"), ("ada", ""), ("eve", "S3cret!")):
+        with pytest.raises((Forbidden, InvalidRequest)):
+            dev_server.client().auth.userpass.login(name, password)
 
 
 def test_hvac_and_the_server_agree_on_who_is_asking(dev_server):

@@ -40,9 +40,8 @@ impl Tally {
     /// What a JUnit report of pytest says in its first `<testsuite>`. A skipped test counts as neither.
     pub(crate) fn of_junit(report: &str) -> Option<Self> {
         let suite = report.split("<testsuite ").nth(1)?.split('>').next()?;
-        let count = |name: &str| -> Option<u64> {
-            suite.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok()
-        };
+        let count =
+            |name: &str| -> Option<u64> { suite.split(&format!("{name}=\"")).nth(1)?.split('"').next()?.parse().ok() };
         let failed = count("failures")? + count("errors")?;
         Some(Self { passed: count("tests")?.saturating_sub(failed + count("skipped")?), failed })
     }

@@ -14,7 +14,6 @@ pub(crate) const ROUTES: &[Route] = &[
     kv!("{path..}", [Read, Write, Delete, List], of_path, one, "Reads, writes or deletes a secret, or lists a folder."),
 ];
 
-
 fn of_path(captures: &Captures, operation: Operation) -> Result<Object, CoreError> {
     let act = match operation {
         Read => SecretAct::Read,

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let tally = match words.as_slice() {
         ["test", rest @ ..] => parts(rest).map(|parts| test(&root(), &parts)),
         ["bench", options @ ..] => Some(Tally::of_check(bench::run_bench(&root(), options))),
-        ["deny"] => Some(Tally::of_check(ban::check(&root()))),
+        ["deny"] => Some(Tally::of_check("dependencies", ban::check(&root()))),
         _ => None,
     };
     let Some(tally) = tally else {

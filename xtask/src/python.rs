@@ -9,7 +9,7 @@ use std::process::Command;
 pub(crate) fn run(root: &Path) -> Tally {
     match drive(root) {
         Ok(tally) => tally,
-        Err(error) => Tally::of_check(Err(error)),
+        Err(error) => Tally::of_check("acceptance tests", Err(error)),
     }
 }
 

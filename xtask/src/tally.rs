@@ -10,9 +10,9 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// One check; says why it failed.
-    pub(crate) fn of_check(result: anyhow::Result<()>) -> Self {
+    pub(crate) fn of_check(name: &str, result: anyhow::Result<()>) -> Self {
         let mut tally = Self::default();
-        tally.check("check", result);
+        tally.check(name, result);
         tally
     }
 

@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let tally = match words.as_slice() {
         ["test", rest @ ..] => parts(rest).map(|parts| test(&root(), &parts)),
-        ["bench", options @ ..] => Some(Tally::of_check(bench::run_bench(&root(), options))),
+        ["bench", options @ ..] => Some(Tally::of_check("bench", bench::run_bench(&root(), options))),
         ["deny"] => Some(Tally::of_check("dependencies", ban::check(&root()))),
         _ => None,
     };

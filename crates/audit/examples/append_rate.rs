@@ -120,7 +120,9 @@ fn bare(folder: &Path, scratch: &Path) -> Fallible<()> {
 async fn main() -> Fallible<()> {
     let base = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
     let base = base.join(format!("append-rate-{}", std::process::id()));
-    for (tasks, each, device) in [(1, 100_000, false), (64, 10_000, false), (64, 10_000, true)] {
+    for (tasks, each, device) in
+        [(1, 100_000, false), (2, 50_000, false), (8, 20_000, false), (64, 10_000, false), (64, 10_000, true)]
+    {
         let folder = base.join(format!("{tasks}-{device}"));
         measure(Place::Folder(folder.clone()), tasks, each, device).await?;
     }

@@ -1,15 +1,17 @@
 //! Sees to it that what is written becomes durable and signed in time: the one task of the trail that knows of timers.
 //!
 //! Syncing happens here, beside the writer, so that appends go on meanwhile: what is written is synced, then the
-//! writer signs, then that is synced, and only then does the checkpoint count as the last one.
+//! writer signs (after syncing the few lines that came meanwhile), then that is synced, and only then does the
+//! checkpoint count as the last one.
 
+use crate::desk::Desk;
 use crate::device::Devices;
 use crate::shared::Shared;
 use crate::writer::Command;
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -19,7 +21,7 @@ const LOOKS: u32 = 4;
 /// Handle and body of the task.
 #[derive(Clone)]
 pub(crate) struct Keeper {
-    commands: mpsc::Sender<Command>,
+    desk: Arc<Desk>,
     shared: Arc<Shared>,
     devices: Arc<Devices>,
     every: Duration,
@@ -28,13 +30,8 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// One that sees to a checkpoint after `every` at the latest.
-    pub(crate) fn new(
-        commands: mpsc::Sender<Command>,
-        shared: Arc<Shared>,
-        devices: Arc<Devices>,
-        every: Duration,
-    ) -> Self {
-        Self { commands, shared, devices, every, stop: Arc::new(Notify::new()) }
+    pub(crate) fn new(desk: Arc<Desk>, shared: Arc<Shared>, devices: Arc<Devices>, every: Duration) -> Self {
+        Self { desk, shared, devices, every, stop: Arc::new(Notify::new()) }
     }
 
     /// Asks the task to end.
@@ -53,11 +50,12 @@ impl Keeper {
                 () = self.stop.notified() => return,
                 _ = ticks.tick() => {}
             }
-            if self.shared.is_failing() && self.commands.send(Command::Probe).await.is_err() {
+            self.desk.rouse();
+            if self.shared.is_failing() && self.desk.send(Command::Probe).await.is_err() {
                 return;
             }
             for event in self.devices.look() {
-                let _ = self.commands.send(Command::Note(Box::new(event))).await;
+                let _ = self.desk.send(Command::Note(Box::new(event))).await;
             }
             let written = self.shared.written();
             if !written.is_unkept(self.shared.can_sign(), synced) {
@@ -75,15 +73,15 @@ impl Keeper {
 
     /// Syncs, signs, syncs.
     pub(crate) async fn checkpoint(&self) {
-        let file = self.ask(|answer| Command::Prepare { answer }).await.flatten();
+        let Some((file, next)) = self.desk.ask(|answer| Command::Prepare { answer }).await else { return };
         if !self.sync(file).await {
             return;
         }
-        let signed = self.ask(|answer| Command::Checkpoint { answer }).await.flatten();
+        let signed = self.desk.ask(|answer| Command::Checkpoint { synced: next, answer }).await.flatten();
         if let Some((checkpoint, file)) = signed
             && self.sync(file).await
         {
-            let _ = self.commands.send(Command::Durable(checkpoint)).await;
+            let _ = self.desk.send(Command::Durable(checkpoint)).await;
         }
     }
 
@@ -96,13 +94,7 @@ impl Keeper {
             Err(error) => error.to_string(),
         };
         let why = format!("the disk did not confirm what was written: {why}");
-        let _ = self.commands.send(Command::SyncFailed(why)).await;
+        let _ = self.desk.send(Command::SyncFailed(why)).await;
         false
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        self.commands.send(command(answer)).await.ok()?;
-        answered.await.ok()
     }
 }

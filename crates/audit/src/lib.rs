@@ -5,6 +5,7 @@
 //! any written byte is found by [`verify`]; a slow or broken device never holds up the trail.
 
 mod chain;
+mod desk;
 mod device;
 mod entry;
 mod error;

@@ -112,6 +112,14 @@ impl Medium {
         }
     }
 
+    /// Whether a batch can be written as things stand: no segment has to be begun for it.
+    pub(crate) fn is_ready(&self) -> bool {
+        match self {
+            Medium::Memory(_) => true,
+            Medium::Folder { segment, limit, .. } => segment.as_ref().is_some_and(|segment| segment.len < *limit),
+        }
+    }
+
     /// Begins a new segment, to start with line `first`.
     pub(crate) fn rotate(&mut self, first: u64) -> io::Result<()> {
         if let Medium::Folder { folder, segment, .. } = self {

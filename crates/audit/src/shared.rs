@@ -33,6 +33,8 @@ struct State {
     can_sign: bool,
     closed: bool,
     nudges: u64,
+    /// Who waits for lines: a wake-up that nobody needs still is a system call.
+    waiting: usize,
 }
 
 /// Shared between the writer, the handle, the keeper and the devices.
@@ -53,8 +55,11 @@ impl Shared {
         let mut state = self.lock();
         state.written = Written { next, unsigned, segment, len };
         state.failure = None;
+        let waiting = state.waiting;
         drop(state);
-        self.grown.notify_all();
+        if waiting > 0 {
+            self.grown.notify_all();
+        }
     }
 
     /// Lines could not be written.
@@ -135,10 +140,12 @@ impl Shared {
     /// Waits until a line with the number `next` is there, or somebody nudges (unless that was seen before), or for
     /// the span. How far the trail is written then.
     pub(crate) fn wait_for(&self, next: u64, seen: &mut u64, at_most: Duration) -> Written {
-        let state = self.lock();
+        let mut state = self.lock();
+        state.waiting += 1;
         let idle = |state: &mut State| state.written.next <= next && state.nudges == *seen;
         let waited = self.grown.wait_timeout_while(state, at_most, idle);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
         let (nudges, written) = (state.nudges, state.written);
         drop(state);
         *seen = nudges;

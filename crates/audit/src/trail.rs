@@ -1,10 +1,11 @@
 //! The handle to the trail: what the rest of the server sees of it.
 //!
-//! An entry is put into words on the caller's task, then numbered, chained and written by one thread; a keeper task
-//! syncs and signs. Devices read what is written and are never waited for. Dropping the handle stops all of them
-//! without a last checkpoint; [`Trail::close`] is the orderly end.
+//! An entry is put into words on the caller's task, then numbered, chained and written, by the caller itself when nobody
+//! else writes; a keeper task syncs and signs. Devices read what is written and are never waited for. Dropping the
+//! handle stops all of them without waiting; [`Trail::close`] is the orderly end.
 
 use crate::chain::{Head, unspeakable};
+use crate::desk::Desk;
 use crate::device::Devices;
 use crate::folder::{self, Folder, Resumed};
 use crate::keeper::Keeper;
@@ -18,7 +19,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use strongroom_model::Clock;
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 
 /// An entry larger than this loses its data: a list of a hundred thousand names tells an auditor no more than their
@@ -105,7 +105,7 @@ pub struct TrailHealth {
 
 /// The trail, open for appending.
 pub struct Trail {
-    commands: mpsc::Sender<Command>,
+    desk: Arc<Desk>,
     shared: Arc<Shared>,
     source: Source,
     devices: Arc<Devices>,
@@ -155,6 +155,7 @@ impl Trail {
             medium,
             head: resumed.head,
             unsigned: resumed.unsigned,
+            durable: 0,
             clock,
             sync: options.sync,
             shared: Arc::clone(&shared),
@@ -171,17 +172,20 @@ impl Trail {
     }
 
     fn start(writer: Writer, shared: Arc<Shared>, source: Source, options: &Options) -> Result<Arc<Self>, TrailError> {
-        let (commands, inbox) = mpsc::channel(options.queue.max(1));
+        let desk = Arc::new(Desk::new(writer, options.queue, Arc::clone(&shared)));
         let thread = thread::Builder::new().name("trail-writer".to_owned());
-        let writer = thread.spawn(move || writer.run(inbox));
+        let writer = thread.spawn({
+            let desk = Arc::clone(&desk);
+            move || desk.serve()
+        });
         let writer = writer.map_err(|error| stopped("starting the audit trail's writer", error))?;
         let devices = Arc::new(Devices::new(Arc::clone(&shared), source.clone(), options.device_deadline));
         let every = options.checkpoint_every;
-        let keeper = Keeper::new(commands.clone(), Arc::clone(&shared), Arc::clone(&devices), every);
+        let keeper = Keeper::new(Arc::clone(&desk), Arc::clone(&shared), Arc::clone(&devices), every);
         let mut task = JoinSet::new();
         task.spawn(keeper.clone().run());
         Ok(Arc::new(Self {
-            commands,
+            desk,
             shared,
             source,
             devices,
@@ -193,16 +197,13 @@ impl Trail {
     /// Writes an entry. When it returns, the entry survives the death of this process; it is synced to disk with the
     /// next checkpoint, at most a second later. Dropping the future does not take back an entry already handed over.
     pub async fn append(&self, entry: Entry) -> Result<Receipt, TrailError> {
-        let body = spell(entry)?;
-        let (answer, answered) = oneshot::channel();
-        self.commands.send(Command::Append { body, answer }).await.map_err(|_| closed())?;
-        answered.await.unwrap_or_else(|_| Err(closed()))
+        self.desk.append(spell(entry)?).await
     }
 
     /// From now on checkpoints are signed with this; `None` when the server is sealed: what is written by then is
     /// signed before the key goes.
     pub async fn set_seal(&self, seal: Option<Arc<dyn Seal>>) {
-        self.ask(|answer| Command::Seal { seal, answer }).await;
+        self.desk.ask(|answer| Command::Seal { seal, answer }).await;
     }
 
     /// What devices hash accessors with, from now on; `None` when the server is sealed. Without it they leave accessors
@@ -211,15 +212,21 @@ impl Trail {
         self.devices.set_redactor(redactor);
     }
 
-    /// Starts a device. Fails at once when it could not be written to. A device that was running when the server
-    /// stopped, and is enabled again under the same path and with the same file, gets what it missed.
+    /// Starts a device. Fails at once when it could not be written to. A device that was running when the server stopped
+    /// or devices were suspended, and is enabled again under the same path and with the same file, gets what it missed.
     pub async fn enable(&self, spec: DeviceSpec) -> Result<(), TrailError> {
         self.devices.enable(spec).await
     }
 
-    /// Stops a device; `false` when there is none at that path.
+    /// Stops a device for good; `false` when there is none at that path.
     pub async fn disable(&self, path: &str) -> bool {
         self.devices.disable(path).await
+    }
+
+    /// Stops all devices until they are enabled again, after they were given their deadline to take what is written: for
+    /// sealing, when nobody can hash for them any more. What is written meanwhile, they get then.
+    pub async fn suspend_devices(&self) {
+        self.devices.suspend().await;
     }
 
     /// How each device does.
@@ -275,24 +282,18 @@ impl Trail {
             keeper.stop();
             task.join_next().await;
         }
-        self.ask(|answer| Command::Close { answer }).await;
+        self.desk.close();
         let writer = lock(&self.writer).take();
         if let Some(writer) = writer {
-            // It has answered and has nothing left to do but return.
             let _ = spawn_blocking(move || writer.join()).await;
         }
-        self.devices.close().await;
-    }
-
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        self.commands.send(command(answer)).await.ok()?;
-        answered.await.ok()
+        self.devices.suspend().await;
     }
 }
 
 impl Drop for Trail {
     fn drop(&mut self) {
+        self.desk.close();
         self.devices.abandon();
     }
 }
@@ -302,7 +303,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn closed() -> TrailError {
+/// The answer to whoever comes too late.
+pub(crate) fn closed() -> TrailError {
     TrailError::Unwritable { why: "it was closed".to_owned() }
 }
 

@@ -1,4 +1,5 @@
-//! The one writer of the trail: a thread that numbers, chains and writes what others hand it, a batch at a time.
+//! The one writer of the trail: numbers, chains and writes what others handed in, a batch at a time. Who may hold it,
+//! and when, is the desk's business.
 //!
 //! An entry is answered for only after its batch is with the kernel, so the death of the process loses none that was
 //! acknowledged. A batch that cannot be written leaves no byte behind and fails as a whole; the next one tries again.
@@ -14,10 +15,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_model::{Clock, Timestamp};
-use tokio::sync::{mpsc, oneshot};
-
-/// How many commands are taken up at once.
-const BATCH: usize = 1024;
+use tokio::sync::oneshot;
 
 /// A clock that runs back by less than this is smoothed over; by more, it is a fact worth an event.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
@@ -33,18 +31,33 @@ pub(crate) enum Command {
     Note(Box<Entry>),
     /// Sign with this from now on. The old seal signs once more before it goes.
     Seal { seal: Option<Arc<dyn Seal>>, answer: oneshot::Sender<()> },
-    /// Hand out the file to be synced, after a look whether it is still in its place.
-    Prepare { answer: oneshot::Sender<Option<Arc<File>>> },
-    /// Sign what is there, if there is a seal and anything new. Answers with what was signed, and the file it is in.
-    Checkpoint { answer: oneshot::Sender<Option<(Checkpoint, Option<Arc<File>>)>> },
+    /// Hand out the file to be synced, after a look whether it is still in its place, and the number of the line that
+    /// comes next in it.
+    Prepare { answer: oneshot::Sender<(Option<Arc<File>>, u64)> },
+    /// Sign what is there, if there is a seal and anything new; lines before number `synced` are on disk already.
+    /// Answers with what was signed, and the file it is in.
+    Checkpoint { synced: u64, answer: oneshot::Sender<Option<(Checkpoint, Option<Arc<File>>)>> },
     /// A checkpoint was synced.
     Durable(Checkpoint),
     /// Syncing failed.
     SyncFailed(String),
     /// Try whether writing works again.
     Probe,
-    /// Sign, sync and end.
-    Close { answer: oneshot::Sender<()> },
+}
+
+impl Command {
+    /// Bytes to be written for it, about.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Command::Append { body, .. } => body.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether doing it may take longer than a write.
+    pub(crate) fn is_heavy(&self) -> bool {
+        !matches!(self, Command::Append { .. } | Command::Note(_))
+    }
 }
 
 /// The state of the writer between batches.
@@ -52,6 +65,8 @@ pub(crate) struct Writer {
     pub(crate) medium: Medium,
     pub(crate) head: Head,
     pub(crate) unsigned: u64,
+    /// Lines before this number are known to be on disk.
+    pub(crate) durable: u64,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sync: SyncMode,
     pub(crate) shared: Arc<Shared>,
@@ -72,22 +87,17 @@ pub(crate) enum WriterState {
 }
 
 impl Writer {
-    /// Works until it is closed or nobody is left who could ask.
-    pub(crate) fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut inbox = Vec::with_capacity(BATCH);
-        self.flush();
-        while commands.blocking_recv_many(&mut inbox, BATCH) > 0 {
-            for command in inbox.drain(..) {
-                if let Command::Close { answer } = command {
-                    self.close();
-                    let _ = answer.send(());
-                    return;
-                }
-                self.take(command);
-            }
-            self.flush();
+    /// Does what was handed in, in that order, and answers everybody.
+    pub(crate) fn work(&mut self, commands: &mut Vec<Command>) {
+        for command in commands.drain(..) {
+            self.take(command);
         }
-        self.close();
+        self.flush();
+    }
+
+    /// Whether the next batch costs no more than a write.
+    pub(crate) fn is_light(&self) -> bool {
+        self.sync == SyncMode::EachCheckpoint && self.medium.is_ready()
     }
 
     fn take(&mut self, command: Command) {
@@ -103,14 +113,15 @@ impl Writer {
             }
             Command::Prepare { answer } => {
                 self.look_for_file();
-                let _ = answer.send(self.medium.file());
+                let _ = answer.send((self.medium.file(), self.head.next));
             }
-            Command::Checkpoint { answer } => {
+            Command::Checkpoint { synced, answer } => {
+                self.durable = self.durable.max(synced);
                 let _ = answer.send(self.checkpoint().map(|checkpoint| (checkpoint, self.medium.file())));
             }
             Command::Durable(checkpoint) => self.shared.set_checkpoint(checkpoint),
             Command::SyncFailed(why) => self.die(why),
-            Command::Append { .. } | Command::Note(_) | Command::Probe | Command::Close { .. } => {}
+            Command::Append { .. } | Command::Note(_) | Command::Probe => {}
         }
     }
 
@@ -237,14 +248,22 @@ impl Writer {
             let why = format!("the disk did not confirm what was written: {error}");
             self.die(why.clone());
             why
-        })
+        })?;
+        self.durable = self.head.next;
+        Ok(())
     }
 
     /// Signs what is there with a line of its own. `None` when there is nothing new, no key, or no room.
+    ///
+    /// Lines that came since the keeper synced are synced first, and nothing is written meanwhile: a signature speaks
+    /// of lines on disk only, so that no power failure can tear a hole into what is signed. Opening relies on that.
     fn checkpoint(&mut self) -> Option<Checkpoint> {
         let seal = self.seal.clone()?;
         if self.unsigned == 0 || !matches!(self.state, WriterState::Good) {
             return None;
+        }
+        if self.durable < self.head.next {
+            self.sync_now().ok()?;
         }
         let time = self.clock.now().max(self.head.time);
         let (size, head, generation, key) = (self.head.next, self.head.hash, seal.generation(), seal.public_key());
@@ -264,7 +283,7 @@ impl Writer {
 
     /// A checkpoint with a sync before and behind, for moments at which the key or the file is about to go.
     fn last_checkpoint(&mut self) {
-        if self.sync_now().is_err() {
+        if self.durable < self.head.next && self.sync_now().is_err() {
             return;
         }
         if let Some(checkpoint) = self.checkpoint()
@@ -305,10 +324,10 @@ impl Writer {
         }
     }
 
-    fn close(&mut self) {
+    /// Signs and syncs what is there, for the last time.
+    pub(crate) fn close(&mut self) {
         self.flush();
         self.last_checkpoint();
-        self.shared.set_closed();
     }
 }
 
@@ -338,6 +357,7 @@ mod tests {
             medium: Medium::Memory(Arc::new(Ring::new(10))),
             head: Head::START,
             unsigned: 0,
+            durable: 0,
             clock: Arc::new(Still),
             sync: SyncMode::EachCheckpoint,
             shared: Arc::default(),

@@ -5,6 +5,7 @@
 //! and may repeat lines but leaves none out (in memory it may: the ring forgets, and the status counts). A device that
 //! takes nothing for the length of the deadline counts as failed, and the trail says so.
 
+pub(crate) mod cursor;
 mod follow;
 mod option;
 mod render;
@@ -14,6 +15,7 @@ mod worker;
 use crate::shared::{Shared, Written};
 use crate::trail::{Source, lock};
 use crate::{Entry, Redactor, TrailError};
+use cursor::{Cursor, Positions};
 use option::FileOptions;
 use serde::{Deserialize, Serialize};
 use sink::Sink;
@@ -62,6 +64,7 @@ pub(crate) struct Devices {
     source: Source,
     deadline: Duration,
     redactor: Arc<SharedRedactor>,
+    positions: Arc<Positions>,
     running: Mutex<BTreeMap<String, Device>>,
 }
 
@@ -82,7 +85,14 @@ struct Watch {
 impl Devices {
     /// None yet.
     pub(crate) fn new(shared: Arc<Shared>, source: Source, deadline: Duration) -> Self {
-        Self { shared, source, deadline, redactor: Arc::default(), running: Mutex::default() }
+        Self {
+            shared,
+            source,
+            deadline,
+            redactor: Arc::default(),
+            positions: Arc::default(),
+            running: Mutex::default(),
+        }
     }
 
     /// What hashes accessors from now on.
@@ -105,13 +115,14 @@ impl Devices {
             move || Sink::open(&options, source.folder())
         });
         let sink = opened.await.map_err(|error| TrailError::Device(error.to_string()))??;
-        self.start(spec.path, options, sink)
+        self.start(spec.path, &options, sink)
     }
 
-    fn start(&self, path: String, options: FileOptions, sink: Sink) -> Result<(), TrailError> {
+    fn start(&self, path: String, options: &FileOptions, sink: Sink) -> Result<(), TrailError> {
         let mut running = lock(&self.running);
         let (shared, source, redactor) = (Arc::clone(&self.shared), self.source.clone(), Arc::clone(&self.redactor));
-        let worker = Worker::new(&path, options, sink, shared, source, redactor);
+        let cursor = Cursor::new(&path, options, &source, &self.positions);
+        let worker = Worker::new(cursor, options, sink, shared, source, redactor);
         let control = worker.control();
         let thread = std::thread::Builder::new().name("audit-device".to_owned()).spawn(move || worker.run());
         let thread =
@@ -130,8 +141,8 @@ impl Devices {
         true
     }
 
-    /// Gives all of them until the deadline to take what is written, then stops them.
-    pub(crate) async fn close(&self) {
+    /// Gives all of them until the deadline to take what is written, then stops them. Enabled again, each goes on there.
+    pub(crate) async fn suspend(&self) {
         let running = std::mem::take(&mut *lock(&self.running));
         running.values().for_each(|device| device.control.drain());
         self.shared.nudge();

@@ -2,16 +2,14 @@
 //! long as that takes; nobody waits for it. It judges nothing: whether it counts as failed is decided by who watches.
 
 use super::SharedRedactor;
+use super::cursor::Cursor;
 use super::follow::Follower;
 use super::option::FileOptions;
 use super::render::Renderer;
 use super::sink::Sink;
-use crate::chain::hash;
 use crate::shared::Shared;
 use crate::trail::{Source, lock};
-use std::fs;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,7 +96,7 @@ pub(crate) struct Worker {
     follower: Follower,
     renderer: Renderer,
     sink: Sink,
-    cursor: Option<PathBuf>,
+    cursor: Cursor,
     saved: (u64, Instant),
     /// Rendered lines not yet written out, and how much of them is.
     outbox: Vec<u8>,
@@ -109,25 +107,21 @@ pub(crate) struct Worker {
 impl Worker {
     /// One that goes on where the device of this path and file stopped, or else begins with what comes next.
     pub(crate) fn new(
-        path: &str,
-        options: FileOptions,
+        cursor: Cursor,
+        options: &FileOptions,
         sink: Sink,
         shared: Arc<Shared>,
         source: Source,
         redactor: Arc<SharedRedactor>,
     ) -> Self {
-        let name = hex::encode(hash(format!("{path}\n{:?}", options.target).as_bytes()));
-        let cursor =
-            source.folder().map(|folder| folder.join(format!("device-{}.cursor", name.get(..16).unwrap_or(""))));
         let end = shared.written().next;
-        let next = cursor.as_ref().and_then(|cursor| fs::read_to_string(cursor).ok()?.trim().parse().ok());
-        let next = next.filter(|next| *next <= end).unwrap_or(end);
+        let next = cursor.load().filter(|next| *next <= end).unwrap_or(end);
         let control = Control(Mutex::new(State { next, ..State::default() }));
         Self {
             control: Arc::new(control),
             shared,
             follower: Follower::new(source, next),
-            renderer: Renderer::new(&options, redactor),
+            renderer: Renderer::new(options, redactor),
             sink,
             cursor,
             saved: (u64::MAX, Instant::now()),
@@ -159,14 +153,16 @@ impl Worker {
             }
         }
         self.save();
-        if let Some(cursor) = self.cursor.filter(|_| lock(&self.control.0).forget) {
-            let _ = fs::remove_file(cursor);
+        if lock(&self.control.0).forget {
+            self.cursor.forget();
         }
     }
 
     /// Fetches and renders the next lines. False when it has caught up and was told to end then.
     fn fill(&mut self, nudges: &mut u64) -> bool {
-        let written = self.shared.wait_for(self.follower.next(), nudges, IDLE);
+        // The nudge that came with the order to end may have been taken for one about lines.
+        let patience = if lock(&self.control.0).drain { Duration::ZERO } else { IDLE };
+        let written = self.shared.wait_for(self.follower.next(), nudges, patience);
         let chunk = match self.follower.read(written) {
             Ok(chunk) => chunk,
             Err(error) => {
@@ -267,20 +263,9 @@ impl Worker {
     /// Notes how far it is. A crash before that repeats lines, and leaves none out.
     fn save(&mut self) {
         let next = self.control.progress().0;
-        if let Some(cursor) = &self.cursor
-            && next != self.saved.0
-        {
-            let _ = write_private(cursor, next);
+        if next != self.saved.0 {
+            let _ = self.cursor.save(next);
         }
         self.saved = (next, Instant::now());
     }
-}
-
-fn write_private(path: &std::path::Path, next: u64) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let draft = path.with_extension("draft");
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
-    writeln!(file, "{next}")?;
-    fs::rename(draft, path)
 }

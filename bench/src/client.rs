@@ -82,5 +82,9 @@ impl Connection {
 /// Text in a JSON answer.
 pub(crate) fn text(answer: &[u8], pointer: &str) -> anyhow::Result<String> {
     let value: Value = serde_json::from_slice(answer)?;
-    Ok(value.pointer(pointer).and_then(Value::as_str).with_context(|| format!("no {pointer} in the answer"))?.to_owned())
+    Ok(value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .with_context(|| format!("no {pointer} in the answer"))?
+        .to_owned())
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use strongroom_model::{Clock, Timestamp};
 use strongroom_storage::{Epoch, IdemToken, Op, Sqlite, Store, Txn};
+use tokio::task::JoinSet;
 
 /// What was measured.
 pub(crate) struct Limits {
@@ -26,9 +27,9 @@ impl Clock for WallClock {
 }
 
 /// Measures both in a folder of its own on the disk of the temporary folder.
-pub(crate) fn limits(span: Duration) -> anyhow::Result<Limits> {
+pub(crate) async fn limits(span: Duration) -> anyhow::Result<Limits> {
     let folder = tempfile::tempdir()?;
-    Ok(Limits { syncs: syncs(folder.path(), span)?, coalesced: coalesced(folder.path(), span)? })
+    Ok(Limits { syncs: syncs(folder.path(), span)?, coalesced: coalesced(folder.path(), span).await? })
 }
 
 fn syncs(folder: &std::path::Path, span: Duration) -> anyhow::Result<f64> {
@@ -43,32 +44,24 @@ fn syncs(folder: &std::path::Path, span: Duration) -> anyhow::Result<f64> {
     Ok(f64::from(count) / start.elapsed().as_secs_f64())
 }
 
-fn coalesced(folder: &std::path::Path, span: Duration) -> anyhow::Result<f64> {
+async fn coalesced(folder: &std::path::Path, span: Duration) -> anyhow::Result<f64> {
     let store = Arc::new(Sqlite::open(&folder.join("engine.db"), Arc::new(WallClock))?);
     let numbers = Arc::new(AtomicU64::new(0));
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    std::thread::scope(|scope| {
-        let measured = scope.spawn(|| {
-            runtime.block_on(async {
-                let start = Instant::now();
-                let mut writers = tokio::task::JoinSet::new();
-                for _ in 0..64 {
-                    let (store, numbers) = (Arc::clone(&store), Arc::clone(&numbers));
-                    writers.spawn(async move {
-                        while start.elapsed() < span {
-                            store.commit(Epoch::default(), txn(numbers.fetch_add(1, Ordering::Relaxed))).await?;
-                        }
-                        anyhow::Ok(())
-                    });
-                }
-                while let Some(ended) = writers.join_next().await {
-                    ended??;
-                }
-                anyhow::Ok(numbers.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64())
-            })
+    let start = Instant::now();
+    let mut writers = JoinSet::new();
+    for _ in 0..64 {
+        let (store, numbers) = (Arc::clone(&store), Arc::clone(&numbers));
+        writers.spawn(async move {
+            while start.elapsed() < span {
+                store.commit(Epoch::default(), txn(numbers.fetch_add(1, Ordering::Relaxed))).await?;
+            }
+            anyhow::Ok(())
         });
-        measured.join().map_err(|_| anyhow::anyhow!("the engine's measurement failed"))?
-    })
+    }
+    while let Some(ended) = writers.join_next().await {
+        ended??;
+    }
+    Ok(numbers.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64())
 }
 
 /// A commit of one value under a key that is spread over the whole space, as the barrier's keys are.

@@ -76,7 +76,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             through_the_api(&mut table, &Client::new(address, token)?, &options, None).await?;
         }
         None => {
-            let engine = engine::limits(options.span)?;
+            let engine = engine::limits(options.span).await?;
             table.note(&format!("disk: {:.0} fsync/s of 4 KiB", engine.syncs));
             let server = Server::start(&options.program)?;
             table.figure("idle memory", server.resident_mib()?, "MiB", None);

@@ -28,7 +28,8 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["server", "-dev", "-dev-listen-address=127.0.0.1:0", "-dev-no-store-token"]);
         command.arg(format!("-dev-data={}", data.display())).env("HOME", folder).stdout(Stdio::piped());
-        let mut process = command.spawn().with_context(|| format!("{} cannot be started: build it first", program.display()))?;
+        let mut process =
+            command.spawn().with_context(|| format!("{} cannot be started: build it first", program.display()))?;
         let mut lines = BufReader::new(process.stdout.take().context("no output")?).lines();
         let (mut token, mut url) = (None, None);
         while url.is_none() {
@@ -36,7 +37,12 @@ impl Server {
             token = line.strip_prefix("Root Token: ").map(str::to_owned).or(token);
             url = line.strip_prefix("==> Listening on ").map(str::to_owned);
         }
-        Ok(Self { process, url: url.unwrap_or_default(), token: token.context("no root token was printed")?, folder: None })
+        Ok(Self {
+            process,
+            url: url.unwrap_or_default(),
+            token: token.context("no root token was printed")?,
+            folder: None,
+        })
     }
 
     pub(crate) fn client(&self) -> anyhow::Result<Client> {

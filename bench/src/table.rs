@@ -24,7 +24,14 @@ impl Table {
             Some((name, limit)) => (format!("{limit:.0}/s {name}"), format!("{:.2}", reached.per_second / limit)),
             None => Default::default(),
         };
-        let row = [what.to_owned(), format!("{:.0}/s", reached.per_second), millis(reached.p50), millis(reached.p99), limit, share];
+        let row = [
+            what.to_owned(),
+            format!("{:.0}/s", reached.per_second),
+            millis(reached.p50),
+            millis(reached.p99),
+            limit,
+            share,
+        ];
         eprint_row(&row);
         self.rows.push(row);
     }
@@ -50,7 +57,8 @@ fn millis(span: Duration) -> String {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+        let width =
+            |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
         for note in &self.notes {
             writeln!(f, "{note}")?;
         }

@@ -175,16 +175,18 @@ async fn write_alias(context: Context<'_>) -> Result<Reply, CoreError> {
         return Err(CoreError::Invalid("invalid mount accessor".to_owned()));
     }
     let canonical = fields.text("canonical_id")?.or(fields.text("entity_id")?).filter(|id| !id.is_empty());
-    let entity = match (canonical, context.open.identity.by_alias(&accessor, &name).await?) {
+    let metadata = fields.text_map("custom_metadata")?.unwrap_or_default();
+    let identity = &context.open.identity;
+    let entity = match (canonical, identity.by_alias(&accessor, &name).await?) {
         (None, Some(known)) => return Ok(alias_reply(&known.value, &accessor)),
         (Some(id), Some(known)) if known.value.id.to_string() == id => return Ok(alias_reply(&known.value, &accessor)),
         (Some(id), _) => parse_id(&id)?,
-        (None, None) => context.open.identity.create(context.grant, None, EntityChange::default()).await?.id,
+        (None, None) => {
+            let made = identity.create_with_alias(context.grant, &accessor, &name, metadata).await?;
+            return Ok(alias_reply(&made.0, &accessor));
+        }
     };
-    let alias = context.open.identity.add_alias(context.grant, entity, &accessor, &name).await?;
-    if let Some(metadata) = fields.text_map("custom_metadata")? {
-        context.open.identity.update_alias(context.grant, alias.id, None, Some(metadata)).await?;
-    }
+    let alias = identity.add_alias(context.grant, entity, &accessor, &name, metadata).await?;
     Ok(Reply::data(json!({ "id": alias.id, "canonical_id": entity })))
 }
 

@@ -119,6 +119,26 @@ impl Identity {
         }
     }
 
+    /// Makes an entity that an auth mount knows by that name already; refused when the mount knows another one by it.
+    pub async fn create_with_alias(
+        &self,
+        _grant: &Grant,
+        mount_accessor: &str,
+        name: &str,
+        custom_metadata: BTreeMap<String, String>,
+    ) -> Result<(Entity, Alias), CoreError> {
+        check_alias_name(name)?;
+        check_metadata(&custom_metadata)?;
+        let mut entity = self.blank()?;
+        let alias = Alias { custom_metadata, ..self.alias(mount_accessor, name) };
+        entity.aliases.push(alias.clone());
+        match self.insert(&entity).await {
+            Ok(()) => Ok((entity, alias)),
+            Err(CoreError::Conflict) => Err(alias_taken()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Changes an entity, its name included.
     pub async fn update(
         &self,
@@ -177,7 +197,10 @@ impl Identity {
         id: EntityId,
         mount_accessor: &str,
         name: &str,
+        custom_metadata: BTreeMap<String, String>,
     ) -> Result<Alias, CoreError> {
+        check_alias_name(name)?;
+        check_metadata(&custom_metadata)?;
         for _ in 0..TRIES {
             let Some(current) = self.by_id(id).await? else {
                 return Err(CoreError::NotFound("entity not found".to_owned()));
@@ -186,16 +209,14 @@ impl Identity {
             if entity.aliases.iter().any(|alias| alias.mount_accessor == mount_accessor) {
                 return Err(CoreError::Invalid("the entity already has an alias on this mount".to_owned()));
             }
-            let alias = self.alias(mount_accessor, name);
+            let alias = Alias { custom_metadata: custom_metadata.clone(), ..self.alias(mount_accessor, name) };
             entity.aliases.push(alias.clone());
             entity.updated = self.clock.now();
             let txn = Txn::new().expect(entity_at(id), current.rev).expect_absent(alias_at(mount_accessor, name));
             let txn = with_alias(txn, &alias, id)?.put_record(entity_at(id), &entity)?;
             match self.records.commit(txn).await {
                 Ok(_) => return Ok(alias),
-                Err(CoreError::Conflict) if self.by_alias(mount_accessor, name).await?.is_some() => {
-                    return Err(CoreError::Invalid("the alias belongs to another entity".to_owned()));
-                }
+                Err(CoreError::Conflict) if self.by_alias(mount_accessor, name).await?.is_some() => return Err(alias_taken()),
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
             }
@@ -211,6 +232,8 @@ impl Identity {
         name: Option<String>,
         custom_metadata: Option<BTreeMap<String, String>>,
     ) -> Result<(), CoreError> {
+        name.as_deref().map_or(Ok(()), check_alias_name)?;
+        custom_metadata.as_ref().map_or(Ok(()), check_metadata)?;
         for _ in 0..TRIES {
             let Some(current) = self.by_alias_id(id).await? else {
                 return Err(CoreError::NotFound("alias not found".to_owned()));
@@ -235,7 +258,7 @@ impl Identity {
                 Ok(_) => return Ok(()),
                 Err(CoreError::Conflict) => {
                     if self.by_alias(&taken.0, &taken.1).await?.is_some_and(|other| other.value.id != entity.id) {
-                        return Err(CoreError::Invalid("the alias belongs to another entity".to_owned()));
+                        return Err(alias_taken());
                     }
                 }
                 Err(error) => return Err(error),
@@ -308,6 +331,29 @@ impl Identity {
     }
 }
 
+fn alias_taken() -> CoreError {
+    CoreError::Invalid("the alias belongs to another entity".to_owned())
+}
+
+/// Names and metadata are read at each request of the entity's tokens, so they are bounded as in Vault.
+fn check_metadata(metadata: &BTreeMap<String, String>) -> Result<(), CoreError> {
+    let fits = |(key, value): (&String, &String)| key.len() <= 128 && value.len() <= 512;
+    if metadata.len() <= 64 && metadata.iter().all(fits) {
+        return Ok(());
+    }
+    let text = "metadata may have 64 keys of 128 bytes with values of 512 bytes";
+    Err(CoreError::Invalid(text.to_owned()))
+}
+
+fn check_alias_name(name: &str) -> Result<(), CoreError> {
+    if name.is_empty() || name.len() > 512 || name.chars().any(char::is_control) {
+        return Err(CoreError::Invalid(
+            "the alias name must have between 1 and 512 bytes and no control characters".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
 fn with_alias(txn: Txn, alias: &Alias, entity: EntityId) -> Result<Txn, CoreError> {
     let pointer = Pointer { entity };
     txn.put_record(alias_at(&alias.mount_accessor, &alias.name), &pointer)?
@@ -335,8 +381,12 @@ impl EntityChange {
             if policies.iter().any(PolicyName::is_root) {
                 return Err(CoreError::Invalid("policies cannot contain root".to_owned()));
             }
+            if policies.len() > 1_024 {
+                return Err(CoreError::Invalid("an entity cannot have more than 1024 policies".to_owned()));
+            }
             entity.policies = policies;
         }
+        self.metadata.as_ref().map_or(Ok(()), check_metadata)?;
         entity.metadata = self.metadata.unwrap_or_else(|| std::mem::take(&mut entity.metadata));
         entity.disabled = self.disabled.unwrap_or(entity.disabled);
         Ok(())

@@ -8,7 +8,7 @@ use strongroom_model::{Capability, RequestPath, SecretString};
 /// `sys/capabilities`: of the token in the body.
 pub(super) async fn of_token(context: Context<'_>) -> Result<Reply, CoreError> {
     let token = context.fields.secret("token")?.ok_or(CoreError::Missing("token"))?;
-    let bearer = known(context.open.tokens.bearer(context.open.tokens.key_of(&token)).await?)?;
+    let bearer = known(context.open.tokens.find(&token).await?)?;
     answer(&context, &bearer).await
 }
 
@@ -23,7 +23,8 @@ pub(super) async fn of_accessor(context: Context<'_>) -> Result<Reply, CoreError
 pub(super) async fn of_self(context: Context<'_>) -> Result<Reply, CoreError> {
     let bearer = context.grant.require_bearer()?;
     let named: Option<SecretString> = context.fields.secret("token")?;
-    if named.is_some_and(|token| context.open.tokens.key_of(&token) != bearer.key()) {
+    let name = |token: &SecretString| context.open.tokens.key_of(token);
+    if named.is_some_and(|token| context.grant.credential().map(name) != Some(name(&token))) {
         return Err(CoreError::Denied);
     }
     answer(&context, bearer).await
@@ -51,10 +52,11 @@ async fn answer(context: &Context<'_>, bearer: &Bearer) -> Result<Reply, CoreErr
 }
 
 fn capabilities(acl: &Acl, path: &str) -> Result<Vec<&'static str>, CoreError> {
+    let path = RequestPath::parse(path.strip_prefix('/').unwrap_or(path))?;
     if acl.is_root() {
         return Ok(vec!["root"]);
     }
-    let set = acl.capabilities(&RequestPath::parse(path.strip_prefix('/').unwrap_or(path))?);
+    let set = acl.capabilities(&path);
     if set.is_empty() || set.contains(Capability::Deny) {
         return Ok(vec!["deny"]);
     }

@@ -27,7 +27,11 @@ fn at(number: u32) -> strongroom_barrier::Address {
 async fn open(store: &Arc<dyn Store>) -> Arc<Barrier> {
     match Door::of(store.clone(), Epoch(0), Arc::new(SystemEntropy)).await.unwrap() {
         Door::Uninitialised(fresh) => {
-            fresh.init(Init { slots: vec![SlotSpec::Static { key: key() }] }).await.unwrap().barrier
+            fresh
+                .init(Init { slots: vec![SlotSpec::Static { key: key() }] }, Timestamp::from_secs(1))
+                .await
+                .unwrap()
+                .barrier
         }
         Door::Sealed(sealed) => sealed.open_static(&key()).await.unwrap(),
     }

@@ -1,9 +1,9 @@
 use crate::address::Address;
-use crate::committer::{self, Job, QUEUE};
+use crate::committer::{self, Job, QUEUE, Work};
 use crate::interior::Interior;
 use crate::place::{Place, shelf_prefix};
 use crate::reading::{Trouble, Wanted};
-use crate::{BarrierError, Finding, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, value};
+use crate::{BarrierError, Finding, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, seal, value};
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_memory::LockedKey;
 use strongroom_model::{NamespaceId, SecretBytes, SecretId};
@@ -17,7 +17,6 @@ pub struct Barrier {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     /// Owns the committer; dropping it stops the committer.
     tasks: tokio::sync::Mutex<JoinSet<()>>,
-    status: SealStatus,
 }
 
 /// What the barrier knows about its own writing.
@@ -31,12 +30,12 @@ pub struct Health {
 }
 
 impl Barrier {
-    pub(crate) fn start(interior: Interior, status: SealStatus) -> Arc<Self> {
+    pub(crate) fn start(interior: Interior) -> Arc<Self> {
         let interior = Arc::new(interior);
         let (queue, jobs) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
         tasks.spawn(committer::run(interior.clone(), jobs));
-        Arc::new(Self { interior, queue: Mutex::new(Some(queue)), tasks: tokio::sync::Mutex::new(tasks), status })
+        Arc::new(Self { interior, queue: Mutex::new(Some(queue)), tasks: tokio::sync::Mutex::new(tasks) })
     }
 
     pub(crate) fn interior(&self) -> &Interior {
@@ -89,9 +88,14 @@ impl Barrier {
     /// Commits all changes together; durable when it returns. Concurrent callers share one sync of the disk.
     /// The revision is the one that the records put will have. When the future is dropped the change may still be made.
     pub async fn commit(&self, txn: Txn) -> Result<Revision, BarrierError> {
+        self.ask(Work::Change(txn)).await
+    }
+
+    /// Gives the committer work and waits until it is done.
+    pub(crate) async fn ask(&self, work: Work) -> Result<Revision, BarrierError> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(BarrierError::Closed)?;
         let (answer, wait) = oneshot::channel();
-        queue.send(Job { txn, answer }).await.map_err(|_| BarrierError::Closed)?;
+        queue.send(Job { work, answer }).await.map_err(|_| BarrierError::Closed)?;
         // Without an answer the committer was stopped in the middle.
         wait.await.unwrap_or(Err(BarrierError::Unknown))
     }
@@ -185,7 +189,7 @@ impl Barrier {
 
     /// What may be told to anybody about the seal.
     pub fn seal_status(&self) -> SealStatus {
-        self.status.clone()
+        seal::status_of(&self.interior.seal())
     }
 
     /// Stops taking commits, waits for those under way, and wipes the keys. Later calls fail with `Closed`.

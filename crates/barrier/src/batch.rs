@@ -9,7 +9,9 @@ use crate::fresh::{Head, Listed, MIDS_COUNT, Mid, Page};
 use crate::interior::{Interior, News};
 use crate::keys::{Keys, sealing};
 use crate::place::{HEAD, Place, mid_key, page_key};
-use crate::reading::{HEAD_KIND, MID_KIND, NAMESPACE_KEY_KIND, PAGE_KIND, Trouble, encode_record, internal_binding};
+use crate::reading::{
+    HEAD_KIND, MID_KIND, NAMESPACE_KEY_KIND, PAGE_KIND, Trouble, Wanted, encode_record, internal_binding,
+};
 use crate::{Address, BarrierError, Kept, Txn};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -39,6 +41,9 @@ pub(crate) struct Batch<'a> {
     pages: BTreeMap<u16, Arc<Page>>,
     made: HashMap<NamespaceId, Arc<LockedKey>>,
     changed: Vec<Address>,
+    /// Pages and middles to be sealed anew although nothing in them changes.
+    stale_pages: BTreeSet<u16>,
+    stale_mids: BTreeSet<u8>,
     ops: usize,
     bytes: usize,
 }
@@ -50,6 +55,16 @@ struct Row {
     kind: &'static str,
     /// `None` when it is deleted.
     plain: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// An object that is sealed under a term key itself.
+pub(crate) enum Stale {
+    /// The page of this bucket.
+    Page(u16),
+    /// This middle.
+    Mid(u8),
+    /// The namespace key at this place.
+    NamespaceKey(Place),
 }
 
 /// What became of a transaction.
@@ -78,6 +93,8 @@ impl<'a> Batch<'a> {
             pages: BTreeMap::new(),
             made: HashMap::new(),
             changed: Vec::new(),
+            stale_pages: BTreeSet::new(),
+            stale_mids: BTreeSet::new(),
             ops: 1,
             bytes: HEAD_BYTES,
         }
@@ -229,10 +246,39 @@ impl<'a> Batch<'a> {
         Revision(generation)
     }
 
+    /// Takes in objects that are sealed under an earlier term, to be sealed under the current one. The caller sees to it
+    /// that they are few; one that is gone meanwhile is left out.
+    pub(crate) async fn reseal(&mut self, objects: &[Stale]) -> Result<Revision, BarrierError> {
+        self.generation += 1;
+        let generation = self.generation;
+        for object in objects {
+            match object {
+                Stale::Page(bucket) => {
+                    self.load_page(*bucket).await?;
+                    self.stale_pages.insert(*bucket);
+                }
+                Stale::Mid(mid) => {
+                    self.stale_mids.insert(*mid);
+                }
+                Stale::NamespaceKey(place) => {
+                    self.load_page(place.bucket()).await?;
+                    let listed = self.pages.get(&place.bucket()).and_then(|page| page.find(place));
+                    let Some(namespace) = listed.map(|listed| listed.namespace) else { continue };
+                    let wanted = Wanted { place, namespace, kind: NAMESPACE_KEY_KIND };
+                    let key = self.interior.stored_namespace_key(self.keys, wanted).await.map_err(Trouble::proven)?;
+                    let Some(key) = key else { continue };
+                    let plain = Some(Zeroizing::new(key.expose().to_vec()));
+                    self.rows.insert(place.clone(), Row { generation, namespace, kind: NAMESPACE_KEY_KIND, plain });
+                }
+            }
+        }
+        Ok(Revision(generation))
+    }
+
     /// Seals everything, and makes the one transaction of it.
     pub(crate) fn seal(mut self, head: &Head, head_rev: Revision, idem: IdemToken) -> Result<Sealed, BarrierError> {
         let mut ops = Vec::with_capacity(self.ops + MIDS_ROOM);
-        let mut touched = BTreeSet::new();
+        let mut touched = std::mem::take(&mut self.stale_pages);
         for (place, row) in std::mem::take(&mut self.rows) {
             touched.insert(place.bucket());
             let op = self.seal_row(place, row)?;
@@ -250,14 +296,20 @@ impl<'a> Batch<'a> {
         }
         let room = self.limits.txn_ops.saturating_sub(ops.len() + 1).min(MIDS_COUNT);
         let room_bytes = self.limits.txn_bytes.saturating_sub(self.bytes) / MID_BYTES;
-        for mid in head.unload(room.min(room_bytes)) {
+        let mut mids = std::mem::take(&mut self.stale_mids);
+        mids.iter().for_each(|mid| head.rewrite(*mid));
+        mids.extend(head.unload(room.min(room_bytes)));
+        for mid in mids {
             let mid_now = self.mid(mid, &pages);
             ops.push(self.seal_internal(MID_KIND, &mid_key(mid), &mid_now.encode())?);
         }
-        ops.push(self.seal_internal(HEAD_KIND, HEAD, &head.encode())?);
+        // Everything but records is sealed under the current term: the head too, which carries the count.
+        head.wraps += self.interior.take_wraps() + 1;
+        let sealed = seal_internal(self.keys, HEAD_KIND, HEAD, &head.encode(), &*self.interior.entropy)?;
+        ops.push(Op::Put { key: HEAD.to_vec(), value: sealed });
         let compares = vec![Compare { key: HEAD.to_vec(), expect: Expectation::RevIs(head_rev) }];
         let txn = strongroom_storage::Txn { compares, ops, idem };
-        Ok(Sealed { txn, news: News { head, pages, keys: self.made, changed: self.changed } })
+        Ok(Sealed { txn, news: News { head, pages, keys: self.made, changed: self.changed, seal: None } })
     }
 
     fn seal_row(&mut self, place: Place, row: Row) -> Result<Op, BarrierError> {
@@ -271,7 +323,8 @@ impl<'a> Batch<'a> {
         let entropy = &*self.interior.entropy;
         let value = if place.is_namespace_key() {
             let (term, key) = self.keys.current_term()?;
-            blob::seal(key, KeyKind::Term, term, &binding, &plain, entropy)
+            self.interior.count_wrap();
+            blob::seal(&key, KeyKind::Term, term, &binding, &plain, entropy)
         } else {
             let known = self.made.get(&row.namespace).cloned().or_else(|| self.keys.namespace(row.namespace));
             let key = known.ok_or(BarrierError::Library("find the key of a namespace"))?;
@@ -285,6 +338,7 @@ impl<'a> Batch<'a> {
     }
 
     fn seal_internal(&self, kind: &str, place: &[u8], plain: &[u8]) -> Result<Op, BarrierError> {
+        self.interior.count_wrap();
         let value = seal_internal(self.keys, kind, place, plain, &*self.interior.entropy)?;
         Ok(Op::Put { key: place.to_vec(), value })
     }
@@ -311,5 +365,5 @@ pub(crate) fn seal_internal(
     entropy: &dyn Entropy,
 ) -> Result<Vec<u8>, BarrierError> {
     let (term, key) = keys.current_term()?;
-    blob::seal(key, KeyKind::Term, term, &internal_binding(keys, kind, place), plain, entropy).map_err(sealing)
+    blob::seal(&key, KeyKind::Term, term, &internal_binding(keys, kind, place), plain, entropy).map_err(sealing)
 }

@@ -17,7 +17,8 @@ impl Barrier {
     pub fn seal_token(&self, plain: &[u8]) -> Result<Vec<u8>, BarrierError> {
         let keys = self.interior().keys()?;
         let (term, key) = keys.current_term()?;
-        blob::seal(key, KeyKind::Carried, term, &binding(&keys), plain, &*self.interior().entropy).map_err(sealing)
+        self.interior().count_wrap();
+        blob::seal(&key, KeyKind::Carried, term, &binding(&keys), plain, &*self.interior().entropy).map_err(sealing)
     }
 
     /// Opens what a caller brought. `None` when it is not, byte for byte, what this server sealed: that is an everyday
@@ -25,6 +26,6 @@ impl Barrier {
     pub fn open_token(&self, sealed: &[u8]) -> Result<Option<SecretBytes>, BarrierError> {
         let keys = self.interior().keys()?;
         let Some(key) = keys.term_of(sealed) else { return Ok(None) };
-        Ok(blob::open(key, KeyKind::Carried, &binding(&keys), sealed).ok())
+        Ok(blob::open(&key, KeyKind::Carried, &binding(&keys), sealed).ok())
     }
 }

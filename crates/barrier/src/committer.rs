@@ -3,10 +3,13 @@
 //! Invariants: a caller is answered only when its change is durable, or surely not made, or its outcome is unknown
 //! and it is told so; a caller that goes away disturbs nobody.
 
-use crate::batch::{Batch, Sealed, Staged};
+use crate::batch::{Batch, Sealed, Staged, Stale};
+use crate::change::SealChange;
 use crate::interior::{Interior, Ledger, Pending};
 use crate::keys::Keys;
-use crate::{BarrierError, Txn};
+use crate::place::SEAL;
+use crate::reading::ALTERED;
+use crate::{BarrierError, Txn, seal};
 use std::sync::Arc;
 use strongroom_storage::{Committed, IdemToken, Revision, StoreError};
 use tokio::sync::{mpsc, oneshot};
@@ -16,9 +19,19 @@ pub(crate) const QUEUE: usize = 1_024;
 /// Transactions in one commit: more would make the first of them wait too long.
 const MOST: usize = 256;
 
-/// A transaction with the one who waits for it.
+/// What the committer can be asked for.
+pub(crate) enum Work {
+    /// Changes to records; committed together with others that wait.
+    Change(Txn),
+    /// A change of the seal record; committed alone.
+    Seal(SealChange),
+    /// Objects to be sealed under the current term; committed alone.
+    Reseal(Vec<Stale>),
+}
+
+/// Work with the one who waits for it.
 pub(crate) struct Job {
-    pub(crate) txn: Txn,
+    pub(crate) work: Work,
     pub(crate) answer: oneshot::Sender<Result<Revision, BarrierError>>,
 }
 
@@ -54,12 +67,26 @@ async fn commit_waiting(interior: &Interior, first: Job, jobs: &mut mpsc::Receiv
             return None;
         }
     };
+    let alone = match &first.work {
+        Work::Change(_) => None,
+        Work::Seal(change) => Some(interior.change_seal(&keys, &mut ledger, change).await),
+        Work::Reseal(objects) => Some(reseal(interior, &keys, &mut ledger, objects).await),
+    };
+    if let Some(result) = alone {
+        drop(ledger);
+        first.answer(result);
+        return None;
+    }
     let mut batch = Batch::new(interior, &keys, &ledger.head);
     let mut waiting = Vec::new();
     let mut next = Some(first);
     let mut later = None;
     while let Some(job) = next.take() {
-        match batch.stage(&job.txn).await {
+        let Work::Change(txn) = &job.work else {
+            later = Some(job);
+            break;
+        };
+        match batch.stage(txn).await {
             Ok(Staged::Taken(rev)) => waiting.push((job, rev)),
             Ok(Staged::Later) => {
                 later = Some(job);
@@ -93,31 +120,59 @@ async fn ready(interior: &Interior, ledger: &mut Ledger) -> Result<Arc<Keys>, Ba
     }
 }
 
+async fn reseal(
+    interior: &Interior,
+    keys: &Keys,
+    ledger: &mut Ledger,
+    objects: &[Stale],
+) -> Result<Revision, BarrierError> {
+    let mut batch = Batch::new(interior, keys, &ledger.head);
+    match batch.reseal(objects).await {
+        Ok(rev) => commit(interior, ledger, batch).await.map(|()| rev),
+        Err(error) => Err(interior.blame(keys, ledger, error).await),
+    }
+}
+
 async fn commit(interior: &Interior, ledger: &mut Ledger, batch: Batch<'_>) -> Result<(), BarrierError> {
     let idem = IdemToken(interior.entropy.array());
-    let Sealed { txn, news } = batch.seal(&ledger.head, ledger.head_rev, idem)?;
-    match interior.store.commit(interior.epoch, txn).await {
-        Ok(Committed::At(rev)) => {
-            interior.publish(ledger, rev, news);
-            Ok(())
-        }
-        // The only compare is of the head: somebody else has written it.
-        Ok(Committed::Conflict(_) | Committed::Fenced) => {
-            interior.stop(ledger, &BarrierError::Superseded);
-            Err(BarrierError::Superseded)
-        }
-        Ok(Committed::Unknown) => {
-            ledger.pending = Some(Pending { idem, news });
-            ask(interior, ledger, BarrierError::Unknown).await
-        }
-        Err(error @ (StoreError::Full | StoreError::TooLarge { .. })) => Err(error.into()),
-        Err(error) => {
-            let error = BarrierError::Store(error);
-            if matches!(error, BarrierError::Store(StoreError::Stopped { .. })) {
-                interior.stop(ledger, &error);
+    let sealed = batch.seal(&ledger.head, ledger.head_rev, idem)?;
+    // Sealed is sealed, also when the commit fails.
+    ledger.head.wraps = sealed.news.head.wraps;
+    interior.put(ledger, sealed).await
+}
+
+impl Interior {
+    /// Commits what is sealed, and finds out what became of it.
+    pub(crate) async fn put(&self, ledger: &mut Ledger, sealed: Sealed) -> Result<(), BarrierError> {
+        let Sealed { txn, news } = sealed;
+        let idem = txn.idem;
+        match self.store.commit(self.epoch, txn).await {
+            Ok(Committed::At(rev)) => {
+                self.publish(ledger, rev, news);
+                Ok(())
             }
-            ledger.pending = Some(Pending { idem, news });
-            ask(interior, ledger, error).await
+            // The head is as it was, so nobody else has written: what differs is the seal record, which nobody may touch.
+            Ok(Committed::Conflict(keys)) if !keys.is_empty() && keys.iter().all(|key| key == SEAL) => {
+                Err(BarrierError::tampered(seal::KIND, ALTERED))
+            }
+            // Somebody else has written the head.
+            Ok(Committed::Conflict(_) | Committed::Fenced) => {
+                self.stop(ledger, &BarrierError::Superseded);
+                Err(BarrierError::Superseded)
+            }
+            Ok(Committed::Unknown) => {
+                ledger.pending = Some(Pending { idem, news });
+                ask(self, ledger, BarrierError::Unknown).await
+            }
+            Err(error @ (StoreError::Full | StoreError::TooLarge { .. })) => Err(error.into()),
+            Err(error) => {
+                let error = BarrierError::Store(error);
+                if matches!(error, BarrierError::Store(StoreError::Stopped { .. })) {
+                    self.stop(ledger, &error);
+                }
+                ledger.pending = Some(Pending { idem, news });
+                ask(self, ledger, error).await
+            }
         }
     }
 }

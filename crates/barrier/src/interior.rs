@@ -6,6 +6,10 @@
 
 use crate::fresh::{Freshness, Head, Page};
 use crate::keys::Keys;
+use crate::opening::Ground;
+use crate::ring::Ring;
+use crate::seal::SealRecord;
+use crate::sweep::Sweep;
 use crate::{Address, BarrierError};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +27,14 @@ pub(crate) struct Interior {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) ledger: tokio::sync::Mutex<Ledger>,
     keys: RwLock<Option<Arc<Keys>>>,
+    /// The seal record as the store has it.
+    seal: RwLock<Arc<SealRecord>>,
+    /// What the key of the current term has sealed since the last commit.
+    wraps: AtomicU64,
+    /// The same, as the last commit has it.
+    encryptions: AtomicU64,
+    /// How far sealing under the current term has come.
+    pub(crate) sweep: tokio::sync::Mutex<Sweep>,
     fresh: Mutex<Freshness>,
     generation: AtomicU64,
     writable: AtomicBool,
@@ -35,6 +47,8 @@ pub(crate) struct Ledger {
     pub(crate) head: Head,
     /// The storage commit that wrote it: another one there means another writer.
     pub(crate) head_rev: Revision,
+    /// The storage commit that wrote the seal record.
+    pub(crate) seal_rev: Revision,
     /// A commit whose outcome is not known yet.
     pub(crate) pending: Option<Pending>,
     /// Why no more commits are taken.
@@ -52,30 +66,58 @@ pub(crate) struct News {
     pub(crate) pages: Vec<(u16, Arc<Page>)>,
     pub(crate) keys: HashMap<NamespaceId, Arc<LockedKey>>,
     pub(crate) changed: Vec<Address>,
+    /// The seal record and the ring, when they change.
+    pub(crate) seal: Option<(SealRecord, Ring)>,
+}
+
+/// What a barrier begins with.
+pub(crate) struct Beginning {
+    pub(crate) keys: Keys,
+    pub(crate) fresh: Freshness,
+    pub(crate) head: Head,
+    pub(crate) head_rev: Revision,
+    pub(crate) seal: SealRecord,
+    pub(crate) seal_rev: Revision,
 }
 
 impl Interior {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        epoch: Epoch,
-        entropy: Arc<dyn Entropy>,
-        keys: Keys,
-        fresh: Freshness,
-        head: Head,
-        head_rev: Revision,
-    ) -> Self {
-        let generation = AtomicU64::new(head.generation);
+    pub(crate) fn new(ground: &Ground, beginning: Beginning) -> Self {
+        let Beginning { keys, fresh, head, head_rev, seal, seal_rev } = beginning;
         Self {
-            store,
-            epoch,
-            entropy,
-            ledger: tokio::sync::Mutex::new(Ledger { head, head_rev, pending: None, stopped: None }),
+            store: Arc::clone(&ground.store),
+            epoch: ground.epoch,
+            entropy: Arc::clone(&ground.entropy),
             keys: RwLock::new(Some(Arc::new(keys))),
+            seal: RwLock::new(Arc::new(seal)),
+            wraps: AtomicU64::new(0),
+            encryptions: AtomicU64::new(head.wraps),
+            sweep: tokio::sync::Mutex::default(),
             fresh: Mutex::new(fresh),
-            generation,
+            generation: AtomicU64::new(head.generation),
             writable: AtomicBool::new(true),
             watchers: RwLock::default(),
+            ledger: tokio::sync::Mutex::new(Ledger { head, head_rev, seal_rev, pending: None, stopped: None }),
         }
+    }
+
+    /// The seal record.
+    pub(crate) fn seal(&self) -> Arc<SealRecord> {
+        Arc::clone(&self.seal.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that the key of the current term is about to seal something.
+    pub(crate) fn count_wrap(&self) {
+        self.wraps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What has been sealed since this was last asked.
+    pub(crate) fn take_wraps(&self) -> u64 {
+        self.wraps.swap(0, Ordering::Relaxed)
+    }
+
+    /// How often the key of the current term has sealed something.
+    pub(crate) fn encryptions(&self) -> u64 {
+        self.encryptions.load(Ordering::Relaxed) + self.wraps.load(Ordering::Relaxed)
     }
 
     /// The keys, unless the barrier was closed.
@@ -116,6 +158,11 @@ impl Interior {
     pub(crate) fn publish(&self, ledger: &mut Ledger, rev: Revision, news: News) {
         if let Ok(keys) = self.keys() {
             news.keys.into_iter().for_each(|(namespace, key)| keys.remember(namespace, key));
+            if let Some((record, ring)) = news.seal {
+                keys.install(ring);
+                *self.seal.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(record);
+                ledger.seal_rev = rev;
+            }
         }
         let mut fresh = self.fresh();
         for (bucket, page) in news.pages {
@@ -123,6 +170,7 @@ impl Interior {
             fresh.keep(bucket, page);
         }
         drop(fresh);
+        self.encryptions.store(news.head.wraps, Ordering::Relaxed);
         self.generation.store(news.head.generation, Ordering::Release);
         ledger.head = news.head;
         ledger.head_rev = rev;

@@ -1,29 +1,31 @@
 //! The keys of an open barrier, and everything that is computed with them alone: places in the store, keyed hashes,
 //! signatures.
 //!
-//! Invariants: the root key is not here (it opens the keyring and is dropped); nothing here is printed, cloned or
+//! Invariants: the root key is not here (it opens the keyring and is dropped; the ring keeps the one key derived from it
+//! that wraps the keyring); nothing here is printed, cloned or
 //! compared; dropping [`Keys`] wipes all of it.
 
 use crate::blob::{self, Binding, KeyKind, Refused};
 use crate::codec::{Put, Take};
 use crate::place::Place;
+use crate::ring::{Ring, wrapping_key};
 use crate::{Address, BarrierError, Kept, Shelf};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use strongroom_memory::LockedKey;
-use strongroom_model::{Entropy, NamespaceId};
+use strongroom_model::{Entropy, NamespaceId, Timestamp};
 use zeroize::Zeroizing;
 
-const VERSION: u8 = 1;
+/// The form of the keyring: 2 has the time at which each term began, 1 did not.
+const VERSION: u8 = 2;
 
 /// Everything the keyring holds, and the namespace keys opened so far.
 pub(crate) struct Keys {
     /// The id of the cluster: part of every binding.
     pub(crate) cluster: [u8; 16],
-    term: u32,
-    terms: BTreeMap<u32, LockedKey>,
+    ring: RwLock<Ring>,
     index: LockedKey,
     hash: LockedKey,
     seed: LockedKey,
@@ -33,68 +35,78 @@ pub(crate) struct Keys {
 
 impl Keys {
     /// Fresh random keys, term 1.
-    pub(crate) fn generate(cluster: [u8; 16], entropy: &dyn Entropy) -> Result<Self, BarrierError> {
+    pub(crate) fn generate(
+        cluster: [u8; 16],
+        root: &LockedKey,
+        entropy: &dyn Entropy,
+        now: Timestamp,
+    ) -> Result<Self, BarrierError> {
         let fresh = || LockedKey::make(|key| entropy.fill(key));
-        Self::assemble(cluster, 1, BTreeMap::from([(1, fresh())]), fresh(), fresh(), fresh())
+        Self::assemble(cluster, Ring::first(wrapping_key(root)?, entropy, now), fresh(), fresh(), fresh())
     }
 
     fn assemble(
         cluster: [u8; 16],
-        term: u32,
-        terms: BTreeMap<u32, LockedKey>,
+        ring: Ring,
         index: LockedKey,
         hash: LockedKey,
         seed: LockedKey,
     ) -> Result<Self, BarrierError> {
         let signer = Ed25519KeyPair::from_seed_unchecked(seed.expose());
         let signer = signer.map_err(|_| BarrierError::Library("load the signing key"))?;
-        Ok(Self { cluster, term, terms, index, hash, seed, signer, namespaces: Mutex::default() })
+        Ok(Self { cluster, ring: RwLock::new(ring), index, hash, seed, signer, namespaces: Mutex::default() })
     }
 
-    /// The keyring as the seal record keeps it, under a key derived from the root key.
-    pub(crate) fn wrap(&self, root: &LockedKey, entropy: &dyn Entropy) -> Result<Vec<u8>, BarrierError> {
+    /// The keyring as the seal record keeps it, with this ring, under the key the ring names.
+    pub(crate) fn wrap(&self, ring: &Ring, entropy: &dyn Entropy) -> Result<Vec<u8>, BarrierError> {
         // Large enough from the start: growing would leave a copy behind that nobody wipes.
-        let mut plain = Zeroizing::new(Vec::with_capacity(128 + self.terms.len() * 36));
-        plain.u8(VERSION).u32(self.term).u32(u32::try_from(self.terms.len()).unwrap_or(u32::MAX));
-        for (term, key) in &self.terms {
-            plain.u32(*term).raw(key.expose());
-        }
+        let mut plain = Zeroizing::new(Vec::with_capacity(128 + ring.encoded_len()));
+        plain.u8(VERSION);
+        ring.encode(&mut plain);
         plain.raw(self.index.expose()).raw(self.hash.expose()).raw(self.seed.expose());
-        let wrapping = wrapping_key(root)?;
-        blob::seal(&wrapping, KeyKind::Root, 0, &keyring_binding(self.cluster), &plain, entropy).map_err(sealing)
+        let binding = keyring_binding(self.cluster);
+        blob::seal(&ring.wrapping, KeyKind::Root, 0, &binding, &plain, entropy).map_err(sealing)
     }
 
     /// Opens the wrapped keyring.
-    pub(crate) fn unwrap(cluster: [u8; 16], root: &LockedKey, wrapped: &[u8]) -> Result<Self, BarrierError> {
-        let wrapping = wrapping_key(root)?;
+    pub(crate) fn unwrap(cluster: [u8; 16], wrapping: LockedKey, wrapped: &[u8]) -> Result<Self, BarrierError> {
         let plain = blob::open(&wrapping, KeyKind::Root, &keyring_binding(cluster), wrapped);
         let plain = plain.map_err(|_| BarrierError::tampered("keyring", "altered"))?;
         let mut parts = Take(plain.expose());
-        let mut read = || {
-            let (version, term, count) = (parts.u8()?, parts.u32()?, parts.u32()?);
-            let terms = (0..count)
-                .map(|_| Some((parts.u32()?, LockedKey::from_slice(parts.raw(32)?)?)))
-                .collect::<Option<_>>()?;
+        let read = || {
+            let version = parts.u8().filter(|version| (1..=VERSION).contains(version))?;
+            let ring = Ring::decode(&mut parts, version > 1, wrapping)?;
             let mut key = || LockedKey::from_slice(parts.raw(32)?);
-            (version == VERSION).then_some((term, terms, key()?, key()?, key()?))
+            Some((ring, key()?, key()?, key()?))
         };
-        let Some((term, terms, index, hash, seed)) = read() else {
+        let Some((ring, index, hash, seed)) = read() else {
             return Err(BarrierError::Seal(
                 "the keyring was written by a later version; use the version that wrote it".to_owned(),
             ));
         };
-        Self::assemble(cluster, term, terms, index, hash, seed)
+        Self::assemble(cluster, ring, index, hash, seed)
+    }
+
+    /// The term keys as they are now.
+    pub(crate) fn ring(&self) -> Ring {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts another ring in the place of this one, once the store holds it.
+    pub(crate) fn install(&self, ring: Ring) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = ring;
     }
 
     /// The key that seals from now on, with its term.
-    pub(crate) fn current_term(&self) -> Result<(u32, &LockedKey), BarrierError> {
-        let key = self.terms.get(&self.term).ok_or_else(|| BarrierError::tampered("keyring", "altered"))?;
-        Ok((self.term, key))
+    pub(crate) fn current_term(&self) -> Result<(u32, Arc<LockedKey>), BarrierError> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        let key = ring.key(ring.term()).ok_or_else(|| BarrierError::tampered("keyring", "altered"))?;
+        Ok((ring.term(), key))
     }
 
     /// The key of the term that the object names.
-    pub(crate) fn term_of(&self, blob: &[u8]) -> Option<&LockedKey> {
-        self.terms.get(&blob::term(blob)?)
+    pub(crate) fn term_of(&self, blob: &[u8]) -> Option<Arc<LockedKey>> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).key(blob::term(blob)?)
     }
 
     pub(crate) fn namespace(&self, namespace: NamespaceId) -> Option<Arc<LockedKey>> {
@@ -165,10 +177,32 @@ pub(crate) fn sealing(_: Refused) -> BarrierError {
     BarrierError::Library("encrypt")
 }
 
-fn wrapping_key(root: &LockedKey) -> Result<LockedKey, BarrierError> {
-    blob::derive_key(root, "keyring-wrap").map_err(|_| BarrierError::Library("derive a key"))
-}
-
 fn keyring_binding(cluster: [u8; 16]) -> Binding<'static> {
     Binding { cluster, namespace: NamespaceId::ROOT, kind: "keyring", place: b"" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SystemEntropy;
+
+    /// The first format had no times and no mark of what was swept.
+    #[test]
+    fn a_keyring_of_the_first_format_is_read() {
+        let root = LockedKey::copied(&[1; 32]);
+        let mut plain = Vec::new();
+        plain.u8(1).u32(1).u32(1).u32(1).raw(&[2; 32]).raw(&[3; 32]).raw(&[4; 32]).raw(&[5; 32]);
+        let wrapping = wrapping_key(&root).unwrap();
+        let entropy = &SystemEntropy;
+        let sealed = blob::seal(&wrapping, KeyKind::Root, 0, &keyring_binding([9; 16]), &plain, entropy).unwrap();
+        let keys = Keys::unwrap([9; 16], wrapping.duplicate(), &sealed).unwrap();
+        let (term, key) = keys.current_term().unwrap();
+        assert_eq!((term, key.expose(), keys.seed.expose()), (1, &[2; 32], &[5; 32]));
+        assert!(keys.ring().is_swept() && keys.ring().installed() == Timestamp::default());
+        // And written in the form of today.
+        let ring = keys.ring().rotated(entropy, Timestamp::from_secs(7)).unwrap();
+        let again = Keys::unwrap([9; 16], wrapping, &keys.wrap(&ring, entropy).unwrap()).unwrap();
+        assert_eq!((again.ring().term(), again.ring().installed()), (2, Timestamp::from_secs(7)));
+        assert!(!again.ring().is_swept() && again.term_of(&sealed).is_none());
+    }
 }

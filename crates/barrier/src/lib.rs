@@ -8,6 +8,8 @@ mod barrier;
 mod batch;
 mod blob;
 mod carried;
+mod ceremony;
+mod change;
 mod codec;
 mod committer;
 mod error;
@@ -19,18 +21,25 @@ mod opening;
 mod place;
 mod reading;
 mod record;
+mod ring;
 mod seal;
 mod shamir;
 mod share;
+mod sweep;
 mod value;
 mod verify;
 
 pub use address::{Address, Kept, Shelf};
 pub use barrier::{Barrier, Health};
+pub use ceremony::KeyStatus;
 pub use error::BarrierError;
 pub use record::{Record, Txn};
-pub use seal::{Door, Init, InitOutcome, Opening, SealKind, SealStatus, Sealed, SlotSpec, StaticKey, Uninitialised};
+pub use seal::{
+    Door, Gathering, Init, InitOutcome, NewShares, Opening, Quorate, Quorum, SealKind, SealStatus, Sealed, SlotSpec,
+    StaticKey, Uninitialised,
+};
 pub use share::{Share, ShareError};
+pub use sweep::Progress;
 pub use value::{SealedKey, SealedValue, ValueBinding};
 pub use verify::Finding;
 

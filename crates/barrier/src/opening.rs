@@ -2,15 +2,16 @@
 
 use crate::batch::seal_internal;
 use crate::fresh::{Freshness, Head, MIDS_COUNT, Mid};
-use crate::interior::Interior;
+use crate::interior::{Beginning, Interior};
 use crate::keys::Keys;
 use crate::place::{HEAD, MIDS, mid_key};
 use crate::reading::{ADDED, ALTERED, HEAD_KIND, MID_KIND, REMOVED, ROLLED_BACK, open_internal};
+use crate::seal::SealRecord;
 use crate::{BarrierError, seal};
 use aws_lc_rs::digest::{SHA256, digest};
 use std::sync::Arc;
 use strongroom_model::Entropy;
-use strongroom_storage::{Epoch, Revision, Store};
+use strongroom_storage::{Entry, Epoch, Revision, Store};
 
 /// What opening needs beside the keys.
 pub(crate) struct Ground {
@@ -20,27 +21,22 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Opens a store that has a head. `record` is the seal record as it was read.
-    pub(crate) async fn open(&self, keys: Keys, record: &[u8]) -> Result<Interior, BarrierError> {
+    /// Opens a store that has a head. `row` is the seal record as it was read, and `seal` what it says.
+    pub(crate) async fn open(&self, keys: Keys, row: &Entry, seal: SealRecord) -> Result<Interior, BarrierError> {
         // Another server may commit between head and middles; then both are read again.
         for _ in 0..3 {
             let (head, head_rev) = read_head(&*self.store, &keys).await?;
-            if head.seal != seal_digest(record) {
+            if head.seal != seal_digest(&row.value) {
                 return Err(BarrierError::tampered(seal::KIND, ALTERED));
             }
             let fresh = read_freshness(&*self.store, &keys, &head).await;
             let unchanged = self.store.get(HEAD).await?.is_some_and(|entry| entry.rev == head_rev);
             if unchanged {
-                return Ok(self.interior(keys, fresh?, head, head_rev));
+                let seal_rev = row.rev;
+                return Ok(Interior::new(self, Beginning { keys, fresh: fresh?, head, head_rev, seal, seal_rev }));
             }
         }
         Err(BarrierError::Superseded)
-    }
-
-    /// A barrier over what is known.
-    pub(crate) fn interior(&self, keys: Keys, fresh: Freshness, head: Head, head_rev: Revision) -> Interior {
-        let (store, entropy) = (self.store.clone(), self.entropy.clone());
-        Interior::new(store, self.epoch, entropy, keys, fresh, head, head_rev)
     }
 }
 

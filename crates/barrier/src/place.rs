@@ -10,6 +10,8 @@ const NAMESPACE_KEY: u8 = 2;
 const PAGE: u8 = 3;
 const MID: u8 = 4;
 
+/// What the keys of all namespace keys begin with.
+pub(crate) const NAMESPACE_KEYS: &[u8] = &[NAMESPACE_KEY];
 /// What the keys of all freshness middles begin with.
 pub(crate) const MIDS: &[u8] = &[MID];
 /// The key of one object that freshness pages list: a record or a namespace key.
@@ -56,6 +58,11 @@ pub(crate) fn shelf_prefix(shelf: &[u8; 16]) -> Vec<u8> {
 pub(crate) fn page_key(bucket: u16) -> [u8; 3] {
     let [high, low] = bucket.to_be_bytes();
     [PAGE, high, low]
+}
+
+/// What the keys of the pages of one middle begin with.
+pub(crate) fn pages_of(mid: u8) -> [u8; 2] {
+    [PAGE, mid]
 }
 
 pub(crate) fn mid_key(mid: u8) -> [u8; 2] {

@@ -5,11 +5,12 @@
 
 use crate::blob::{self, Binding, KeyKind};
 use crate::codec::{Put, Take};
-use crate::fresh::{Listed, Page};
+use crate::fresh::{Head, Listed, Page};
 use crate::interior::{Interior, Ledger};
 use crate::keys::Keys;
 use crate::opening::read_head;
 use crate::place::{Place, page_key};
+use crate::seal::SealRecord;
 use crate::{Address, BarrierError, Kept, Record};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -108,12 +109,25 @@ impl Interior {
         if !matches!(error, BarrierError::Tampered { .. }) {
             return error;
         }
+        let later = |head: &Head, rev| rev != ledger.head_rev && head.generation > ledger.head.generation;
         match read_head(&*self.store, keys).await {
-            Ok((head, rev)) if rev != ledger.head_rev && head.generation > ledger.head.generation => {
-                BarrierError::Superseded
-            }
-            _ => error,
+            Ok((head, rev)) if later(&head, rev) => BarrierError::Superseded,
+            Ok(_) => error,
+            // That server may have begun a term that is not known here.
+            Err(_) => match self.stored_keys(keys).await {
+                Some(theirs) if read_head(&*self.store, &theirs).await.is_ok_and(|(head, rev)| later(&head, rev)) => {
+                    BarrierError::Superseded
+                }
+                _ => error,
+            },
         }
+    }
+
+    /// The keyring as the store has it at this moment, if the root key is still the same.
+    async fn stored_keys(&self, keys: &Keys) -> Option<Keys> {
+        let row = SealRecord::read(&*self.store).await.ok()??;
+        let record = SealRecord::decode(&row.value).ok()?;
+        Keys::unwrap(keys.cluster, keys.ring().wrapping.duplicate(), &record.keyring.0).ok()
     }
 
     /// The record as row and page have it at this moment; `row` when it was read already.
@@ -159,7 +173,7 @@ impl Interior {
         wanted: Wanted<'_>,
     ) -> Result<Option<LockedKey>, Trouble> {
         let found = self.find(keys, wanted, None).await?;
-        let open = |row: &[u8]| blob::open(keys.term_of(row)?, KeyKind::Term, &wanted.binding(keys), row).ok();
+        let open = |row: &[u8]| blob::open(&*keys.term_of(row)?, KeyKind::Term, &wanted.binding(keys), row).ok();
         let Some((plain, _)) = judge(found, wanted, open)? else { return Ok(None) };
         let key = LockedKey::from_slice(plain.expose()).ok_or_else(|| Trouble::doubt(NAMESPACE_KEY_KIND, ALTERED))?;
         Ok(Some(key))
@@ -208,7 +222,7 @@ impl Interior {
 /// Opens an object of the freshness bookkeeping; the error says how it was tampered with.
 pub(crate) fn open_internal(keys: &Keys, kind: &str, place: &[u8], row: &[u8]) -> Result<SecretBytes, &'static str> {
     let binding = internal_binding(keys, kind, place);
-    let plain = keys.term_of(row).and_then(|key| blob::open(key, KeyKind::Term, &binding, row).ok());
+    let plain = keys.term_of(row).and_then(|key| blob::open(&key, KeyKind::Term, &binding, row).ok());
     plain.ok_or(if blob::claims_place(row, place) { ALTERED } else { MOVED })
 }
 

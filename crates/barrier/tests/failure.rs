@@ -52,7 +52,7 @@ fn places(round: u8) -> (Address, Address) {
 /// Writes pairs until the store dies; how many were acknowledged, and whether all were.
 async fn work(store: &Arc<Testing>) -> (u8, bool) {
     let Ok(Door::Uninitialised(fresh)) = try_door(store).await else { return (0, false) };
-    let Ok(outcome) = fresh.init(Init { slots: vec![SlotSpec::Static { key: key_file() }] }).await else {
+    let Ok(outcome) = fresh.init(Init { slots: vec![SlotSpec::Static { key: key_file() }] }, STARTED).await else {
         return (0, false);
     };
     for round in 0..ROUNDS {

@@ -119,7 +119,7 @@ async fn the_status_tells_what_anybody_may_know() {
 async fn init_with(slots: Vec<SlotSpec>) -> Result<(Arc<Testing>, InitOutcome), BarrierError> {
     let store = Arc::new(Testing::default());
     let Door::Uninitialised(fresh) = door(&store).await else { panic!() };
-    let outcome = fresh.init(Init { slots }).await?;
+    let outcome = fresh.init(Init { slots }, STARTED).await?;
     Ok((store, outcome))
 }
 
@@ -171,8 +171,9 @@ async fn of_many_who_initialise_at_once_one_wins() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
         let Door::Uninitialised(fresh) = door(&store).await else { panic!() };
-        tasks
-            .spawn(async move { fresh.init(Init { slots: vec![SlotSpec::Shamir { shares: 3, threshold: 2 }] }).await });
+        tasks.spawn(async move {
+            fresh.init(Init { slots: vec![SlotSpec::Shamir { shares: 3, threshold: 2 }] }, STARTED).await
+        });
     }
     let (mut won, mut lost) = (Vec::new(), 0);
     for result in tasks.join_all().await {

@@ -130,7 +130,7 @@ impl Strongroom {
         let State::Uninitialised(door) = self.state() else {
             return Err(CoreError::Invalid("Vault is already initialized".to_owned()));
         };
-        let outcome = door.init(init).await?;
+        let outcome = door.init(init, self.setup.clock.now()).await?;
         let open = self.build(outcome.barrier).await?;
         let stays_open = dev.is_some() || !self.setup.static_keys.is_empty();
         if dev.is_some() {
@@ -176,9 +176,9 @@ impl Strongroom {
         let open = self.open()?;
         open.mount_dev_secrets().await?;
         if let Some(known) = &root
-            && let Some(bearer) = open.tokens.bearer(open.tokens.key_of(known)).await?
+            && let Some(key) = open.tokens.find(known).await?.and_then(|bearer| bearer.key())
         {
-            open.tokens.revoke_orphan(bearer.key()).await?;
+            open.tokens.revoke_orphan(key).await?;
         }
         open.root_token(root).await
     }

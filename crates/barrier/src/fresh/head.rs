@@ -19,12 +19,14 @@ pub(crate) struct Head {
     mids: Vec<u64>,
     /// Pages written after their middle was.
     delta: BTreeMap<u16, u64>,
+    /// How often the key of the current term has sealed something.
+    pub(crate) wraps: u64,
 }
 
 impl Head {
     /// The head of a store in which nothing was written yet.
     pub(crate) fn first(seal: [u8; 32]) -> Self {
-        Self { generation: 0, seal, mids: vec![0; MIDS_COUNT], delta: BTreeMap::new() }
+        Self { generation: 0, seal, mids: vec![0; MIDS_COUNT], delta: BTreeMap::new(), wraps: 1 }
     }
 
     /// Notes that the page was written by the generation.
@@ -40,13 +42,18 @@ impl Head {
             let mut counts = BTreeMap::<u8, usize>::new();
             self.delta.keys().for_each(|bucket| *counts.entry(mid_of(*bucket)).or_default() += 1);
             let Some((fullest, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { break };
-            self.delta.retain(|bucket, _| mid_of(*bucket) != fullest);
-            if let Some(generation) = self.mids.get_mut(usize::from(fullest)) {
-                *generation = self.generation;
-            }
+            self.rewrite(fullest);
             chosen.push(fullest);
         }
         chosen
+    }
+
+    /// Notes that the middle is written with this generation, so that its changes leave the head.
+    pub(crate) fn rewrite(&mut self, mid: u8) {
+        self.delta.retain(|bucket, _| mid_of(*bucket) != mid);
+        if let Some(generation) = self.mids.get_mut(usize::from(mid)) {
+            *generation = self.generation;
+        }
     }
 
     pub(crate) fn mid_generation(&self, mid: u8) -> u64 {
@@ -68,6 +75,7 @@ impl Head {
         for (bucket, generation) in &self.delta {
             bytes.u16(*bucket).u64(*generation);
         }
+        bytes.u64(self.wraps);
         bytes
     }
 
@@ -77,7 +85,9 @@ impl Head {
         let mids = (0..MIDS_COUNT).map(|_| parts.u64()).collect::<Option<_>>()?;
         let count = parts.u32()?;
         let delta = (0..count).map(|_| Some((parts.u16()?, parts.u64()?))).collect::<Option<_>>()?;
-        parts.end(Self { generation, seal, mids, delta })
+        // A head written before terms were counted ends here.
+        let wraps = if parts.0.is_empty() { 0 } else { parts.u64()? };
+        parts.end(Self { generation, seal, mids, delta, wraps })
     }
 }
 

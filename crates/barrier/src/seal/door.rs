@@ -19,15 +19,15 @@ impl Door {
     /// make the data unreadable.
     pub async fn of(store: Arc<dyn Store>, epoch: Epoch, entropy: Arc<dyn Entropy>) -> Result<Self, BarrierError> {
         let ground = Ground { store, epoch, entropy };
-        if let Some(bytes) = SealRecord::read(&*ground.store).await? {
-            return Ok(Door::Sealed(Sealed::new(ground, bytes)?));
+        if let Some(row) = SealRecord::read(&*ground.store).await? {
+            return Ok(Door::Sealed(Sealed::new(ground, row)?));
         }
         if ground.store.list(b"", None, 1).await?.is_empty() {
             return Ok(Door::Uninitialised(Uninitialised::new(ground)));
         }
         // Somebody may have initialised it since the first look.
         match SealRecord::read(&*ground.store).await? {
-            Some(bytes) => Ok(Door::Sealed(Sealed::new(ground, bytes)?)),
+            Some(row) => Ok(Door::Sealed(Sealed::new(ground, row)?)),
             None => Err(BarrierError::tampered(super::KIND, "removed")),
         }
     }

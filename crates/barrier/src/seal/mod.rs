@@ -4,6 +4,9 @@
 //! Shamir slots wrap it under a key split into shares, static ones under the content of a key file.
 
 mod door;
+mod making;
+mod new_shares;
+mod quorum;
 mod record;
 mod sealed;
 mod slot;
@@ -11,6 +14,11 @@ mod static_key;
 mod uninitialised;
 
 pub use door::Door;
+pub use new_shares::NewShares;
+pub use quorum::{Gathering, Quorate, Quorum};
+pub(crate) use quorum::{join, shamir_slot};
+pub(crate) use record::{Hexed, SealRecord};
+pub(crate) use sealed::status_of;
 pub use sealed::{Opening, Sealed};
 pub use static_key::StaticKey;
 pub use uninitialised::{Init, InitOutcome, SlotSpec, Uninitialised};

@@ -2,14 +2,14 @@ use super::SealKind;
 use crate::BarrierError;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use strongroom_storage::{Store, StoreError};
+use strongroom_storage::{Entry, Store, StoreError};
 use uuid::Uuid;
 
 const VERSION: u32 = 1;
 
 /// What the store says in clear about how it is opened. Holds keys only wrapped; the freshness head vouches for it
 /// once the keys are known.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SealRecord {
     version: u32,
@@ -89,8 +89,8 @@ impl SealRecord {
         if sound { Ok(record) } else { Err(BarrierError::tampered(super::KIND, "altered")) }
     }
 
-    pub(crate) async fn read(store: &dyn Store) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(store.get(crate::place::SEAL).await?.map(|entry| entry.value))
+    pub(crate) async fn read(store: &dyn Store) -> Result<Option<Entry>, StoreError> {
+        store.get(crate::place::SEAL).await
     }
 
     pub(crate) fn slots_of(&self, kind: SealKind) -> impl Iterator<Item = &SlotRecord> {

@@ -1,15 +1,15 @@
-use super::record::{Hexed, SealRecord, ShamirRecord, SlotRecord};
-use super::sealed::status_of;
-use super::slot::{ShamirKey, SlotKey, check_of};
+use super::making::Making;
+use super::record::SealRecord;
 use super::{SealKind, StaticKey};
 use crate::fresh::Freshness;
+use crate::interior::{Beginning, Interior};
 use crate::keys::Keys;
 use crate::opening::{Ground, first_head};
 use crate::place::{HEAD, SEAL};
 use crate::{Barrier, BarrierError, Share};
 use std::sync::Arc;
 use strongroom_memory::LockedKey;
-use strongroom_model::{Entropy, SecretBytes};
+use strongroom_model::{Entropy, SecretBytes, Timestamp};
 use strongroom_storage::{Committed, Compare, Expectation, IdemToken, Op, Revision, Txn};
 use uuid::Uuid;
 
@@ -48,26 +48,19 @@ pub struct Uninitialised {
     ground: Ground,
 }
 
-/// The root key and where it goes, while slots are made.
-struct Making<'a> {
-    cluster: Uuid,
-    root: LockedKey,
-    check: [u8; 16],
-    entropy: &'a dyn Entropy,
-}
-
 impl Uninitialised {
     pub(crate) fn new(ground: Ground) -> Self {
         Self { ground }
     }
 
-    /// Makes keys, slots and an empty barrier; refused with `Conflict` when somebody else was quicker.
-    pub async fn init(&self, init: Init) -> Result<InitOutcome, BarrierError> {
+    /// Makes keys, slots and an empty barrier; refused with `Conflict` when somebody else was quicker. `now` is when the
+    /// first term begins.
+    pub async fn init(&self, init: Init, now: Timestamp) -> Result<InitOutcome, BarrierError> {
         let entropy = &*self.ground.entropy;
         check_slots(&init.slots)?;
         let cluster = random_uuid(entropy);
         let root = LockedKey::make(|key| entropy.fill(key));
-        let making = Making { cluster, check: check_of(&root)?, root, entropy };
+        let making = Making::new(cluster, root, entropy)?;
         let mut slots = Vec::new();
         let mut shares = Vec::new();
         for spec in &init.slots {
@@ -78,15 +71,13 @@ impl Uninitialised {
                 }
             });
         }
-        let keys = Keys::generate(cluster.into_bytes(), entropy)?;
-        let record = SealRecord::new(cluster, slots, keys.wrap(&making.root, entropy)?);
-        let (head, head_rev) = {
-            let seal = record.encode()?;
-            let (head, sealed_head) = first_head(&keys, &seal, entropy)?;
-            (head, self.store_first(seal, sealed_head).await?)
-        };
-        let interior = self.ground.interior(keys, Freshness::new(), head, head_rev);
-        Ok(InitOutcome { shares, barrier: Barrier::start(interior, status_of(&record)) })
+        let keys = Keys::generate(cluster.into_bytes(), &making.root, entropy, now)?;
+        let seal = SealRecord::new(cluster, slots, keys.wrap(&keys.ring(), entropy)?);
+        let bytes = seal.encode()?;
+        let (head, sealed_head) = first_head(&keys, &bytes, entropy)?;
+        let rev = self.store_first(bytes, sealed_head).await?;
+        let beginning = Beginning { keys, fresh: Freshness::new(), head, head_rev: rev, seal, seal_rev: rev };
+        Ok(InitOutcome { shares, barrier: Barrier::start(Interior::new(&self.ground, beginning)) })
     }
 
     async fn store_first(&self, seal: Vec<u8>, head: Vec<u8>) -> Result<Revision, BarrierError> {
@@ -107,29 +98,7 @@ impl Uninitialised {
     }
 }
 
-impl Making<'_> {
-    async fn shamir(&self, count: u8, threshold: u8, shares: &mut Vec<Share>) -> Result<SlotRecord, BarrierError> {
-        let key = ShamirKey::generate(self.entropy);
-        let set = self.entropy.array();
-        let points = key.split(count, threshold, self.entropy);
-        shares.extend(points.into_iter().map(|point| Share::new(point, set, threshold)));
-        let commitments = shares.iter().map(|share| Hexed(share.commitment(set))).collect();
-        let shamir = ShamirRecord { shares: count, threshold, set: Hexed(set), commitments };
-        self.slot(&key, random_uuid(self.entropy), Some(shamir)).await
-    }
-
-    async fn slot(
-        &self,
-        key: &dyn SlotKey,
-        id: Uuid,
-        shamir: Option<ShamirRecord>,
-    ) -> Result<SlotRecord, BarrierError> {
-        let wrapped = key.wrap(self.cluster, id, &self.root, self.entropy).await?;
-        Ok(SlotRecord { kind: key.kind(), id, wrapped: Hexed(wrapped), check: Hexed(self.check), shamir })
-    }
-}
-
-fn check_slots(slots: &[SlotSpec]) -> Result<(), BarrierError> {
+pub(crate) fn check_slots(slots: &[SlotSpec]) -> Result<(), BarrierError> {
     let refuse = |text: &str| Err(BarrierError::Seal(text.to_owned()));
     let shamir: Vec<_> = slots
         .iter()

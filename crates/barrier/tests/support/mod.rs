@@ -175,6 +175,9 @@ pub async fn overwrite(store: &dyn Store, changes: Vec<(Vec<u8>, Option<Vec<u8>>
     }
 }
 
+/// When tests initialise.
+pub const STARTED: Timestamp = Timestamp::from_secs(1_000);
+
 pub fn key_file() -> SecretBytes {
     SecretBytes::new((100..132).collect())
 }
@@ -191,7 +194,7 @@ pub async fn try_door(store: &Arc<Testing>) -> Result<Door, BarrierError> {
 pub async fn init(store: &Arc<Testing>) -> InitOutcome {
     let Door::Uninitialised(fresh) = door(store).await else { panic!("the store is not empty") };
     let slots = vec![SlotSpec::Shamir { shares: 5, threshold: 3 }, SlotSpec::Static { key: key_file() }];
-    fresh.init(Init { slots }).await.unwrap()
+    fresh.init(Init { slots }, STARTED).await.unwrap()
 }
 
 pub async fn sealed(store: &Arc<Testing>) -> Sealed {

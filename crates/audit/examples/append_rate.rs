@@ -132,6 +132,10 @@ async fn main() -> Fallible<()> {
     let report = verify(&folder, &VerifyOptions::default())?;
     let took = started.elapsed();
     println!("verify: {} lines in {took:?}, first bad: {:?}", report.lines, report.first_bad);
+    let started = Instant::now();
+    let trail = Trail::open(Place::Folder(folder.clone()), Arc::new(Wall)).await?;
+    println!("open: {:?} for a segment of at most 64 MiB", started.elapsed());
+    trail.close().await;
     bare(&folder, &base.join("bare"))?;
     fs::remove_dir_all(base)?;
     Ok(())

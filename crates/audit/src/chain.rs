@@ -10,6 +10,7 @@ use crate::TrailError;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::io::{self, Write as _};
 use strongroom_model::Timestamp;
 
@@ -175,6 +176,11 @@ impl Checkpoint {
         UnparsedPublicKey::new(&ED25519, self.key).verify(text.as_bytes(), &self.signature).is_ok()
     }
 
+    /// Whether one of these keys is named in it; no keys stand for any.
+    pub(crate) fn is_by(&self, keys: &[[u8; 32]]) -> bool {
+        keys.is_empty() || keys.contains(&self.key)
+    }
+
     /// The body of its line.
     pub(crate) fn body(&self) -> Vec<u8> {
         let (head, key, sig) = (hex::encode(self.head), hex::encode(self.key), hex::encode(self.signature));
@@ -206,7 +212,21 @@ impl Checkpoint {
     }
 }
 
-/// Follows the chain over lines that are already in memory, from a line that is taken as given.
+/// Why a line does not continue the chain.
+pub(crate) struct Misstep {
+    /// In words.
+    pub(crate) why: String,
+    /// Whether it has the right number but names another line before it: one of the two was changed.
+    pub(crate) disputes: bool,
+}
+
+impl From<String> for Misstep {
+    fn from(why: String) -> Self {
+        Self { why, disputes: false }
+    }
+}
+
+/// Follows the chain over lines, one after the other.
 pub(crate) struct Walk {
     /// Where it stands.
     pub(crate) head: Head,
@@ -217,30 +237,36 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Begins at this line: its number and predecessor are believed.
-    pub(crate) fn begin(line: &[u8]) -> Result<Self, String> {
-        let header = Header::parse(line).ok_or("its first line to be checked is not a line of a trail")?;
-        let mut prev = ORIGIN;
-        hex::decode_to_slice(header.prev, &mut prev).map_err(|_| "a line names no predecessor")?;
-        let time = Timestamp::from_nanos(0);
-        let head = Head { next: header.seq, hash: prev, time };
-        let mut walk = Self { head, unsigned: 0, checkpoint: None };
-        walk.step(line)?;
-        Ok(walk)
+    /// Begins behind `head`.
+    pub(crate) fn from(head: Head) -> Self {
+        Self { head, unsigned: 0, checkpoint: None }
     }
 
-    /// Takes the next line, or says why it does not continue the chain.
-    pub(crate) fn step(&mut self, line: &[u8]) -> Result<(), String> {
+    /// Takes the next line, or says why it does not continue the chain. No `keys` stand for any key.
+    pub(crate) fn step(&mut self, line: &[u8], keys: &[[u8; 32]]) -> Result<(), Misstep> {
         let next = self.head.next;
         let header = Header::parse(line).ok_or_else(|| format!("line {next} is damaged"))?;
-        if header.seq != next || !header.follows(&self.head.hash) {
-            return Err(format!("line {next} does not continue the line before it"));
+        if header.seq != next {
+            return Err(format!("line {next} is missing: number {} stands in its place", header.seq).into());
         }
+        if !header.follows(&self.head.hash) {
+            let why = format!("line {next} does not continue the line before it");
+            return Err(Misstep { why, disputes: true });
+        }
+        if (next == 0) != (header.kind == LineKind::Genesis) {
+            return Err(format!("line {next} is not of the kind that belongs there").into());
+        }
+        // Damage that spares the header shows in the next line's hash, but the last line has none behind it.
+        serde_json::from_slice::<IgnoredAny>(line).map_err(|_| format!("line {next} is damaged"))?;
         let time = Timestamp::parse(header.time).ok_or_else(|| format!("line {next} has no time"))?;
         self.unsigned += 1;
         if header.kind == LineKind::Checkpoint {
             let checkpoint = Checkpoint::parse(line).filter(Checkpoint::is_signed);
-            self.checkpoint = Some(checkpoint.ok_or_else(|| format!("the signature of checkpoint {next} is wrong"))?);
+            let checkpoint = checkpoint.ok_or_else(|| format!("the signature of checkpoint {next} is wrong"))?;
+            if !checkpoint.is_by(keys) {
+                return Err(format!("checkpoint {next} is signed by another key").into());
+            }
+            self.checkpoint = Some(checkpoint);
             self.unsigned = 0;
         }
         self.head = Head { next: next + 1, hash: hash(line), time };

@@ -13,8 +13,10 @@ pub enum TrailError {
         /// What the system said.
         why: String,
     },
-    /// The files are not a trail, or a part of it is missing.
-    #[error("the audit trail in {path} cannot be continued: {why}")]
+    /// The files are not a trail, or a part of it that was signed is damaged or missing.
+    #[error(
+        "the audit trail in {path} cannot be continued: {why}; check it with `strongroom audit verify`, keep the folder for examination, and give the server a new one"
+    )]
     Broken {
         /// The folder.
         path: String,

@@ -1,13 +1,12 @@
 //! The trail's folder: one owner at a time, segments named by the number of their first line.
 //!
-//! Opening reads back from the end only, so that it costs the same whatever the length of the trail. What it finds
-//! behind the last line feed is a line torn by a crash, never acknowledged, and is cut off. Does not write entries.
+//! Knows how to take the end of a segment off and keep it elsewhere, not when to. Does not write entries.
 
-use crate::chain::{Head, Header, LineKind, Walk};
-use crate::{Checkpoint, TrailError};
+use crate::TrailError;
+use crate::chain::{Header, LineKind};
 use rustix::fs::FlockOperation;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +51,8 @@ impl Segment {
         Ok(Self { first, file: Arc::new(file), len: 0, path })
     }
 
-    fn existing(folder: &Path, first: u64) -> io::Result<Self> {
+    /// One that is there already.
+    pub(crate) fn existing(folder: &Path, first: u64) -> io::Result<Self> {
         let path = folder.join(segment_name(first));
         let file = OpenOptions::new().read(true).append(true).open(&path)?;
         let len = file.metadata()?.len();
@@ -70,6 +70,41 @@ impl Segment {
     /// The path, for messages.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A second way into the file, at this offset; the first one only appends.
+    pub(crate) fn reader(&self, offset: u64) -> io::Result<File> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(file)
+    }
+
+    /// Takes off what is behind `good` bytes and keeps it in a file beside the segment; the name of that file. A crash
+    /// in between leaves the bytes in both.
+    pub(crate) fn cut(&mut self, good: u64, seq: u64) -> io::Result<String> {
+        let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
+        let (name, mut aside) = create_aside(&folder, &format!("{}.cut-{seq}", segment_name(self.first)))?;
+        io::copy(&mut self.reader(good)?.take(self.len - good), &mut aside)?;
+        aside.sync_all()?;
+        File::open(folder)?.sync_all()?;
+        self.file.set_len(good)?;
+        self.file.sync_all()?;
+        self.len = good;
+        Ok(name)
+    }
+
+    /// The last whole line, without its line feed.
+    pub(crate) fn last_line(&self) -> io::Result<Option<Vec<u8>>> {
+        let mut size = FIRST_WINDOW;
+        loop {
+            let (bytes, all) = self.tail(size)?;
+            let lines = bytes.get(..bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0)).unwrap_or_default();
+            if all || lines.contains(&b'\n') {
+                let last = lines.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+                return Ok((!last.is_empty()).then(|| last.to_vec()));
+            }
+            size = size.saturating_mul(2);
+        }
     }
 
     /// Bytes up to and with the last line feed.
@@ -101,7 +136,7 @@ impl Segment {
     }
 
     /// The lines from the last checkpoint to the end; all lines when there is none.
-    fn unchecked(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn since_checkpoint(&self) -> io::Result<Vec<u8>> {
         let mut size = FIRST_WINDOW;
         loop {
             let (mut bytes, all) = self.tail(size)?;
@@ -139,20 +174,6 @@ pub(crate) struct Folder {
     _lock: File,
 }
 
-/// Where a trail that was opened goes on.
-pub(crate) struct Resumed {
-    /// The segment to append to; none when the trail is new.
-    pub(crate) segment: Option<Segment>,
-    /// Where the chain stands.
-    pub(crate) head: Head,
-    /// Lines behind the last checkpoint.
-    pub(crate) unsigned: u64,
-    /// The last checkpoint of the trail.
-    pub(crate) checkpoint: Option<Checkpoint>,
-    /// Bytes of a torn line that were cut off.
-    pub(crate) cut: u64,
-}
-
 impl Folder {
     /// Makes the folder if need be (0700) and becomes its one writer.
     pub(crate) fn claim(path: PathBuf) -> Result<Self, TrailError> {
@@ -166,64 +187,19 @@ impl Folder {
             Err(error) => Err(failed("cannot lock the audit trail's folder", error.into())),
         }
     }
-
-    /// Checks the end of the trail and finds where to go on.
-    pub(crate) fn resume(&self) -> Result<Resumed, TrailError> {
-        let failed =
-            |source| TrailError::Io { what: format!("cannot read the audit trail in {}", self.show()), source };
-        let mut firsts = segments(&self.path).map_err(failed)?;
-        let mut cut = 0;
-        while let Some(first) = firsts.pop() {
-            let mut segment = Segment::existing(&self.path, first).map_err(failed)?;
-            cut += cut_torn_line(&mut segment).map_err(failed)?;
-            if segment.len > 0 {
-                return self.go_on(segment, &firsts, cut);
-            }
-            fs::remove_file(segment.path()).map_err(failed)?;
-        }
-        Ok(Resumed { segment: None, head: Head::START, unsigned: 0, checkpoint: None, cut })
-    }
-
-    fn go_on(&self, segment: Segment, earlier: &[u64], cut: u64) -> Result<Resumed, TrailError> {
-        let broken = |why: String| TrailError::Broken { path: self.show(), why };
-        let failed = |source| TrailError::Io { what: format!("cannot read {}", segment.path().display()), source };
-        let bytes = segment.unchecked().map_err(failed)?;
-        let whole = bytes.len() as u64 == segment.len;
-        let mut lines = bytes.strip_suffix(b"\n").unwrap_or(&bytes).split(|byte| *byte == b'\n');
-        let mut walk = Walk::begin(lines.next().unwrap_or_default()).map_err(broken)?;
-        if whole && walk.head.next != segment.first + 1 {
-            return Err(broken(format!("{} begins with another line than its name says", segment.path().display())));
-        }
-        lines.try_for_each(|line| walk.step(line)).map_err(broken)?;
-        let checkpoint = walk.checkpoint.or_else(|| self.earlier_checkpoint(earlier));
-        Ok(Resumed { head: walk.head, unsigned: walk.unsigned, checkpoint, cut, segment: Some(segment) })
-    }
-
-    /// The last checkpoint of the segments before the last. None is as good as one that cannot be read: `verify` is
-    /// who judges old segments.
-    fn earlier_checkpoint(&self, earlier: &[u64]) -> Option<Checkpoint> {
-        earlier.iter().rev().find_map(|first| {
-            let bytes = Segment::existing(&self.path, *first).and_then(|segment| segment.unchecked()).ok()?;
-            let line = bytes.split(|byte| *byte == b'\n').next()?;
-            Checkpoint::parse(line).filter(Checkpoint::is_signed)
-        })
-    }
-
-    fn show(&self) -> String {
-        self.path.display().to_string()
-    }
 }
 
-/// Cuts off what is behind the last line feed; how many bytes that was.
-fn cut_torn_line(segment: &mut Segment) -> io::Result<u64> {
-    let good = segment.whole_lines()?;
-    let torn = segment.len - good;
-    if torn > 0 {
-        segment.file.set_len(good)?;
-        segment.file.sync_all()?;
-        segment.len = good;
+/// Makes a file of this name, or of the first one like it that is free: a second power failure may cut at the same line.
+fn create_aside(folder: &Path, name: &str) -> io::Result<(String, File)> {
+    let mut tried = name.to_owned();
+    for number in 2.. {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(folder.join(&tried)) {
+            Ok(file) => return Ok((tried, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => tried = format!("{name}.{number}"),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(torn)
+    Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// The last `count` lines of the trail, oldest first.

@@ -13,6 +13,7 @@ mod folder;
 mod keeper;
 mod medium;
 mod redact;
+mod resume;
 mod shared;
 mod trail;
 mod verify;

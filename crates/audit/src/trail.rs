@@ -4,12 +4,13 @@
 //! else writes; a keeper task syncs and signs. Devices read what is written and are never waited for. Dropping the
 //! handle stops all of them without waiting; [`Trail::close`] is the orderly end.
 
-use crate::chain::{Head, unspeakable};
+use crate::chain::unspeakable;
 use crate::desk::Desk;
-use crate::device::Devices;
-use crate::folder::{self, Folder, Resumed};
+use crate::device::{Devices, cursor};
+use crate::folder::{self, Folder};
 use crate::keeper::Keeper;
 use crate::medium::{Medium, Ring};
+use crate::resume::Resumed;
 use crate::shared::Shared;
 use crate::writer::{Command, Writer, WriterState};
 use crate::{Checkpoint, DeviceSpec, DeviceStatus, Entry, Redactor, TrailError};
@@ -56,6 +57,8 @@ pub struct Options {
     pub queue: usize,
     /// Lines kept by a trail in memory (10,000).
     pub ring: usize,
+    /// The keys that may have signed the checkpoints of a trail that is opened; any key when empty (empty).
+    pub keys: Vec<[u8; 32]>,
     /// How long a device may take no entry, with some waiting, until it counts as failed (2 s).
     pub device_deadline: Duration,
 }
@@ -68,6 +71,7 @@ impl Default for Options {
             checkpoint_every: Duration::from_secs(1),
             queue: 4096,
             ring: 10_000,
+            keys: Vec::new(),
             device_deadline: Duration::from_secs(2),
         }
     }
@@ -133,8 +137,9 @@ impl Source {
 }
 
 impl Trail {
-    /// Opens or creates it, checks the end of it, and goes on from there. A torn last line (a crash while writing) is
-    /// cut off and noted.
+    /// Opens or creates it, checks the end of it, and goes on from there. What a crash or a power failure left of lines
+    /// that were not signed yet is set aside in a file of its own, and the trail says so. Damage to what is signed is
+    /// [`TrailError::Broken`].
     pub async fn open(place: Place, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TrailError> {
         Self::open_with(place, clock, Options::default()).await
     }
@@ -151,7 +156,7 @@ impl Trail {
             shared.set_checkpoint(checkpoint);
         }
         shared.publish(resumed.head.next, resumed.unsigned, medium.position());
-        let mut writer = Writer {
+        let writer = Writer {
             medium,
             head: resumed.head,
             unsigned: resumed.unsigned,
@@ -164,11 +169,11 @@ impl Trail {
             pending: Vec::new(),
             buffer: Vec::new(),
         };
-        if resumed.cut > 0 {
-            let note = format!("a torn line of {} bytes at the end of the trail was cut off", resumed.cut);
-            writer.note(&Entry::event("trail_torn_line", "", note));
+        let trail = Self::start(writer, shared, source, &options)?;
+        for cut in &resumed.cuts {
+            trail.desk.send(Command::Note(Box::new(cut.event()))).await?;
         }
-        Self::start(writer, shared, source, &options)
+        Ok(trail)
     }
 
     fn start(writer: Writer, shared: Arc<Shared>, source: Source, options: &Options) -> Result<Arc<Self>, TrailError> {
@@ -317,15 +322,18 @@ fn find(place: Place, options: &Options) -> Result<(Medium, Resumed, Source), Tr
     match place {
         Place::Folder(path) => {
             let folder = Folder::claim(path)?;
-            let mut resumed = folder.resume()?;
+            let mut resumed = folder.resume(&options.keys)?;
             let source = Source::Folder(folder.path.clone());
+            cursor::hold_back(&folder.path, resumed.head.next).map_err(|source| TrailError::Io {
+                what: format!("cannot set back the audit devices' positions in {}", folder.path.display()),
+                source,
+            })?;
             let segment = resumed.segment.take();
             Ok((Medium::Folder { folder, segment, limit: options.segment_bytes }, resumed, source))
         }
         Place::Memory => {
             let ring = Arc::new(Ring::new(options.ring));
-            let resumed = Resumed { segment: None, head: Head::START, unsigned: 0, checkpoint: None, cut: 0 };
-            Ok((Medium::Memory(Arc::clone(&ring)), resumed, Source::Memory(ring)))
+            Ok((Medium::Memory(Arc::clone(&ring)), Resumed::nowhere(), Source::Memory(ring)))
         }
     }
 }

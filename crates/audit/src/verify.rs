@@ -9,6 +9,7 @@
 
 use crate::chain::{Hash, Header, LineKind, ORIGIN, hash};
 use crate::folder::{segment_name, segments};
+use crate::resume::MAX_LINE;
 use crate::{Checkpoint, TrailError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -19,9 +20,6 @@ use strongroom_model::Timestamp;
 
 /// The one event that may carry an earlier time than the line before it.
 pub(crate) const CLOCK_WENT_BACK: &str = "clock_went_back";
-
-/// No line is longer: an entry has at most 1 MiB, beside the header.
-const MAX_LINE: u64 = 2 * 1024 * 1024;
 
 /// What is known from outside about the trail to be checked.
 #[derive(Clone, Debug, Default)]

@@ -126,7 +126,7 @@ impl Writer {
     }
 
     /// Puts an event of the trail's own into the next batch.
-    pub(crate) fn note(&mut self, entry: &Entry) {
+    fn note(&mut self, entry: &Entry) {
         if let Ok(body) = serde_json::to_vec(entry) {
             self.pending.push((body, None));
         }
@@ -366,6 +366,39 @@ mod tests {
             pending: Vec::new(),
             buffer: Vec::new(),
         }
+    }
+
+    struct Key;
+
+    impl Seal for Key {
+        fn sign(&self, _: &[u8]) -> [u8; 64] {
+            [0; 64]
+        }
+
+        fn public_key(&self) -> [u8; 32] {
+            [0; 32]
+        }
+
+        fn generation(&self) -> u64 {
+            1
+        }
+    }
+
+    /// A power failure between such a signature and the next sync would have damaged what is signed.
+    #[test]
+    fn what_came_after_the_sync_is_synced_before_it_is_signed() {
+        let mut writer = writer();
+        writer.seal = Some(Arc::new(Key));
+        append(&mut writer).unwrap();
+        let (answer, mut prepared) = oneshot::channel();
+        writer.take(Command::Prepare { answer });
+        let (_, synced) = prepared.try_recv().unwrap();
+        append(&mut writer).unwrap();
+        let (answer, mut signed) = oneshot::channel();
+        writer.take(Command::Checkpoint { synced, answer });
+        let (checkpoint, _) = signed.try_recv().unwrap().unwrap();
+        assert_eq!((synced, checkpoint.size), (2, 3));
+        assert!(writer.durable >= checkpoint.size, "{}", writer.durable);
     }
 
     fn append(writer: &mut Writer) -> Result<Receipt, TrailError> {

@@ -42,41 +42,6 @@ async fn a_second_server_on_the_same_trail_is_refused() {
 }
 
 #[tokio::test]
-async fn a_torn_last_line_is_cut_and_noted() {
-    let dir = folder();
-    let trail = open(&dir).await;
-    trail.append(entry("read", "secret/a")).await.unwrap();
-    trail.close().await;
-    drop(trail);
-    let file = support::segments(&dir).pop().unwrap();
-    let mut bytes = fs::read(&file).unwrap();
-    bytes.extend_from_slice(b"{\"seq\":2,\"prev\":\"");
-    fs::write(&file, bytes).unwrap();
-    let trail = open(&dir).await;
-    assert_eq!(trail.append(entry("read", "secret/b")).await.unwrap().seq, 3);
-    trail.close().await;
-    let all = lines(&dir);
-    assert_eq!(all[2]["operation"], "trail_torn_line");
-    assert!(all[2]["note"].as_str().unwrap().contains("17 bytes"), "{}", all[2]);
-}
-
-#[tokio::test]
-async fn an_end_that_does_not_chain_is_refused() {
-    let dir = folder();
-    let trail = open(&dir).await;
-    for _ in 0..3 {
-        trail.append(entry("read", "secret/a")).await.unwrap();
-    }
-    trail.close().await;
-    drop(trail);
-    let file = support::segments(&dir).pop().unwrap();
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replacen("secret/a", "secret/b", 1)).unwrap();
-    let reopened = Trail::open(Place::Folder(dir.path().join("trail")), ManualClock::at(1)).await;
-    assert!(matches!(reopened, Err(TrailError::Broken { .. })));
-}
-
-#[tokio::test]
 async fn closing_and_sealing_leave_everything_signed() {
     let dir = folder();
     let trail = open(&dir).await;

@@ -156,9 +156,7 @@ impl Open {
     /// Ends everything that needs the keys, and wipes them.
     pub(crate) async fn end(&self) {
         self.tasks.finish().await;
-        for device in self.trail.devices() {
-            self.trail.disable(&device.path).await;
-        }
+        self.trail.suspend_devices().await;
         self.trail.set_seal(None).await;
         self.trail.set_redactor(None);
         self.barrier.close().await;

@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
 use strongroom_model::policy::{Acl, Decision, Question, Reason};
-use strongroom_model::{Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString};
+use strongroom_model::{
+    Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString, TokenRoleName,
+};
 
 /// What a request wants to act on.
 #[derive(Clone)]
@@ -43,6 +45,11 @@ pub enum Object {
     Cubbyhole {
         /// The place.
         place: FolderPath,
+    },
+    /// A token role.
+    TokenRole {
+        /// Its name.
+        name: TokenRoleName,
     },
     /// The answer under a wrapping token: the one in the field `token`, else the one that came with the request.
     Wrapping,
@@ -185,7 +192,7 @@ impl Grant {
     /// The place in the caller's own cubbyhole that was granted.
     pub(crate) fn cubbyhole(&self) -> Result<(TokenKey, &FolderPath), CoreError> {
         match &self.object {
-            Object::Cubbyhole { place } => Ok((self.require_bearer()?.key(), place)),
+            Object::Cubbyhole { place } => Ok((cubbyhole_of(self.require_bearer()?)?, place)),
             _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
         }
     }
@@ -272,7 +279,7 @@ impl Gate {
         fields: &Fields,
         result: &Result<Reply, CoreError>,
     ) -> Result<(), CoreError> {
-        let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).map(Bearer::key);
+        let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).and_then(Bearer::key);
         let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
         let mut made = Vec::new();
         if let Ok(reply) = result {
@@ -332,7 +339,10 @@ impl Gate {
             (Object::Secret { path, act }, Operation::Write) => {
                 Some(self.secrets.exists(grant.mount()?, path, *act).await?)
             }
-            (Object::Cubbyhole { place }, Operation::Write) => Some(self.cubbyholes.exists(bearer.key(), place).await?),
+            (Object::Cubbyhole { place }, Operation::Write) => {
+                Some(self.cubbyholes.exists(cubbyhole_of(&bearer)?, place).await?)
+            }
+            (Object::TokenRole { name }, Operation::Write) => Some(self.tokens.role(name).await?.is_some()),
             (Object::Path { exists }, _) => *exists,
             _ => None,
         };
@@ -379,7 +389,7 @@ impl Gate {
     async fn use_token(&self, grant: &mut Grant) -> Result<(), CoreError> {
         match grant.bearer.as_mut() {
             // The act uses this token up, in one commit with what it does.
-            Some(bearer) if grant.wrapping == Some(bearer.key()) => Ok(()),
+            Some(bearer) if grant.wrapping.is_some() && grant.wrapping == bearer.key() => Ok(()),
             Some(bearer) if bearer.is_counted() => {
                 if self.tokens.count_use(bearer).await? {
                     Ok(())
@@ -434,6 +444,12 @@ pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &
     entry
 }
 
+/// The cubbyhole of a token is kept under the token's name, which a batch token does not have.
+fn cubbyhole_of(bearer: &Bearer) -> Result<TokenKey, CoreError> {
+    let refused = "cubbyhole operations are only supported by 'service' type tokens";
+    bearer.key().ok_or_else(|| CoreError::Invalid(refused.to_owned()))
+}
+
 fn deny(grant: &mut Grant, reason: &str) -> Result<(), CoreError> {
     grant.decision = DecisionNote { granted: false, policy: None, rule: None, line: None, reason: reason.to_owned() };
     Err(CoreError::Denied)
@@ -453,7 +469,9 @@ fn open_endpoint() -> DecisionNote {
 /// The path that policies speak of. For secrets it is built from the parsed name, never from what was typed.
 fn policy_path(grant: &Grant) -> Result<RequestPath, CoreError> {
     let (section, name) = match &grant.object {
-        Object::Path { .. } | Object::Cubbyhole { .. } | Object::Wrapping => return Ok(grant.visit.path.clone()),
+        Object::Path { .. } | Object::Cubbyhole { .. } | Object::TokenRole { .. } | Object::Wrapping => {
+            return Ok(grant.visit.path.clone());
+        }
         Object::Secret { path, act } => (act.section(), path.as_str()),
         Object::Folder { path } => ("metadata", path.as_str()),
     };

@@ -23,7 +23,7 @@ pub use clock::{Clock, Timestamp};
 pub use entropy::Entropy;
 pub use id::{EntityId, MountId, NamespaceId, RequestId, SecretId};
 pub use kind::{Kind, Kinded};
-pub use name::{EntityName, NameError, PolicyName, RoleName};
+pub use name::{EntityName, NameError, PolicyName, RoleName, TokenRoleName};
 pub use path::{FolderPath, MountPath, NamespacePath, PathError, RequestPath, SecretPath};
 pub use principal::{Principal, TokenType};
 pub use secret::{SecretBytes, SecretString};

@@ -116,6 +116,24 @@ impl RoleName {
 }
 
 name! {
+    /// The name of a token role. Case counts, as in Vault, because it stands as it is in the paths of tokens.
+    TokenRoleName
+}
+
+impl TokenRoleName {
+    /// Reads a name: letters, digits and, inside, `_-.`; at most 256 bytes.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        const INSIDE: &str = "_-.";
+        check(text, 256, INSIDE)?;
+        let edge = |c: char| c == '-' || c == '.';
+        if text.starts_with(edge) || text.ends_with(edge) {
+            return Err(NameError::Character(INSIDE));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+name! {
     /// The name of an entity. Case counts.
     EntityName
 }
@@ -140,6 +158,15 @@ mod tests {
             [" root", "root ", "ro\u{AD}ot", "ｒｏｏｔ", "root\0", "root\n", "ro ot", "", "%72oot", "root,a"]
         {
             assert!(PolicyName::parse(spelling).is_err(), "{spelling:?}");
+        }
+    }
+
+    #[test]
+    fn token_roles_are_told_apart_by_case_and_lead_nowhere() {
+        assert_ne!(TokenRoleName::parse("Web").unwrap(), TokenRoleName::parse("web").unwrap());
+        assert!(TokenRoleName::parse("web-1.2_x").is_ok());
+        for bad in ["", "..", "a/b", "-a", "a.", "a b", "a*"] {
+            assert!(TokenRoleName::parse(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -3,7 +3,7 @@
 use super::route::{Answer, Context, Route};
 use strongroom_core::Operation::{self, Delete, List, Patch, Read, Write};
 use strongroom_core::{Access, Captures, CoreError, Endpoint, Object, Reply};
-use strongroom_model::{FolderPath, TokenType};
+use strongroom_model::FolderPath;
 
 pub(super) const ROUTES: &[Route] = &[
     Route {
@@ -33,10 +33,6 @@ fn of_place(captures: &Captures, _operation: Operation) -> Result<Object, CoreEr
 }
 
 async fn serve(context: Context<'_>) -> Result<Reply, CoreError> {
-    if context.grant.require_bearer()?.token().token_type == TokenType::Batch {
-        let text = "cubbyhole operations are only supported by 'service' type tokens";
-        return Err(CoreError::Invalid(text.to_owned()));
-    }
     let cubbyholes = &context.open.cubbyholes;
     match context.operation {
         Read => read(context).await,

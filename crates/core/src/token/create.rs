@@ -1,11 +1,16 @@
+use super::batch;
 use super::entry::{Token, TokenKey};
+use super::kind::TypeRule;
+use super::lifetime::{self, Wish};
+use super::rights::settled;
 use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
 use crate::records::PutRecord;
 use crate::{Auth, CoreError, Login, Terms};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use strongroom_barrier::Txn;
-use strongroom_model::{EntityId, MountId, PolicyName, SecretString, Timestamp, TokenType, Ttl};
+use strongroom_model::{EntityId, MountId, PolicyName, SecretString, Timestamp, TokenRoleName, TokenType, Ttl};
 
 /// A token to be made.
 #[derive(Default)]
@@ -31,7 +36,7 @@ pub struct NewToken {
     /// The auth mount that makes it.
     pub mount: Option<MountId>,
     /// The token role that makes it.
-    pub role: String,
+    pub role: Option<TokenRoleName>,
     /// What the auth method wants back at renewal.
     pub note: Map<String, Value>,
 }
@@ -55,35 +60,67 @@ impl NewToken {
 }
 
 impl Tokens {
-    /// Makes a token for somebody who was granted to make one.
-    pub async fn issue(&self, _grant: &crate::Grant, new: NewToken) -> Result<(Auth, Vec<String>), CoreError> {
-        self.create(new).await
-    }
-
-    /// Makes a token and stores it. The warnings say what was cut short.
+    /// Makes a token, and stores it if it is one that is stored. The warnings say what was cut short.
     pub(crate) async fn create(&self, new: NewToken) -> Result<(Auth, Vec<String>), CoreError> {
         check_size(&new)?;
-        let now = self.clock.now();
-        let mut warnings = Vec::new();
+        if new.id.as_ref().is_some_and(batch::is_batch) {
+            return Err(CoreError::Invalid("custom token ID cannot have the 'hvb.' prefix".to_owned()));
+        }
+        let (token, chosen, warnings) = self.draft(new).await?;
+        let client_token = match (token.token_type, chosen) {
+            (TokenType::Batch, chosen) => {
+                batch::check(&token, chosen.is_some())?;
+                self.seal_batch(&token)?
+            }
+            (TokenType::Service, chosen) => {
+                let client_token = chosen.unwrap_or_else(|| self.fresh());
+                self.store(self.key_of(&client_token), &token).await?;
+                client_token
+            }
+        };
+        let identity_policies = match token.entity {
+            Some(id) => self.identity.by_id(id).await?.map(|entity| entity.value.policies.clone()).unwrap_or_default(),
+            None => Vec::new(),
+        };
+        let auth = Auth {
+            client_token,
+            made: true,
+            accessor: token.accessor,
+            display_name: token.display_name,
+            token_policies: token.policies,
+            identity_policies,
+            metadata: token.metadata,
+            ttl: token.creation_ttl,
+            renewable: token.renewable,
+            entity: token.entity,
+            token_type: token.token_type,
+            orphan: token.parent.is_none(),
+            num_uses: token.num_uses,
+        };
+        Ok((auth, warnings))
+    }
+
+    /// The token as it will be, the string chosen for it, and warnings. Nothing is stored yet.
+    async fn draft(&self, new: NewToken) -> Result<(Token, Option<SecretString>, Vec<String>), CoreError> {
+        if let Some(name) = new.policies.iter().find(|name| name.is_response_wrapping()) {
+            return Err(CoreError::Invalid(format!("cannot assign policy \"{name}\"")));
+        }
         let through = match (new.mount, new.parent) {
             (None, Some(parent)) => self.through(parent).await?,
             (mount, _) => mount,
         };
-        if let Some(name) = new.policies.iter().find(|name| name.is_response_wrapping()) {
-            return Err(CoreError::Invalid(format!("cannot assign policy \"{name}\"")));
-        }
-        let policies = settle_policies(new.policies, new.terms.no_default_policy);
-        let ttl = self.first_ttl(&new.terms, new.mount, policies.iter().any(PolicyName::is_root), &mut warnings);
-        let (fresh, accessor) = self.fresh();
-        let client_token = new.id.unwrap_or(fresh);
-        let key = self.key_of(&client_token);
+        let now = self.clock.now();
+        let policies = settled(new.policies, !new.terms.no_default_policy);
+        let (ttl, warnings) = self.first_ttl(&new.terms, new.mount, policies.iter().any(PolicyName::is_root))?;
+        let token_type = self.settle_type(new.mount, new.terms.token_type);
+        let is_stored = token_type == TokenType::Service;
         let token = Token {
-            accessor: accessor.clone(),
-            token_type: TokenType::Service,
-            policies: policies.clone(),
+            accessor: if is_stored { self.fresh_accessor() } else { String::new() },
+            token_type,
+            policies,
             entity: new.entity,
             display_name: new.display_name,
-            metadata: new.metadata.clone(),
+            metadata: new.metadata,
             path: new.path,
             mount: new.mount,
             through,
@@ -92,7 +129,7 @@ impl Tokens {
             creation_ttl: ttl,
             expires: (!ttl.is_zero()).then(|| now.plus(ttl.0)),
             renewed: None,
-            renewable: new.renewable && !ttl.is_zero(),
+            renewable: is_stored && new.renewable && !ttl.is_zero(),
             max_ttl: new.terms.max_ttl,
             explicit_max_ttl: new.terms.explicit_max_ttl,
             period: new.terms.period,
@@ -102,27 +139,7 @@ impl Tokens {
             bound_cidrs: new.terms.bound_cidrs,
             note: new.note,
         };
-        self.store(key, &token).await?;
-        let identity_policies = match token.entity {
-            Some(id) => self.identity.by_id(id).await?.map(|entity| entity.value.policies.clone()).unwrap_or_default(),
-            None => Vec::new(),
-        };
-        let auth = Auth {
-            client_token,
-            made: true,
-            accessor,
-            display_name: token.display_name,
-            token_policies: policies,
-            identity_policies,
-            metadata: new.metadata,
-            ttl,
-            renewable: token.renewable,
-            entity: token.entity,
-            token_type: token.token_type,
-            orphan: token.parent.is_none(),
-            num_uses: token.num_uses,
-        };
-        Ok((auth, warnings))
+        Ok((token, new.id, warnings))
     }
 
     /// The auth mount by which the parent's tree came.
@@ -158,31 +175,21 @@ impl Tokens {
         }
     }
 
-    fn first_ttl(&self, terms: &Terms, mount: Option<MountId>, root: bool, warnings: &mut Vec<String>) -> Ttl {
-        if root && terms.ttl.is_zero() && terms.period.is_zero() && terms.explicit_max_ttl.is_zero() {
-            return Ttl::ZERO;
+    /// The first time to live, with warnings about what was cut short. Zero for a root token that asks for no end.
+    fn first_ttl(&self, terms: &Terms, mount: Option<MountId>, root: bool) -> Result<(Ttl, Vec<String>), CoreError> {
+        if root && terms.ttl.is_zero() && terms.period.is_zero() {
+            return Ok((terms.explicit_max_ttl, Vec::new()));
         }
-        let (default, longest) = self.lifetimes(mount);
-        let mut ttl = match (terms.period, terms.ttl) {
-            (Ttl::ZERO, Ttl::ZERO) => default,
-            (Ttl::ZERO, asked) => asked,
-            (period, _) => period,
-        };
-        let mut cap = |limit: Ttl, name: &str| {
-            if !limit.is_zero() && ttl > limit {
-                warnings.push(format!(
-                    "TTL of \"{}s\" exceeded the {name} of \"{}s\"; TTL value is capped accordingly",
-                    ttl.secs(),
-                    limit.secs()
-                ));
-                ttl = limit;
-            }
-        };
-        // A period, too: no single renewal gives more than the longest life.
-        cap(terms.max_ttl, "max TTL");
-        cap(longest, "effective max_ttl");
-        cap(terms.explicit_max_ttl, "explicit max TTL");
-        ttl
+        let Terms { ttl, period, max_ttl, explicit_max_ttl, .. } = *terms;
+        let wish = Wish { ttl, period, max_ttl, explicit_max_ttl };
+        lifetime::settle(&wish, self.limits(mount), Duration::ZERO)
+    }
+
+    /// The type that a token of a mount has for which this is asked.
+    fn settle_type(&self, mount: Option<MountId>, asked: Option<TokenType>) -> TokenType {
+        let table = self.mounts.table();
+        let rule = mount.and_then(|id| table.by_id(id)).and_then(|mount| TypeRule::parse(&mount.config.token_type));
+        rule.unwrap_or_default().settle(asked)
     }
 }
 
@@ -202,17 +209,4 @@ fn check_size(new: &NewToken) -> Result<(), CoreError> {
         return Err(CoreError::Invalid(format!("the metadata of a token cannot exceed {MOST_METADATA} bytes")));
     }
     Ok(())
-}
-
-/// Sorted, each once, with `default` unless told otherwise; a root token has nothing but `root`.
-fn settle_policies(mut policies: Vec<PolicyName>, no_default: bool) -> Vec<PolicyName> {
-    if policies.iter().any(PolicyName::is_root) {
-        return vec![PolicyName::root()];
-    }
-    if !no_default {
-        policies.push(PolicyName::default_policy());
-    }
-    policies.sort();
-    policies.dedup();
-    policies
 }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fmt;
-use strongroom_model::{EntityId, MountId, PolicyName, Timestamp, TokenType, Ttl};
+use strongroom_model::{EntityId, MountId, PolicyName, Timestamp, TokenRoleName, TokenType, Ttl};
 
 /// The keyed hash of a token: the name it is stored under. Useless to act as the token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -36,10 +36,10 @@ impl<'de> Deserialize<'de> for TokenKey {
     }
 }
 
-/// What is stored about a token.
+/// What is known of a token: stored for a service token, sealed in a batch token.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Token {
-    /// A handle that can be used to look at, renew and revoke the token, but not to act as it.
+    /// A handle that can be used to look at, renew and revoke the token, but not to act as it. Batch tokens have none.
     pub accessor: String,
     /// Service or batch.
     pub token_type: TokenType,
@@ -82,7 +82,8 @@ pub struct Token {
     /// Uses left, when they are counted.
     pub uses_left: u64,
     /// The token role it was made by.
-    pub role: String,
+    #[serde(default)]
+    pub role: Option<TokenRoleName>,
     /// Networks from which it may be used; empty: any.
     pub bound_cidrs: Vec<Cidr>,
     /// What the auth method wants back when it is renewed.

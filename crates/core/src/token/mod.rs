@@ -1,18 +1,33 @@
 //! Tokens: what bearers of a string may do, for how long, and how that ends.
 //!
-//! Only a keyed hash of a token is stored; the string itself is shown once and kept nowhere. Expiry is found in a
-//! time-ordered index on disk, so nothing is loaded at start. Revoking removes the token first and then, by a job that
-//! survives a crash, everything that descends from it.
+//! Of a service token only a keyed hash is stored; the string itself is shown once and kept nowhere. Expiry is found in
+//! a time-ordered index on disk, so nothing is loaded at start. Revoking removes the token first and then, by a job that
+//! survives a crash, everything that descends from it. A batch token is stored nowhere: see `batch`.
 
+mod batch;
+mod bearer;
 mod create;
 mod entry;
+mod glob;
+mod kind;
+mod lifetime;
 mod renew;
+mod request;
 mod revoke;
+mod rights;
+mod role;
 mod store;
 mod text;
+mod tidy;
 mod wrapping;
 
+pub use bearer::Bearer;
 pub use create::NewToken;
 pub use entry::{Token, TokenKey};
+pub use glob::PolicyGlob;
+pub use kind::TypeRule;
+pub use request::{Means, TokenRequest};
+pub use role::{RoleChange, TokenRole};
+pub use store::Tokens;
 pub(crate) use store::token_at;
-pub use store::{Bearer, Tokens};
+pub use tidy::Tidied;

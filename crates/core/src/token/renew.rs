@@ -1,6 +1,9 @@
+use super::bearer::Bearer;
 use super::create::expiry_at;
-use super::entry::Token;
-use super::store::{Bearer, Pointer, Tokens, token_at};
+use super::entry::{Token, TokenKey};
+use super::lifetime::{self, Wish, lesser};
+use super::request;
+use super::store::{Pointer, Tokens, token_at};
 use crate::records::PutRecord;
 use crate::{Auth, CoreError, Terms};
 use strongroom_barrier::Txn;
@@ -14,90 +17,67 @@ impl Tokens {
         client_token: SecretString,
         increment: Ttl,
     ) -> Result<(Auth, Vec<String>), CoreError> {
+        let key = bearer.key().ok_or_else(|| CoreError::Invalid("batch tokens cannot be renewed".to_owned()))?;
         if !bearer.token().renewable {
             return Err(CoreError::Invalid("lease is not renewable".to_owned()));
         }
         let terms = self.current_terms(bearer.token()).await?;
         loop {
-            let Some(current) = self.records.get::<Token>(&token_at(bearer.key())).await? else {
-                return Err(CoreError::Denied);
-            };
+            let Some(current) = self.records.get::<Token>(&token_at(key)).await? else { return Err(CoreError::Denied) };
             let now = self.clock.now();
             if current.value.is_expired(now) {
                 return Err(CoreError::Denied);
             }
-            let mut token = current.value.clone();
-            let (expires, warning) = self.renewed_expiry(&token, &terms, increment, now)?;
-            let mut txn = Txn::new().expect(token_at(bearer.key()), current.rev);
-            if let Some(old) = token.expires {
-                txn = txn.delete(expiry_at(bearer.key(), old));
-            }
-            token.expires = Some(expires);
-            token.renewed = Some(now);
-            txn = txn.put_record(token_at(bearer.key()), &token)?;
-            txn = if current.value.expires == Some(expires) {
-                // The same place on the shelf cannot be deleted and written in one transaction.
-                Txn::new().expect(token_at(bearer.key()), current.rev).put_record(token_at(bearer.key()), &token)?
-            } else {
-                txn.put_record(expiry_at(bearer.key(), expires), &Pointer { key: bearer.key() })?
-            };
-            match self.records.commit(txn).await {
-                Ok(_) => return Ok((auth_of(bearer, &token, client_token, now), warning.into_iter().collect())),
+            let (ttl, warnings) = self.next_ttl(&current.value, &terms, increment, now)?;
+            let token = Token { expires: Some(now.plus(ttl.0)), renewed: Some(now), ..current.value.clone() };
+            let txn = Txn::new().expect(token_at(key), current.rev).put_record(token_at(key), &token)?;
+            match self.records.commit(moved(txn, key, current.value.expires, token.expires)?).await {
+                Ok(_) => return Ok((auth_of(bearer, &token, client_token, now), warnings)),
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// What holds now: an auth method may have shortened its role, or refuse the principal.
+    /// What holds now: an auth method or a token role may have been changed, or refuse the principal.
     async fn current_terms(&self, token: &Token) -> Result<Terms, CoreError> {
-        let method = token.mount.and_then(|mount| self.mounts.table().method(mount));
-        match method {
-            Some(method) => method.renew(&token.note).await,
-            None => {
-                Ok(Terms { ttl: token.creation_ttl, max_ttl: token.max_ttl, period: token.period, ..Terms::default() })
-            }
+        if let Some(method) = token.mount.and_then(|mount| self.mounts.table().method(mount)) {
+            return method.renew(&token.note).await;
+        }
+        let Some(name) = &token.role else { return Ok(request::renewed(token, None)) };
+        match self.role(name).await? {
+            Some(role) => Ok(request::renewed(token, Some(&role.value))),
+            None => Err(CoreError::Invalid(format!("original token role \"{name}\" could not be found, not renewing"))),
         }
     }
 
-    /// The end of life after a renewal: never later than creation plus the longest life, whatever the moment
-    /// (CVE-2021-32923: a renewal in the last second must not give a token without end).
-    fn renewed_expiry(
+    /// The time to live from now: never past creation plus the longest life, whatever the moment.
+    fn next_ttl(
         &self,
         token: &Token,
         terms: &Terms,
         increment: Ttl,
         now: Timestamp,
-    ) -> Result<(Timestamp, Option<String>), CoreError> {
-        let (default, longest) = self.lifetimes(token.mount);
-        let max = if terms.max_ttl.is_zero() { longest } else { terms.max_ttl.min(longest) };
-        let wanted = match (terms.period, increment, terms.ttl) {
-            (period, ..) if !period.is_zero() => period.min(max),
-            (_, increment, _) if !increment.is_zero() => increment,
-            (_, _, ttl) if !ttl.is_zero() => ttl,
-            _ => default,
+    ) -> Result<(Ttl, Vec<String>), CoreError> {
+        let wish = Wish {
+            ttl: if increment.is_zero() { terms.ttl } else { increment },
+            period: terms.period,
+            max_ttl: terms.max_ttl,
+            // What the token was made with binds it, even if the role has become more generous. In Vault it does not.
+            explicit_max_ttl: lesser(token.explicit_max_ttl, terms.explicit_max_ttl),
         };
-        let mut limit = if terms.period.is_zero() { Some(token.created.plus(max.0)) } else { None };
-        if !token.explicit_max_ttl.is_zero() {
-            let explicit = token.created.plus(token.explicit_max_ttl.0);
-            limit = Some(limit.map_or(explicit, |limit| limit.min(explicit)));
-        }
-        match (now.plus(wanted.0), limit) {
-            (_, Some(limit)) if limit <= now => {
-                Err(CoreError::Invalid("past the max TTL, cannot renew; log in anew".to_owned()))
-            }
-            (expires, Some(limit)) if expires > limit => {
-                let left = Ttl(limit.since(now));
-                let warning = format!(
-                    "TTL of \"{}s\" exceeded the effective max_ttl of \"{}s\"; TTL value is capped accordingly",
-                    wanted.secs(),
-                    left.secs()
-                );
-                Ok((limit, Some(warning)))
-            }
-            (expires, _) => Ok((expires, None)),
-        }
+        lifetime::settle(&wish, self.limits(token.mount), now.since(token.created))
     }
+}
+
+/// Adds the move of a token from one place in the order of expiry to another. The same place cannot be deleted and
+/// written in one transaction.
+fn moved(txn: Txn, key: TokenKey, from: Option<Timestamp>, to: Option<Timestamp>) -> Result<Txn, CoreError> {
+    if from == to {
+        return Ok(txn);
+    }
+    let txn = from.into_iter().fold(txn, |txn, from| txn.delete(expiry_at(key, from)));
+    to.into_iter().try_fold(txn, |txn, to| txn.put_record(expiry_at(key, to), &Pointer { key }))
 }
 
 fn auth_of(bearer: &Bearer, token: &Token, client_token: SecretString, now: Timestamp) -> Auth {

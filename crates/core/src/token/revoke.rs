@@ -1,10 +1,11 @@
+use super::batch;
 use super::create::expiry_at;
 use super::entry::{Token, TokenKey};
 use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
 use crate::records::PutRecord;
 use crate::{CoreError, cubbyhole, wrapping};
 use strongroom_barrier::{Shelf, Txn};
-use strongroom_model::NamespaceId;
+use strongroom_model::{NamespaceId, SecretString};
 
 /// Tokens that are gone while their descendants are still to be removed. Survives a crash.
 fn jobs() -> Shelf {
@@ -15,6 +16,18 @@ fn jobs() -> Shelf {
 const ROUND: usize = 64;
 
 impl Tokens {
+    /// Revokes a token by its text, with everything that descends from it. One that is unknown or dead is no error; a
+    /// batch token is refused, since nothing is stored that could be removed.
+    pub async fn revoke(&self, token: &SecretString) -> Result<(), CoreError> {
+        if !batch::is_batch(token) {
+            return self.revoke_tree(self.key_of(token)).await;
+        }
+        match self.find(token).await? {
+            Some(_) => Err(CoreError::Invalid("batch tokens cannot be revoked".to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// Removes a token and everything that descends from it. The token itself is refused from the first commit on;
     /// when this returns, so are all descendants. Revoking what is gone already is no error.
     pub async fn revoke_tree(&self, key: TokenKey) -> Result<(), CoreError> {

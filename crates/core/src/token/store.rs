@@ -1,13 +1,15 @@
+use super::bearer::{Bearer, Held};
 use super::entry::{Token, TokenKey};
-use super::text;
-use crate::identity::{Entity, Identity};
+use super::lifetime::Limits;
+use super::{batch, text};
+use crate::identity::Identity;
 use crate::mount::Mounts;
 use crate::records::{PutRecord, Records, Stored};
 use crate::{CoreError, Settings, visit::Source};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
-use strongroom_model::{Clock, Entropy, MountId, NamespaceId, PolicyName, Principal, SecretString, Ttl};
+use strongroom_model::{Clock, Entropy, MountId, MountPath, NamespaceId, SecretString, Ttl};
 
 /// Makes, finds, renews and revokes tokens.
 pub struct Tokens {
@@ -17,67 +19,8 @@ pub struct Tokens {
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
-}
-
-/// A token that proved valid: who asks, and what they may refer to.
-pub struct Bearer {
-    key: TokenKey,
-    token: Arc<Stored<Token>>,
-    entity: Option<Arc<Stored<Entity>>>,
-    policies: Vec<PolicyName>,
-    /// Set when this was the last of a counted number of uses.
-    last_use: bool,
-}
-
-impl Bearer {
-    /// The name it is stored under.
-    pub fn key(&self) -> TokenKey {
-        self.key
-    }
-
-    /// What is stored about it.
-    pub fn token(&self) -> &Token {
-        &self.token.value
-    }
-
-    /// The entity behind it.
-    pub fn entity(&self) -> Option<&Entity> {
-        self.entity.as_deref().map(|entity| &entity.value)
-    }
-
-    /// Its own policies and those of its entity, sorted, each once.
-    pub fn policies(&self) -> &[PolicyName] {
-        &self.policies
-    }
-
-    /// Policies that come from the entity.
-    pub fn identity_policies(&self) -> Vec<PolicyName> {
-        self.entity().map(|entity| entity.policies.clone()).unwrap_or_default()
-    }
-
-    /// Whether its uses are counted.
-    pub fn is_counted(&self) -> bool {
-        self.token().num_uses > 0
-    }
-
-    /// Whether this request used it up.
-    pub fn is_spent(&self) -> bool {
-        self.last_use
-    }
-
-    /// Who asks, for the trail.
-    pub fn principal(&self) -> Principal {
-        let token = self.token();
-        Principal {
-            entity: token.entity,
-            accessor: token.accessor.clone(),
-            display_name: token.display_name.clone(),
-            token_policies: token.policies.clone(),
-            identity_policies: self.identity_policies(),
-            metadata: token.metadata.clone(),
-            token_type: token.token_type,
-        }
-    }
+    /// Held by who puts the indexes in order; one at a time is enough.
+    pub(super) tidying: tokio::sync::Mutex<()>,
 }
 
 /// Leads from an accessor to its token.
@@ -113,7 +56,7 @@ impl Tokens {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { records, identity, mounts, settings, clock, entropy }
+        Self { records, identity, mounts, settings, clock, entropy, tidying: tokio::sync::Mutex::new(()) }
     }
 
     /// The name under which a token would be stored.
@@ -123,38 +66,52 @@ impl Tokens {
 
     /// Who bears this token: `None` when it is unknown, dead, used from elsewhere, or its principal is disabled or gone.
     pub async fn authenticate(&self, token: &SecretString, source: &Source) -> Result<Option<Bearer>, CoreError> {
-        let key = self.key_of(token);
-        let Some(bearer) = self.bearer(key).await? else { return Ok(None) };
+        let Some(bearer) = self.find(token).await? else { return Ok(None) };
         let bound = &bearer.token().bound_cidrs;
         let here = |cidr: &crate::Cidr| source.address.is_some_and(|address| cidr.contains(address));
         Ok((bound.is_empty() || bound.iter().any(here)).then_some(bearer))
     }
 
-    /// As [`Tokens::authenticate`], for a token known by its stored name, wherever it is used from.
+    /// As [`Tokens::authenticate`], wherever the token is used from.
+    pub async fn find(&self, token: &SecretString) -> Result<Option<Bearer>, CoreError> {
+        if !batch::is_batch(token) {
+            return self.bearer(self.key_of(token)).await;
+        }
+        let Some(token) = self.open_batch(token)? else { return Ok(None) };
+        if let Some(parent) = token.parent
+            && self.bearer(parent).await?.is_none()
+        {
+            return Ok(None);
+        }
+        self.admit(Held::Carried(Box::new(token))).await
+    }
+
+    /// As [`Tokens::find`], for a token known by its stored name.
     pub async fn bearer(&self, key: TokenKey) -> Result<Option<Bearer>, CoreError> {
-        let Some(token) = self.records.get::<Token>(&token_at(key)).await? else { return Ok(None) };
-        let value = &token.value;
-        if value.is_expired(self.clock.now()) || (value.num_uses > 0 && value.uses_left == 0) {
+        match self.records.get::<Token>(&token_at(key)).await? {
+            Some(token) => self.admit(Held::Stored { key, token, last_use: false }).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What every use looks at, however the token is kept.
+    async fn admit(&self, held: Held) -> Result<Option<Bearer>, CoreError> {
+        let token = held.token();
+        if token.is_expired(self.clock.now()) || (token.num_uses > 0 && token.uses_left == 0) {
             return Ok(None);
         }
         let gone = |mount: Option<MountId>| mount.is_some_and(|mount| self.mounts.table().by_id(mount).is_none());
-        if gone(value.mount) || gone(value.through) {
+        if gone(token.mount) || gone(token.through) {
             return Ok(None);
         }
-        let entity = match value.entity {
+        let entity = match token.entity {
             None => None,
             Some(id) => match self.identity.by_id(id).await? {
                 Some(entity) if !entity.value.disabled => Some(entity),
                 _ => return Ok(None),
             },
         };
-        let mut policies = value.policies.clone();
-        if let Some(entity) = &entity {
-            policies.extend(entity.value.policies.iter().cloned());
-            policies.sort();
-            policies.dedup();
-        }
-        Ok(Some(Bearer { key, token, entity, policies, last_use: false }))
+        Ok(Some(Bearer::new(held, entity)))
     }
 
     /// The token behind an accessor.
@@ -175,18 +132,20 @@ impl Tokens {
 
     /// Counts one use of a token whose uses are counted. `false` when there is none left.
     pub(crate) async fn count_use(&self, bearer: &mut Bearer) -> Result<bool, CoreError> {
+        let Held::Stored { key, token: held, last_use } = &mut bearer.held else { return Ok(true) };
+        let at = token_at(*key);
         loop {
-            let Some(current) = self.records.get::<Token>(&token_at(bearer.key)).await? else { return Ok(false) };
+            let Some(current) = self.records.get::<Token>(&at).await? else { return Ok(false) };
             if current.value.uses_left == 0 {
                 return Ok(false);
             }
             let mut token = current.value.clone();
             token.uses_left -= 1;
-            let txn = Txn::new().expect(token_at(bearer.key), current.rev).put_record(token_at(bearer.key), &token)?;
+            let txn = Txn::new().expect(at.clone(), current.rev).put_record(at.clone(), &token)?;
             match self.records.commit(txn).await {
                 Ok(rev) => {
-                    bearer.last_use = token.uses_left == 0;
-                    bearer.token = Arc::new(Stored { value: token, rev });
+                    *last_use = token.uses_left == 0;
+                    *held = Arc::new(Stored { value: token, rev });
                     return Ok(true);
                 }
                 Err(CoreError::Conflict) => continue,
@@ -195,16 +154,28 @@ impl Tokens {
         }
     }
 
-    /// The default and longest life on a mount, from its settings and the system's.
-    pub(super) fn lifetimes(&self, mount: Option<MountId>) -> (Ttl, Ttl) {
+    /// The default and longest life on a mount, from its settings and the system's. Tokens made by hand are of the
+    /// mount `auth/token`.
+    pub(super) fn limits(&self, mount: Option<MountId>) -> Limits {
         let table = self.mounts.table();
-        let config = mount.and_then(|id| table.by_id(id)).map(|mount| mount.config.clone()).unwrap_or_default();
+        let mount = match mount {
+            Some(id) => table.by_id(id),
+            None => MountPath::auth("token").ok().and_then(|path| table.at(&path)),
+        };
+        let (default, longest) = mount.map_or((0, 0), |mount| {
+            let config = &mount.config;
+            (config.default_lease_ttl, config.max_lease_ttl)
+        });
         let or = |secs: u64, system: Ttl| if secs == 0 { system } else { Ttl::from_secs(secs) };
-        let longest = or(config.max_lease_ttl, self.settings.max_lease_ttl);
-        (or(config.default_lease_ttl, self.settings.default_lease_ttl).min(longest), longest)
+        let longest = or(longest, self.settings.max_lease_ttl);
+        Limits { default: or(default, self.settings.default_lease_ttl).min(longest), longest }
     }
 
-    pub(super) fn fresh(&self) -> (SecretString, String) {
-        (text::service(&*self.entropy), text::accessor(&*self.entropy))
+    pub(super) fn fresh(&self) -> SecretString {
+        text::service(&*self.entropy)
+    }
+
+    pub(super) fn fresh_accessor(&self) -> String {
+        text::accessor(&*self.entropy)
     }
 }

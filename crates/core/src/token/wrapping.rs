@@ -20,7 +20,7 @@ impl Tokens {
     /// Adds a wrapping token to the changes of `txn`: an orphan with one use, the one policy that nobody else can have,
     /// and an end that nothing prolongs.
     pub(crate) fn draft_wrapping(&self, txn: Txn, path: &str, ttl: Duration) -> Result<WrappingDraft, CoreError> {
-        let (secret, accessor) = self.fresh();
+        let (secret, accessor) = (self.fresh(), self.fresh_accessor());
         let key = self.key_of(&secret);
         let now = self.clock.now();
         let token = Token {
@@ -44,7 +44,7 @@ impl Tokens {
             period: Ttl::ZERO,
             num_uses: 1,
             uses_left: 1,
-            role: String::new(),
+            role: None,
             bound_cidrs: Vec::new(),
             note: Default::default(),
         };
@@ -68,6 +68,6 @@ impl Tokens {
 
     /// The longest life of a token for which no mount says otherwise.
     pub(crate) fn longest_life(&self) -> Ttl {
-        self.lifetimes(None).1
+        self.limits(None).longest
     }
 }

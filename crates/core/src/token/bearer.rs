@@ -1,0 +1,99 @@
+use super::entry::{Token, TokenKey};
+use crate::identity::Entity;
+use crate::records::Stored;
+use std::sync::Arc;
+use strongroom_model::{PolicyName, Principal};
+
+/// A token that proved valid: who asks, and what they may refer to.
+pub struct Bearer {
+    pub(super) held: Held,
+    entity: Option<Arc<Stored<Entity>>>,
+    policies: Vec<PolicyName>,
+}
+
+/// How the token is kept.
+pub(super) enum Held {
+    /// By the server; what can be done with a token beside using it needs this.
+    Stored {
+        /// The name it is stored under.
+        key: TokenKey,
+        token: Arc<Stored<Token>>,
+        /// Set when this was the last of a counted number of uses.
+        last_use: bool,
+    },
+    /// By its bearer: what a batch token says of itself.
+    Carried(Box<Token>),
+}
+
+impl Held {
+    pub(super) fn token(&self) -> &Token {
+        match self {
+            Held::Stored { token, .. } => &token.value,
+            Held::Carried(token) => token,
+        }
+    }
+}
+
+impl Bearer {
+    pub(super) fn new(held: Held, entity: Option<Arc<Stored<Entity>>>) -> Self {
+        let mut policies = held.token().policies.clone();
+        if let Some(entity) = &entity {
+            policies.extend(entity.value.policies.iter().cloned());
+            policies.sort();
+            policies.dedup();
+        }
+        Self { held, entity, policies }
+    }
+
+    /// The name it is stored under; `None` for a batch token, which is stored nowhere.
+    pub fn key(&self) -> Option<TokenKey> {
+        match &self.held {
+            Held::Stored { key, .. } => Some(*key),
+            Held::Carried(_) => None,
+        }
+    }
+
+    /// What is known about it.
+    pub fn token(&self) -> &Token {
+        self.held.token()
+    }
+
+    /// The entity behind it.
+    pub fn entity(&self) -> Option<&Entity> {
+        self.entity.as_deref().map(|entity| &entity.value)
+    }
+
+    /// Its own policies and those of its entity, sorted, each once.
+    pub fn policies(&self) -> &[PolicyName] {
+        &self.policies
+    }
+
+    /// Policies that come from the entity.
+    pub fn identity_policies(&self) -> Vec<PolicyName> {
+        self.entity().map(|entity| entity.policies.clone()).unwrap_or_default()
+    }
+
+    /// Whether its uses are counted.
+    pub fn is_counted(&self) -> bool {
+        self.token().num_uses > 0
+    }
+
+    /// Whether this request used it up.
+    pub fn is_spent(&self) -> bool {
+        matches!(self.held, Held::Stored { last_use: true, .. })
+    }
+
+    /// Who asks, for the trail.
+    pub fn principal(&self) -> Principal {
+        let token = self.token();
+        Principal {
+            entity: token.entity,
+            accessor: token.accessor.clone(),
+            display_name: token.display_name.clone(),
+            token_policies: token.policies.clone(),
+            identity_policies: self.identity_policies(),
+            metadata: token.metadata.clone(),
+            token_type: token.token_type,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Putting the indexes of tokens in order: takes out what leads to a token that is not there.
+//!
+//! Every change of a token changes its indexes in the same commit, so there should be nothing to find; it is what an
+//! operator runs who has reason to doubt that. Works in bounded steps, each of which compares before it deletes, so that
+//! it can run beside everything else and be cut off anywhere.
+
+use super::create::expiry_at;
+use super::entry::{Token, TokenKey};
+use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
+use crate::records::Listed;
+use crate::{CoreError, Grant};
+use strongroom_barrier::{Address, Shelf, Txn};
+
+/// Entries looked at in one step.
+const STEP: usize = 128;
+
+/// How many entries were looked at, and how many led nowhere and were removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Looked at.
+    pub seen: u64,
+    /// Removed.
+    pub removed: u64,
+}
+
+impl Tokens {
+    /// Goes through all indexes of tokens, once. `None` when somebody else is at it.
+    pub async fn tidy(&self, _grant: &Grant) -> Result<Option<Tidied>, CoreError> {
+        let Ok(_alone) = self.tidying.try_lock() else { return Ok(None) };
+        let mut tidied = Tidied::default();
+        self.tidy_accessors(&mut tidied).await?;
+        self.tidy_expiry(&mut tidied).await?;
+        Ok(Some(tidied))
+    }
+
+    /// Accessors, and by way of them the lists of children: a list is found only by its parent.
+    async fn tidy_accessors(&self, tidied: &mut Tidied) -> Result<(), CoreError> {
+        let mut after = None;
+        while let Some(step) = self.step(&accessor_shelf(), after.as_ref(), tidied).await? {
+            for entry in &step {
+                let at = accessor_shelf().named(&entry.name);
+                let key = entry.value.key;
+                let token = self.records.get::<Token>(&token_at(key)).await?;
+                match &token {
+                    Some(token) if token.value.accessor.as_bytes() == entry.name => {
+                        self.tidy_family(key, &token.value, tidied).await?;
+                    }
+                    Some(token) => self.drop_entry(at, Txn::new().expect(token_at(key), token.rev), tidied).await?,
+                    None => self.drop_entry(at, Txn::new().expect_absent(token_at(key)), tidied).await?,
+                }
+            }
+            after = step.last().map(|last| accessor_shelf().named(&last.name));
+        }
+        Ok(())
+    }
+
+    async fn tidy_family(&self, key: TokenKey, token: &Token, tidied: &mut Tidied) -> Result<(), CoreError> {
+        if let Some(parent) = token.parent
+            && self.records.get::<Token>(&token_at(parent)).await?.is_none()
+        {
+            // Vault makes an orphan of it. Here whatever descends from a revoked token is revoked, late or not.
+            tidied.removed += 1;
+            return self.revoke_tree(key).await;
+        }
+        let shelf = children_shelf(key);
+        let mut after = None;
+        while let Some(step) = self.step(&shelf, after.as_ref(), tidied).await? {
+            for entry in &step {
+                let child = entry.value.key;
+                if self.records.get::<Token>(&token_at(child)).await?.is_none() {
+                    let still = Txn::new().expect_absent(token_at(child));
+                    self.drop_entry(shelf.named(&entry.name), still, tidied).await?;
+                }
+            }
+            after = step.last().map(|last| shelf.named(&last.name));
+        }
+        Ok(())
+    }
+
+    async fn tidy_expiry(&self, tidied: &mut Tidied) -> Result<(), CoreError> {
+        let mut after = None;
+        while let Some(step) = self.step(&expiry_shelf(), after.as_ref(), tidied).await? {
+            for entry in &step {
+                let key = entry.value.key;
+                let at = expiry_shelf().ordered(entry.number, &entry.name);
+                match self.records.get::<Token>(&token_at(key)).await? {
+                    Some(token) if token.value.expires.is_some_and(|expires| expiry_at(key, expires) == at) => {}
+                    Some(token) => self.drop_entry(at, Txn::new().expect(token_at(key), token.rev), tidied).await?,
+                    None => self.drop_entry(at, Txn::new().expect_absent(token_at(key)), tidied).await?,
+                }
+            }
+            after = step.last().map(|last| expiry_shelf().ordered(last.number, &last.name));
+        }
+        Ok(())
+    }
+
+    /// The next entries of a shelf; `None` at its end.
+    async fn step(
+        &self,
+        shelf: &Shelf,
+        after: Option<&Address>,
+        tidied: &mut Tidied,
+    ) -> Result<Option<Vec<Listed<Pointer>>>, CoreError> {
+        let step = self.records.scan::<Pointer>(shelf, after, STEP).await?;
+        tidied.seen += u64::try_from(step.len()).unwrap_or(u64::MAX);
+        Ok((!step.is_empty()).then_some(step))
+    }
+
+    /// Removes an entry if what was found still holds; else somebody is just making, renewing or revoking the token.
+    async fn drop_entry(&self, at: Address, still: Txn, tidied: &mut Tidied) -> Result<(), CoreError> {
+        match self.records.commit(still.delete(at)).await {
+            Ok(_) => tidied.removed += 1,
+            Err(CoreError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}

@@ -1,8 +1,8 @@
 //! Passwords: read from a request, hashed, compared.
 //!
 //! The hash is Argon2id (RFC 9106) with the parameters that OWASP's Password Storage Cheat Sheet names first, kept as a
-//! PHC string, so that other parameters can be read beside these when they are raised. It costs 19 MiB and a tenth of a
-//! second on purpose: call it only in a [`super::pool::Pool`]. Not done: bcrypt, which Vault keeps, cuts off after 72
+//! PHC string, so that other parameters can be read beside these when they are raised. It costs 19 MiB and some tens of
+//! milliseconds on purpose: call it only in a [`super::pool::Pool`]. Not done: bcrypt, which Vault keeps, cuts off after 72
 //! bytes and needs no memory.
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};

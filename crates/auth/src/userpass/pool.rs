@@ -1,6 +1,6 @@
 //! Where password hashes are computed: a few at once, a few more waiting, and the rest refused.
 //!
-//! Anybody can ask for a login, and one costs a tenth of a second of a core. So a flood of them must neither reach the
+//! Anybody can ask for a login, and one costs tens of milliseconds of a core. So a flood of them must neither reach the
 //! threads that serve requests nor all cores, and must not pile up memory. Does not know what it computes.
 
 use std::sync::Arc;

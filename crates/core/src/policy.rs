@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_barrier::{Shelf, Txn};
 use strongroom_model::policy::{Acl, DEFAULT_POLICY, Policy};
-use strongroom_model::{NamespaceId, PolicyName};
+use strongroom_model::{EntityId, NamespaceId, PolicyName};
 
 /// A policy as it is stored: its text. It is parsed when it is used, so a better parser needs no migration.
 #[derive(Serialize, Deserialize)]
@@ -22,15 +22,66 @@ pub struct PolicyStore {
     compiled: Mutex<Compiled>,
 }
 
-/// Answerers for sets of policies that hold no templates. Emptied whenever any policy changes.
+/// Policies and answerers that were made before. Emptied whenever any policy changes.
 #[derive(Default)]
 struct Compiled {
-    by_names: HashMap<Vec<PolicyName>, Arc<Acl>>,
+    parsed: HashMap<PolicyName, Arc<Policy>>,
+    by_names: HashMap<Vec<PolicyName>, Kept>,
+    /// Counts changes: what was read before one must not be kept after it.
     epoch: u64,
 }
 
-/// Sets of policies whose answerers are kept.
-const KEPT: usize = 1_024;
+/// An entity at one state of it.
+type Holder = (EntityId, u64);
+
+/// What is kept for a set of policies.
+enum Kept {
+    /// One answerer for everybody.
+    Plain(Arc<Acl>),
+    /// The policies refer to the caller: one for each entity, at its latest state.
+    Templated(HashMap<Option<EntityId>, (Option<u64>, Arc<Acl>)>),
+}
+
+/// Sets of policies, entities of one set, and parsed policies that are kept.
+const MOST: usize = 4_096;
+
+impl Compiled {
+    fn find(&self, names: &[PolicyName], holder: Option<Holder>) -> Option<Arc<Acl>> {
+        match self.by_names.get(names)? {
+            Kept::Plain(acl) => Some(Arc::clone(acl)),
+            Kept::Templated(each) => {
+                let (changes, acl) = each.get(&holder.map(|(id, _)| id))?;
+                (*changes == holder.map(|(_, changes)| changes)).then(|| Arc::clone(acl))
+            }
+        }
+    }
+
+    fn keep(&mut self, epoch: u64, names: &[PolicyName], holder: Option<Holder>, templated: bool, acl: &Arc<Acl>) {
+        if self.epoch != epoch {
+            return;
+        }
+        if self.by_names.len() >= MOST {
+            self.by_names.clear();
+        }
+        if !templated {
+            self.by_names.insert(names.to_vec(), Kept::Plain(Arc::clone(acl)));
+            return;
+        }
+        let kept = self.by_names.entry(names.to_vec()).or_insert_with(|| Kept::Templated(HashMap::new()));
+        if let Kept::Templated(each) = kept {
+            if each.len() >= MOST {
+                each.clear();
+            }
+            each.insert(holder.map(|(id, _)| id), (holder.map(|(_, changes)| changes), Arc::clone(acl)));
+        }
+    }
+
+    fn keep_parsed(&mut self, epoch: u64, policy: &Arc<Policy>) {
+        if self.epoch == epoch && self.parsed.len() < MOST {
+            self.parsed.insert(policy.name.clone(), Arc::clone(policy));
+        }
+    }
+}
 
 fn shelf() -> Shelf {
     Shelf::new("policy", NamespaceId::ROOT)
@@ -110,52 +161,50 @@ impl PolicyStore {
         Ok(names)
     }
 
-    /// The answerer for these policies. Names without a policy give nothing.
+    /// The answerer for these policies, as they apply to this entity. Names without a policy give nothing.
     pub async fn acl(
         &self,
         names: &[PolicyName],
         entity: Option<&Entity>,
         identity: &Identity,
     ) -> Result<Arc<Acl>, CoreError> {
+        let holder = entity.map(|entity| (entity.id, entity.changes));
         let epoch = {
             let compiled = self.lock();
-            if let Some(acl) = compiled.by_names.get(names) {
-                return Ok(Arc::clone(acl));
+            if let Some(acl) = compiled.find(names, holder) {
+                return Ok(acl);
             }
             compiled.epoch
         };
-        let mut policies = Vec::new();
-        let mut templated = false;
+        let mut policies = Vec::with_capacity(names.len());
         for name in names {
-            let Some(policy) = self.parsed(name).await? else { continue };
-            templated |= policy.source.contains("{{");
-            policies.push(policy);
+            policies.extend(self.parsed(name, epoch).await?);
         }
+        let templated = policies.iter().any(|policy| policy.is_templated());
         if templated {
             let view = identity.view(entity);
-            let rendered = policies.iter().map(|policy| Arc::new(policy.render(&view))).collect();
-            return Ok(Arc::new(Acl::new(rendered)));
+            policies = policies.iter().map(|policy| Arc::new(policy.render(&view))).collect();
         }
         let acl = Arc::new(Acl::new(policies));
-        let mut compiled = self.lock();
-        if compiled.epoch == epoch {
-            if compiled.by_names.len() >= KEPT {
-                compiled.by_names.clear();
-            }
-            compiled.by_names.insert(names.to_vec(), Arc::clone(&acl));
-        }
+        self.lock().keep(epoch, names, holder.filter(|_| templated), templated, &acl);
         Ok(acl)
     }
 
-    async fn parsed(&self, name: &PolicyName) -> Result<Option<Arc<Policy>>, CoreError> {
+    async fn parsed(&self, name: &PolicyName, epoch: u64) -> Result<Option<Arc<Policy>>, CoreError> {
+        if let Some(policy) = self.lock().parsed.get(name) {
+            return Ok(Some(Arc::clone(policy)));
+        }
         let Some(source) = self.source(name).await? else { return Ok(None) };
         let policy = Policy::parse(name.clone(), &source).map_err(|_| CoreError::Unreadable { kind: "policy" })?;
-        Ok(Some(Arc::new(policy)))
+        let policy = Arc::new(policy);
+        self.lock().keep_parsed(epoch, &policy);
+        Ok(Some(policy))
     }
 
     fn forget_compiled(&self) {
         let mut compiled = self.lock();
         compiled.by_names.clear();
+        compiled.parsed.clear();
         compiled.epoch += 1;
     }
 

@@ -21,6 +21,17 @@ pub struct Entity {
     pub created: Timestamp,
     /// When it was last changed.
     pub updated: Timestamp,
+    /// How often it was changed: tells two states apart that were made in the same instant.
+    #[serde(default)]
+    pub changes: u64,
+}
+
+impl Entity {
+    /// Notes that it is being changed.
+    pub(super) fn touch(&mut self, now: Timestamp) {
+        self.updated = now;
+        self.changes += 1;
+    }
 }
 
 /// The name by which one auth mount knows an entity.

@@ -162,7 +162,7 @@ impl Identity {
                 entity.name = name.clone();
             }
             change.clone().apply(&mut entity)?;
-            entity.updated = self.clock.now();
+            entity.touch(self.clock.now());
             match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
@@ -211,7 +211,7 @@ impl Identity {
             }
             let alias = Alias { custom_metadata: custom_metadata.clone(), ..self.alias(mount_accessor, name) };
             entity.aliases.push(alias.clone());
-            entity.updated = self.clock.now();
+            entity.touch(self.clock.now());
             let txn = Txn::new().expect(entity_at(id), current.rev).expect_absent(alias_at(mount_accessor, name));
             let txn = with_alias(txn, &alias, id)?.put_record(entity_at(id), &entity)?;
             match self.records.commit(txn).await {
@@ -254,6 +254,7 @@ impl Identity {
                 custom_metadata.clone().unwrap_or_else(|| std::mem::take(&mut alias.custom_metadata));
             alias.updated = self.clock.now();
             let taken = (alias.mount_accessor.clone(), alias.name.clone());
+            entity.touch(self.clock.now());
             match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
                 Ok(_) => return Ok(()),
                 Err(CoreError::Conflict) => {
@@ -276,6 +277,7 @@ impl Identity {
                 return Err(CoreError::Conflict);
             };
             let alias = entity.aliases.remove(position);
+            entity.touch(self.clock.now());
             let txn = without_alias(Txn::new().expect(entity_at(entity.id), current.rev), &alias);
             match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
                 Err(CoreError::Conflict) => continue,
@@ -315,6 +317,7 @@ impl Identity {
             aliases: Vec::new(),
             created: now,
             updated: now,
+            changes: 0,
         })
     }
 

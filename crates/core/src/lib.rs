@@ -16,6 +16,7 @@ pub mod identity;
 mod login;
 pub mod mount;
 mod open;
+pub mod password_policy;
 mod plugin;
 mod policy;
 mod records;
@@ -24,6 +25,7 @@ pub mod secret;
 mod strongroom;
 mod task;
 pub mod token;
+pub mod tool;
 mod visit;
 pub mod wrapping;
 

@@ -3,6 +3,7 @@ use crate::gate::Gate;
 use crate::identity::Identity;
 use crate::login::Logins;
 use crate::mount::{MountClass, MountSpec, Mounts};
+use crate::password_policy::PasswordPolicies;
 use crate::plugin::Plugins;
 use crate::policy::PolicyStore;
 use crate::records::Records;
@@ -43,6 +44,8 @@ pub struct Open {
     pub identity: Arc<Identity>,
     /// Policies.
     pub policies: Arc<PolicyStore>,
+    /// Password policies.
+    pub passwords: Arc<PasswordPolicies>,
     /// Mounts.
     pub mounts: Arc<Mounts>,
     /// Versioned secrets.
@@ -82,6 +85,7 @@ impl Open {
         let identity = Arc::new(Identity::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
         let policies = Arc::new(PolicyStore::new(Arc::clone(&records)));
         policies.ensure_default().await?;
+        let passwords = Arc::new(PasswordPolicies::new(Arc::clone(&records), Arc::clone(e)));
         let mounts = Arc::new(Mounts::load(Arc::clone(&records), plugins, Arc::clone(c), Arc::clone(e)).await?);
         let tokens = Arc::new(Tokens::new(
             Arc::clone(&records),
@@ -117,6 +121,7 @@ impl Open {
             tokens,
             identity,
             policies,
+            passwords,
             mounts,
             secrets,
             cubbyholes,

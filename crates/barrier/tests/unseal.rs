@@ -90,7 +90,8 @@ async fn shares_that_do_not_lead_to_the_key_are_forgotten_and_the_right_ones_sti
     let seal = rows(&store.inner).await.into_iter().find(|row| row.key == b"\x00seal").unwrap();
     let mut record: serde_json::Value = serde_json::from_slice(&seal.value).unwrap();
     let wrapped = record["slots"][0]["wrapped"].as_str().unwrap().to_owned();
-    record["slots"][0]["wrapped"] = (wrapped[..wrapped.len() - 2].to_owned() + "00").into();
+    let other = if wrapped.ends_with("00") { "01" } else { "00" };
+    record["slots"][0]["wrapped"] = (wrapped[..wrapped.len() - 2].to_owned() + other).into();
     overwrite(&store.inner, vec![(seal.key.clone(), Some(serde_json::to_vec(&record).unwrap()))]).await;
     let broken = sealed(&store).await;
     progress(&broken, again(&shares[0])).await;

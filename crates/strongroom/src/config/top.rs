@@ -243,8 +243,8 @@ fn other(name: &str, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigE
     }
     match name {
         "user_lockout" => {
-            reader
-                .warn(item.line, "`user_lockout` is not served: failed logins lock nobody out, so limit them in front");
+            let fixed = "`user_lockout` has no effect: five failed logins always shut a userpass name out for 15 minutes";
+            reader.warn(item.line, fixed);
         }
         _ if UNUSED.contains(&name) => reader.warn_unused(item),
         _ => reader.warn_unknown(item, "the configuration"),

@@ -137,6 +137,8 @@ impl Server {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).keep_alive(true);
         http.max_buf_size(64 * 1024).max_headers(64);
+        // Who sends a request and closes its side at once still gets it done; without this it may vanish unseen.
+        http.half_close(true);
         let stream = Patient::new(stream, self.limits.headers, self.limits.write, phase.clone());
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);

@@ -64,9 +64,10 @@ pub(super) async fn remount(context: Context<'_>) -> Result<Reply, CoreError> {
 
 /// `sys/internal/ui/mounts`: what the caller has anything to do with; without a token, what is marked as visible.
 pub(super) async fn visible(context: Context<'_>) -> Result<Reply, CoreError> {
+    let show = if context.grant.bearer().is_some() { brief } else { for_anybody };
     let shown = |class: MountClass| {
         let mounts = context.open.mounts.table().of(class);
-        let pairs = mounts.iter().filter(|mount| may_see(&context, mount)).map(|mount| (key(mount), brief(mount)));
+        let pairs = mounts.iter().filter(|mount| may_see(&context, mount)).map(|mount| (key(mount), show(mount)));
         Value::Object(pairs.collect::<Map<_, _>>())
     };
     Ok(Reply::data(json!({ "secret": shown(MountClass::Secret), "auth": shown(MountClass::Auth) })))
@@ -99,6 +100,11 @@ fn may_see(context: &Context<'_>, mount: &Mount) -> bool {
         Some(acl) => acl.touches(mount.path.as_str()),
         None => mount.config.listing_visibility == "unauth",
     }
+}
+
+/// No accessor and no settings for who has no token, as in Vault.
+fn for_anybody(mount: &Mount) -> Value {
+    json!({ "type": mount.kind, "description": mount.description, "options": options(mount) })
 }
 
 fn brief(mount: &Mount) -> Value {

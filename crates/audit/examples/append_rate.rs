@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a measurement with the wall clock")]
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use std::error::Error;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use strongroom_audit::{
-    DecisionNote, DeviceSpec, Entry, EntryKind, MountNote, Options, Outcome, Place, SourceNote, Trail, VerifyOptions,
-    verify,
+    DecisionNote, DeviceSpec, Entry, EntryKind, MountNote, Options, Outcome, Place, Seal, SourceNote, Trail,
+    VerifyOptions, verify,
 };
 use strongroom_model::{Clock, RequestId, Timestamp};
 use tokio::task::JoinSet;
@@ -25,6 +26,23 @@ impl Clock for Wall {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Signs, so that the checkpoints of an unsealed server are in the measurement.
+struct Key(Ed25519KeyPair);
+
+impl Seal for Key {
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).as_ref().try_into().unwrap_or([0; 64])
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.0.public_key().as_ref().try_into().unwrap_or([0; 32])
+    }
+
+    fn generation(&self) -> u64 {
+        1
     }
 }
 
@@ -52,6 +70,7 @@ fn entry(number: u64) -> Entry {
 async fn measure(place: Place, tasks: u64, each: u64, device: bool) -> Fallible<()> {
     let shown = if matches!(place, Place::Memory) { "memory" } else { "folder" };
     let trail = Trail::open_with(place, Arc::new(Wall), Options::default()).await?;
+    trail.set_seal(Some(Arc::new(Key(Ed25519KeyPair::from_seed_unchecked(&[7; 32])?)))).await;
     if device {
         let options = [("file_path".to_owned(), "discard".to_owned())].into();
         let spec = DeviceSpec { path: "file".into(), kind: "file".into(), description: String::new(), options };

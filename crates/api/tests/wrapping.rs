@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_api::Limits;
-use strongroom_core::{Access, Ask, Fields, Object, Operation, Reply, Source, Visit};
-use strongroom_model::{Clock, NamespacePath, RequestId, RequestPath, SecretString};
+use strongroom_core::{Access, Ask, Fields, Grant, Object, Operation, Reply, Source, Visit};
+use strongroom_model::{Clock, FolderPath, NamespacePath, RequestId, RequestPath, SecretString};
 use strongroom_testkit::{Answer, TestServer, World};
 use tokio::task::JoinSet;
 
@@ -568,27 +568,82 @@ async fn what_cannot_be_recorded_is_neither_wrapped_nor_opened() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn the_gate_holds_back_an_answer_that_a_dialect_forgot_to_wrap() {
-    let (world, root) = World::open().await;
-    let rooms = world.rooms();
+/// Goes through the gate with a request that no dialect sent.
+async fn admit(
+    world: &World,
+    operation: Operation,
+    path: &str,
+    object: Object,
+    token: &str,
+    wrap: Option<u64>,
+) -> Grant {
     let visit = Visit {
         request: RequestId::from_bytes([7; 16]),
         arrived: world.clock.now(),
-        dialect: "forgetful",
-        operation: Operation::Read,
+        dialect: "test",
+        operation,
         namespace: NamespacePath::root(),
-        path: RequestPath::parse("sys/mounts").unwrap(),
+        path: RequestPath::parse(path).unwrap(),
         typed: None,
         source: Source { address: None, port: 0 },
-        wrap_ttl: Some(Duration::from_secs(60)),
+        wrap_ttl: wrap.map(Duration::from_secs),
     };
-    let object = Object::Path { exists: None };
-    let credential = Some(SecretString::new(root.expose().to_owned()));
+    let credential = Some(SecretString::new(token.to_owned()));
     let asking = Ask { visit, credential, mount: None, access: Access::Token, object };
-    let Ok(grant) = rooms.gate.admit(asking, &Fields::default()).await else { panic!("root was refused") };
+    match world.rooms().gate.admit(asking, &Fields::default()).await {
+        Ok(grant) => grant,
+        Err(error) => panic!("refused: {error}"),
+    }
+}
+
+/// On one thread all of them have read the answer before the first one's commit is done.
+#[tokio::test]
+async fn of_many_who_were_let_in_before_the_first_opened_it_exactly_one_gets_the_answer() {
+    let server = furnished().await;
+    for _ in 0..8 {
+        let token = wrapped(&server).await;
+        let mut crowd = JoinSet::new();
+        let mut grants = Vec::new();
+        for _ in 0..32 {
+            let path = "sys/wrapping/unwrap";
+            grants.push(admit(&server.world, Operation::Write, path, Object::Wrapping, &token, None).await);
+        }
+        for (number, grant) in grants.into_iter().enumerate() {
+            let rooms = server.world.rooms();
+            crowd.spawn(async move {
+                match number % 2 {
+                    0 => rooms.wrapping.open(&grant).await,
+                    _ => rooms.wrapping.rewrap(&grant).await,
+                }
+            });
+        }
+        let (won, lost): (Vec<_>, Vec<_>) = crowd.join_all().await.into_iter().partition(Result::is_ok);
+        assert_eq!(won.len(), 1);
+        assert!(lost.into_iter().all(|lost| lost.err().unwrap().to_string() == INVALID));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_whose_one_use_was_counted_is_not_given_again_before_it_is_removed() {
+    let server = furnished().await;
+    let token = wrapped(&server).await;
+    let object = Object::Cubbyhole { place: FolderPath::parse("response").unwrap() };
+    // Let in and never concluded, as when the server dies in between.
+    let counted = admit(&server.world, Operation::Read, "cubbyhole/response", object, &token, None).await;
+    is_invalid(&unwrap_by(&server, &token).await);
+    is_invalid(&unwrap_for(&server, &token).await);
+    drop(counted);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_gate_holds_back_an_answer_that_a_dialect_forgot_to_wrap() {
+    let (world, root) = World::open().await;
+    let object = Object::Path { exists: None };
+    let grant = admit(&world, Operation::Read, "sys/mounts", object, root.expose(), Some(60)).await;
     let reply = Ok(Reply::data(json!({"a": CANARY})));
-    let concluded = rooms.gate.conclude(grant, &Fields::default(), &reply).await;
+    let concluded = world.rooms().gate.conclude(grant, &Fields::default(), &reply).await;
     assert!(concluded.unwrap_err().to_string().contains("that was to be wrapped was not"));
     let outcome = world.outcomes().await.pop().unwrap();
     assert_eq!(outcome["outcome"]["result"], "internal");

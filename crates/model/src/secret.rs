@@ -100,3 +100,17 @@ impl<'de> Deserialize<'de> for SecretString {
         String::deserialize(deserializer).map(Self::new)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_written_into_a_buffer_that_never_grows() {
+        for length in [0, 1, 100, 5_000] {
+            let text = SecretBytes::from_json(&serde_json::json!({"k": "ü\"".repeat(length)})).unwrap();
+            assert_eq!(text.0.capacity(), text.len());
+            assert!(text.expose().starts_with(b"{\"k\":\"") && text.expose().ends_with(b"\"}"));
+        }
+    }
+}

@@ -97,7 +97,7 @@ async fn what_is_no_token_is_answered_as_clients_expect() {
     let operator = server.operator();
     let unknown = operator.post("auth/token/lookup", json!({"token": "hvs.none"})).await.expect(403);
     assert!(unknown.errors()[0].contains("bad token"), "{}", unknown.text);
-    operator.post("auth/token/renew", json!({"token": "hvs.none"})).await.expect(403);
+    operator.post("auth/token/renew", json!({"token": "hvs.none"})).await.expect(400);
     operator.post("auth/token/revoke", json!({"token": "hvs.none"})).await.expect(204);
     for verb in ["lookup", "renew", "revoke"] {
         let path = format!("auth/token/{verb}-accessor");
@@ -350,7 +350,7 @@ async fn a_token_dies_on_time_and_is_swept_with_its_children() {
     assert!(lives(&server, &parent).await);
     clock.advance(Duration::from_millis(1));
     assert!(!lives(&server, &parent).await, "at the second of its end it is dead");
-    server.operator().post("auth/token/renew", json!({"token": parent})).await.expect(403);
+    server.operator().post("auth/token/renew", json!({"token": parent})).await.expect(400);
     server.world.rooms().housekeep().await;
     assert!(!lives(&server, &child).await, "the child went with its parent");
     let accessors = server.operator().list("auth/token/accessors").await.expect(200);

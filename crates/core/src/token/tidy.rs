@@ -116,3 +116,108 @@ impl Tokens {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::PutRecord;
+    use crate::token::NewToken;
+    use crate::{Access, Ask, Fields, Object, Operation, Plugins, Setup, Source, Strongroom, Visit};
+    use std::sync::Arc;
+    use strongroom_audit::{Place, Trail};
+    use strongroom_barrier::{Init, SlotSpec, SystemEntropy};
+    use strongroom_model::{
+        Clock, NamespacePath, PolicyName, RequestId, RequestPath, SecretString, Timestamp, TokenType, Ttl,
+    };
+    use strongroom_storage::{Epoch, Memory};
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(1_000)
+        }
+    }
+
+    async fn open() -> (Arc<crate::Open>, SecretString) {
+        let setup = Setup {
+            store: Arc::new(Memory::new()),
+            epoch: Epoch::default(),
+            trail: Trail::open(Place::Memory, Arc::new(Still)).await.unwrap(),
+            plugins: Arc::new(Plugins::new()),
+            settings: Default::default(),
+            clock: Arc::new(Still),
+            entropy: Arc::new(SystemEntropy),
+            static_keys: Vec::new(),
+            accept_rollback: false,
+        };
+        let strongroom = Strongroom::start(setup).await.unwrap();
+        let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
+        let made = strongroom.init_dev(init, None).await.unwrap();
+        (strongroom.open().unwrap(), made.root.client_token)
+    }
+
+    async fn grant(open: &crate::Open, token: &SecretString) -> Grant {
+        let visit = Visit {
+            request: RequestId::from_bytes([0; 16]),
+            arrived: Still.now(),
+            dialect: "vault",
+            operation: Operation::Write,
+            namespace: NamespacePath::root(),
+            path: RequestPath::parse("auth/token/tidy").unwrap(),
+            typed: None,
+            source: Source { address: None, port: 0 },
+            wrap_ttl: None,
+        };
+        let object = Object::Path { exists: None };
+        let credential = Some(token.duplicate());
+        let ask = Ask { visit, credential, mount: None, access: Access::Token, object };
+        open.gate.admit(ask, &Fields::default()).await.unwrap()
+    }
+
+    async fn child(open: &crate::Open, parent: &SecretString) -> SecretString {
+        let new = NewToken {
+            policies: vec![PolicyName::default_policy()],
+            parent: Some(open.tokens.key_of(parent)),
+            terms: crate::Terms { ttl: Ttl::from_secs(60), token_type: Some(TokenType::Service), ..Default::default() },
+            ..NewToken::default()
+        };
+        open.tokens.create(new).await.unwrap().0.client_token
+    }
+
+    #[tokio::test]
+    async fn entries_that_lead_nowhere_go_and_the_others_stay() {
+        let (open, root) = open().await;
+        let tokens = &open.tokens;
+        let (kept, lost) = (child(&open, &root).await, child(&open, &root).await);
+        let grandchild = child(&open, &lost).await;
+        // Behind the back of revocation: a token without its indexes' knowledge, and old places of a living one.
+        let (kept_key, lost_key) = (tokens.key_of(&kept), tokens.key_of(&lost));
+        let pointer = Pointer { key: kept_key };
+        let txn = Txn::new()
+            .delete(token_at(lost_key))
+            .put_record(expiry_at(kept_key, Timestamp::from_secs(5_000)), &pointer)
+            .unwrap()
+            .put_record(accessor_shelf().named("stale"), &pointer)
+            .unwrap();
+        tokens.records.commit(txn).await.unwrap();
+
+        let tidied = tokens.tidy(&grant(&open, &root).await).await.unwrap().unwrap();
+        // The accessor, the place in the order of expiry and the place among the root token's children of the lost
+        // token, its child, and the two old places.
+        assert_eq!(tidied.removed, 6);
+        assert!(tokens.find(&kept).await.unwrap().is_some());
+        assert!(tokens.find(&grandchild).await.unwrap().is_none(), "what descends from a lost token is revoked");
+        assert_eq!(tokens.accessors().await.unwrap().len(), 2);
+        let again = tokens.tidy(&grant(&open, &root).await).await.unwrap().unwrap();
+        // Two accessors, one child and one place in the order of expiry.
+        assert_eq!(again, Tidied { seen: 4, removed: 0 });
+    }
+
+    #[tokio::test]
+    async fn one_at_a_time_is_enough() {
+        let (open, root) = open().await;
+        let _busy = open.tokens.tidying.lock().await;
+        assert!(open.tokens.tidy(&grant(&open, &root).await).await.unwrap().is_none());
+    }
+}

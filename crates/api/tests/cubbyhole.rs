@@ -164,3 +164,20 @@ async fn a_write_that_meets_the_revocation_of_its_token_leaves_nothing_behind() 
         assert_eq!(large(&server.world).await, before);
     }
 }
+
+#[tokio::test]
+async fn batch_tokens_have_no_cubbyhole_and_can_be_wrapped() {
+    let server = TestServer::open().await;
+    let headers = [("X-Vault-Token", server.root.as_str()), ("X-Vault-Wrap-TTL", "60s")];
+    let body = json!({"type": "batch", "policies": ["default"], "ttl": "1h"}).to_string().into_bytes();
+    let wrapped = server.send_raw("POST", "/v1/auth/token/create", &headers, body).await.expect(200);
+    let token = wrapped.text_at("/wrap_info/token");
+    let opened = server.by(&token).send("POST", "sys/wrapping/unwrap", None).await.expect(200);
+    let batch = opened.text_at("/auth/client_token");
+    assert!(batch.starts_with("hvb."));
+    for method in ["GET", "POST", "DELETE", "LIST"] {
+        let answer = server.by(&batch).send(method, "cubbyhole/a", Some(json!({"k": 1}))).await.expect(400);
+        assert_eq!(answer.errors(), ["cubbyhole operations are only supported by 'service' type tokens"]);
+    }
+    server.stop().await;
+}

@@ -4,6 +4,7 @@
 //! of a few lines calls the core, `answer` dresses the result. A path that is in no table does not exist.
 
 mod answer;
+mod ceremony;
 mod cubbyhole;
 mod identity;
 mod kv1;
@@ -145,7 +146,7 @@ impl Vault {
             Err(error) => Err(error),
         };
         let concluded = match open.gate.conclude(grant, &fields, &result).await {
-            Ok(()) => self.carry_out(after).await,
+            Ok(()) => self.carry_out(open, after).await,
             Err(error) => Err(error),
         };
         match concluded {
@@ -156,9 +157,16 @@ impl Vault {
     }
 
     /// What an endpoint put off until its request was recorded.
-    async fn carry_out(&self, after: route::After) -> Result<(), CoreError> {
-        match after.into_seal_order() {
-            Some(order) => self.strongroom.seal(order).await,
+    async fn carry_out(&self, open: &Open, after: route::After) -> Result<(), CoreError> {
+        match after.into_order() {
+            Some(route::Order::Seal(order)) => self.strongroom.seal(order).await,
+            Some(route::Order::Shares(order)) => {
+                let done = open.rekeying.carry_out(order).await;
+                if let Err(error) = &done {
+                    tracing::error!(%error, "new unseal keys could not be put in force, and were shown to nobody; the old ones stay");
+                }
+                done
+            }
             None => Ok(()),
         }
     }
@@ -256,10 +264,10 @@ impl Vault {
     async fn refuse_malformed(&self, malformed: Malformed) -> Response<Full<Body>> {
         let Malformed { visit, error, status } = malformed;
         let result: Result<(), CoreError> = Err(error);
-        let noted = self.strongroom.note(&visit, request::word(visit.operation), &result).await;
-        match noted.and(result) {
-            Ok(()) => answer::no_content(),
-            Err(error) => answer::error_as(&error, status),
+        match (self.strongroom.note(&visit, request::word(visit.operation), &result).await, result) {
+            (Err(unrecorded), _) => answer::error(&unrecorded),
+            (Ok(()), Err(error)) => answer::error_as(&error, status),
+            (Ok(()), Ok(())) => answer::no_content(),
         }
     }
 }

@@ -191,6 +191,8 @@ async fn no_spelling_of_root_gets_into_any_list_of_policies() {
     let created = operator.post("identity/entity", json!({"name": "web"})).await.expect(200);
     let entity = created.text_at("/data/id");
     operator.post("auth/approle/role/web", json!({"token_policies": ["default"]})).await.expect(204);
+    operator.post("sys/auth/userpass", json!({"type": "userpass"})).await.expect(204);
+    operator.post("auth/userpass/users/web", json!({"password": "p"})).await.expect(204);
     let by_entity_id = format!("identity/entity/id/{entity}");
     let targets = [
         ("identity/entity", "policies"),
@@ -202,6 +204,9 @@ async fn no_spelling_of_root_gets_into_any_list_of_policies() {
         ("auth/approle/role/fresh", "token_policies"),
         ("auth/approle/role/web/policies", "token_policies"),
         ("auth/approle/role/web/policies", "policies"),
+        ("auth/userpass/users/web", "token_policies"),
+        ("auth/userpass/users/web", "policies"),
+        ("auth/userpass/users/web/policies", "token_policies"),
     ];
     for spelling in ROOTS {
         for list in [json!([spelling]), json!(["default", spelling]), json!(spelling)] {
@@ -215,6 +220,16 @@ async fn no_spelling_of_root_gets_into_any_list_of_policies() {
                         // Another policy's name, harmless: `root/` is not `root`.
                         assert!(names.iter().all(|name| name.is_ascii()), "{path} took {list}");
                     }
+                }
+            }
+            // A role of tokens may say what it likes: what is made by it is no root token.
+            let fields = json!({"allowed_policies": list, "orphan": true});
+            let role = server.by(&officer).post("auth/token/roles/any", fields).await;
+            assert!([204, 400].contains(&role.status.as_u16()), "{}", role.text);
+            for path in ["auth/token/create/any", "auth/token/create/ANY"] {
+                for fields in [json!({"policies": list}), json!({})] {
+                    let made = server.by(&officer).post(path, fields).await;
+                    assert!(!made.at("/auth/policies").to_string().contains("\"root\""), "{list}: {}", made.text);
                 }
             }
             let answer = server.by(&officer).post("auth/token/create", json!({"policies": list})).await;

@@ -586,6 +586,7 @@ async fn admit(
         path: RequestPath::parse(path).unwrap(),
         typed: None,
         source: Source { address: None, port: 0 },
+        headers: Default::default(),
         wrap_ttl: wrap.map(Duration::from_secs),
     };
     let credential = Some(SecretString::new(token.to_owned()));

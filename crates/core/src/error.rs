@@ -51,6 +51,9 @@ pub enum CoreError {
     /// The server has too much to do already.
     #[error("{0}")]
     Busy(&'static str),
+    /// A rule of the operator allows no more requests for now.
+    #[error("{0}")]
+    Limited(String),
     /// The server waits for its unseal shares.
     #[error("Vault is sealed")]
     Sealed,
@@ -107,7 +110,7 @@ impl Kinded for CoreError {
             CoreError::Unsupported => Kind::Unsupported,
             CoreError::Conflict => Kind::Conflict,
             CoreError::TooLarge(_) => Kind::TooLarge,
-            CoreError::Busy(_) => Kind::TooMany,
+            CoreError::Busy(_) | CoreError::Limited(_) => Kind::TooMany,
             CoreError::Sealed => Kind::Sealed,
             CoreError::Uninitialised => Kind::Uninitialised,
             CoreError::Trail(error) => error.kind(),

@@ -439,6 +439,7 @@ pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &
     entry.namespace = visit.namespace.as_str().to_owned();
     entry.typed = visit.typed.clone();
     entry.source = SourceNote { address: visit.source.text(), port: visit.source.port };
+    entry.request_headers = visit.headers.clone();
     entry.wrap_ttl = visit.wrap_ttl.map(|ttl| ttl.as_secs());
     entry.duration_us = u64::try_from(clock.now().since(visit.arrived).as_micros()).unwrap_or(u64::MAX);
     entry

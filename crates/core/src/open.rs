@@ -7,8 +7,10 @@ use crate::password_policy::PasswordPolicies;
 use crate::plugin::Plugins;
 use crate::policy::PolicyStore;
 use crate::records::Records;
+use crate::quota::Quotas;
 use crate::secret::Secrets;
 use crate::task::Tasks;
+use crate::setting::ServerSettings;
 use crate::token::{NewToken, Tokens};
 use crate::wrapping::Wrapping;
 use crate::{Auth, CoreError, Cubbyholes, Terms};
@@ -47,6 +49,10 @@ pub struct Open {
     /// Password policies.
     pub passwords: Arc<PasswordPolicies>,
     /// Mounts.
+    /// What is set for the whole server.
+    pub settings: ServerSettings,
+    /// Rate limits.
+    pub quotas: Quotas,
     pub mounts: Arc<Mounts>,
     /// Versioned secrets.
     pub secrets: Arc<Secrets>,
@@ -92,8 +98,11 @@ impl Open {
             Arc::clone(&identity),
             Arc::clone(&mounts),
             settings,
+        let server_settings = ServerSettings::load(&records, &hmac, &**c).await?;
+        let quotas = Quotas::load(&records).await?;
             Arc::clone(c),
             Arc::clone(e),
+        let longest_life = settings.max_lease_ttl;
         ));
         let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
         let cubbyholes = Arc::new(Cubbyholes::new(Arc::clone(&records)));
@@ -134,6 +143,8 @@ impl Open {
             keeper,
             tasks: Tasks::new(),
         };
+            settings: server_settings,
+            quotas,
         Ok(Arc::new(open))
     }
 

@@ -1,6 +1,7 @@
 //! The whole server without its doors: from a store and a trail to an open strongroom, and back to a sealed one.
 
 use crate::gate::entry_of;
+use crate::metrics::Metrics;
 use crate::open::{Open, Parts, Settings};
 use crate::plugin::Plugins;
 use crate::{Auth, CoreError, Grant, Visit};
@@ -68,6 +69,7 @@ impl SealOrder {
 pub struct Strongroom {
     setup: Setup,
     state: ArcSwap<State>,
+    metrics: Metrics,
     /// Held while the state changes.
     changing: Mutex<()>,
 }
@@ -76,7 +78,7 @@ impl Strongroom {
     /// Looks at the store; opens at once when a static key fits.
     pub async fn start(setup: Setup) -> Result<Arc<Self>, CoreError> {
         let state = look(&setup).await?;
-        let strongroom = Self { setup, state: ArcSwap::from_pointee(state), changing: Mutex::new(()) };
+        let strongroom = Self { setup, state: ArcSwap::from_pointee(state), metrics: Metrics::default(), changing: Mutex::new(()) };
         strongroom.open_by_key_file().await?;
         Ok(Arc::new(strongroom))
     }
@@ -98,6 +100,11 @@ impl Strongroom {
     /// How the trail does.
     pub fn trail_health(&self) -> TrailHealth {
         self.setup.trail.health()
+    }
+
+    /// What is counted, sealed or open.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 
     /// Time, as everything below sees it.

@@ -1,4 +1,5 @@
 use crate::Operation;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 use strongroom_model::{NamespacePath, RequestId, RequestPath, Timestamp};
@@ -23,6 +24,8 @@ pub struct Visit {
     pub typed: Option<String>,
     /// From where it came.
     pub source: Source,
+    /// Headers that the operator wants recorded, by lower-case name, as they may stand in the trail.
+    pub headers: BTreeMap<String, Vec<String>>,
     /// The wrapping asked for.
     pub wrap_ttl: Option<Duration>,
 }

@@ -31,6 +31,7 @@ fn visit(path: &str) -> Visit {
         path: RequestPath::parse(path).unwrap(),
         typed: None,
         source: Source { address: None, port: 0 },
+        headers: Default::default(),
         wrap_ttl: None,
     }
 }

@@ -104,6 +104,7 @@ fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit 
         path: unreadable(),
         typed: Some(parts.uri.path().chars().take(TYPED).collect()),
         source,
+        headers: Default::default(),
         wrap_ttl: None,
     }
 }

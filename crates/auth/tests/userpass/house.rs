@@ -97,6 +97,7 @@ impl House {
             path: RequestPath::parse(path).unwrap(),
             typed: None,
             source: Source { address: source.map(|text| text.parse::<IpAddr>().unwrap()), port: 1 },
+            headers: Default::default(),
             wrap_ttl: None,
         }
     }

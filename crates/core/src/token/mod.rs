@@ -11,6 +11,7 @@ mod entry;
 mod glob;
 mod kind;
 mod lifetime;
+mod prefix;
 mod renew;
 mod request;
 mod revoke;

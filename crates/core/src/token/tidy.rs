@@ -167,6 +167,7 @@ mod tests {
             path: RequestPath::parse("auth/token/tidy").unwrap(),
             typed: None,
             source: Source { address: None, port: 0 },
+            headers: Default::default(),
             wrap_ttl: None,
         };
         let object = Object::Path { exists: None };

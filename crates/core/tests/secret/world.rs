@@ -75,6 +75,7 @@ impl World {
             path: RequestPath::parse(path).unwrap(),
             typed: None,
             source: Source { address: None, port: 0 },
+            headers: Default::default(),
             wrap_ttl: None,
         };
         let ask = Ask {

@@ -22,6 +22,8 @@ pub enum Access {
     Open,
     /// Anybody; a token that is sent must be valid, and the handler answers within its policies.
     Optional,
+    /// Anybody; a token that is sent counts if it is good, and is as none if not: for who may have lost every token.
+    Lenient,
     /// Who has a token whose policies allow the path.
     Token,
     /// As `Token`, and the policies must give `sudo` on the path too.

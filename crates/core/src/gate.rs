@@ -324,12 +324,13 @@ impl Gate {
             self.find_wrapping(grant, credential.as_ref(), fields).await?;
         }
         let credential = match (access, credential) {
-            (Access::Open, _) | (Access::Optional, None) => return Ok(()),
+            (Access::Open, _) | (Access::Optional | Access::Lenient, None) => return Ok(()),
             (_, None) => return deny(grant, "no token"),
             (_, Some(credential)) => credential,
         };
         let bearer = match self.tokens.authenticate(&credential, &grant.visit.source).await {
             Ok(Some(bearer)) => bearer,
+            Ok(None) if access == Access::Lenient => return Ok(()),
             Ok(None) => return deny(grant, "bad token"),
             Err(error) => return Err(error),
         };
@@ -351,7 +352,7 @@ impl Gate {
         let path = policy_path(grant)?;
         grant.sudo = acl.is_root() || acl.capabilities(&path).contains(Capability::Sudo);
         grant.acl = Some(Arc::clone(&acl));
-        if access == Access::Optional {
+        if matches!(access, Access::Optional | Access::Lenient) {
             grant.bearer = Some(bearer);
             return self.use_token(grant).await;
         }
@@ -438,8 +439,8 @@ pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &
     let mut entry = Entry::new(kind, visit.request, visit.dialect, operation, visit.path.as_str());
     entry.namespace = visit.namespace.as_str().to_owned();
     entry.typed = visit.typed.clone();
-    entry.source = SourceNote { address: visit.source.text(), port: visit.source.port };
     entry.request_headers = visit.headers.clone();
+    entry.source = SourceNote { address: visit.source.text(), port: visit.source.port };
     entry.wrap_ttl = visit.wrap_ttl.map(|ttl| ttl.as_secs());
     entry.duration_us = u64::try_from(clock.now().since(visit.arrived).as_micros()).unwrap_or(u64::MAX);
     entry

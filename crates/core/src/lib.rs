@@ -6,27 +6,28 @@
 //! data. Knows nothing of HTTP or of how any foreign API spells things.
 
 mod audit;
+pub mod ceremony;
 mod cidr;
-mod cubbyhole;
 mod configured;
+mod cubbyhole;
 mod endpoint;
 mod error;
 mod fields;
 mod gate;
 pub mod identity;
 mod login;
-pub mod mount;
 pub mod metrics;
+pub mod mount;
 mod open;
 pub mod password_policy;
 mod plugin;
 mod policy;
-mod records;
 pub mod quota;
+mod records;
 mod reply;
 pub mod secret;
-mod strongroom;
 pub mod setting;
+mod strongroom;
 mod task;
 pub mod token;
 pub mod tool;
@@ -34,12 +35,12 @@ mod visit;
 pub mod wrapping;
 
 pub use strongroom_audit::TrailHealth;
-pub use strongroom_barrier::{Health, Init, SealKind, SealStatus, Share, SlotSpec};
+pub use strongroom_barrier::{Health, Init, KeyStatus, SealKind, SealStatus, Share, SlotSpec};
 
 pub use audit::{AuditDevice, AuditDevices};
 pub use cidr::Cidr;
-pub use cubbyhole::Cubbyholes;
 pub use configured::Configured;
+pub use cubbyhole::Cubbyholes;
 pub use endpoint::{Access, Captures, Endpoint, Operation, route};
 pub use error::CoreError;
 pub use fields::Fields;

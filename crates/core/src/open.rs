@@ -1,4 +1,5 @@
 use crate::audit::{AuditDevices, Hmac, TrailSeal};
+use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::gate::Gate;
 use crate::identity::Identity;
 use crate::login::Logins;
@@ -6,19 +7,19 @@ use crate::mount::{MountClass, MountSpec, Mounts};
 use crate::password_policy::PasswordPolicies;
 use crate::plugin::Plugins;
 use crate::policy::PolicyStore;
-use crate::records::Records;
 use crate::quota::Quotas;
+use crate::records::Records;
 use crate::secret::Secrets;
-use crate::task::Tasks;
 use crate::setting::ServerSettings;
-use crate::token::{NewToken, Tokens};
+use crate::task::Tasks;
+use crate::token::Tokens;
 use crate::wrapping::Wrapping;
-use crate::{Auth, CoreError, Cubbyholes, Terms};
+use crate::{Auth, CoreError, Cubbyholes};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_audit::{Redactor, Trail};
 use strongroom_barrier::{Barrier, Health, SealStatus};
-use strongroom_model::{Clock, Entropy, MountPath, PolicyName, SecretString, Ttl};
+use strongroom_model::{Clock, Entropy, MountPath, SecretString, Ttl};
 use tokio::sync::Notify;
 
 /// What an operator set for the whole server.
@@ -48,11 +49,11 @@ pub struct Open {
     pub policies: Arc<PolicyStore>,
     /// Password policies.
     pub passwords: Arc<PasswordPolicies>,
-    /// Mounts.
     /// What is set for the whole server.
     pub settings: ServerSettings,
     /// Rate limits.
     pub quotas: Quotas,
+    /// Mounts.
     pub mounts: Arc<Mounts>,
     /// Versioned secrets.
     pub secrets: Arc<Secrets>,
@@ -64,6 +65,12 @@ pub struct Open {
     pub logins: Logins,
     /// Audit devices.
     pub devices: AuditDevices,
+    /// New terms of the encryption key.
+    pub rotation: Arc<Rotation>,
+    /// New unseal keys.
+    pub rekeying: Rekeying,
+    /// New root tokens.
+    pub root_generation: RootGeneration,
     barrier: Arc<Barrier>,
     trail: Arc<Trail>,
     hmac: Arc<Hmac>,
@@ -91,18 +98,18 @@ impl Open {
         let identity = Arc::new(Identity::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
         let policies = Arc::new(PolicyStore::new(Arc::clone(&records)));
         policies.ensure_default().await?;
+        let server_settings = ServerSettings::load(&records, &hmac, &**c).await?;
+        let quotas = Quotas::load(&records).await?;
         let passwords = Arc::new(PasswordPolicies::new(Arc::clone(&records), Arc::clone(e)));
         let mounts = Arc::new(Mounts::load(Arc::clone(&records), plugins, Arc::clone(c), Arc::clone(e)).await?);
+        let longest_life = settings.max_lease_ttl;
         let tokens = Arc::new(Tokens::new(
             Arc::clone(&records),
             Arc::clone(&identity),
             Arc::clone(&mounts),
             settings,
-        let server_settings = ServerSettings::load(&records, &hmac, &**c).await?;
-        let quotas = Quotas::load(&records).await?;
             Arc::clone(c),
             Arc::clone(e),
-        let longest_life = settings.max_lease_ttl;
         ));
         let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
         let cubbyholes = Arc::new(Cubbyholes::new(Arc::clone(&records)));
@@ -118,6 +125,11 @@ impl Open {
             Arc::clone(c),
         );
         let logins = Logins::new(Arc::clone(&mounts), Arc::clone(&identity), Arc::clone(&tokens));
+        let b = &barrier;
+        let rotation =
+            Rotation::new(Arc::clone(b), Arc::clone(&records), Arc::clone(&mounts), longest_life, Arc::clone(c));
+        let root_generation = RootGeneration::new(Arc::clone(b), Arc::clone(&tokens), Arc::clone(c), Arc::clone(e));
+        let rekeying = Rekeying::new(Arc::clone(b));
         let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
             tokens: Arc::clone(&tokens),
@@ -131,20 +143,23 @@ impl Open {
             identity,
             policies,
             passwords,
+            settings: server_settings,
+            quotas,
             mounts,
             secrets,
             cubbyholes,
             wrapping,
             logins,
             devices,
+            rotation: Arc::new(rotation),
+            rekeying,
+            root_generation,
             barrier,
             trail,
             hmac,
             keeper,
             tasks: Tasks::new(),
         };
-            settings: server_settings,
-            quotas,
         Ok(Arc::new(open))
     }
 
@@ -166,6 +181,8 @@ impl Open {
                 keeper.run().await;
             }
         });
+        let rotation = Arc::clone(&self.rotation);
+        self.tasks.start(|stop| async move { rotation.run(stop).await });
         Ok(())
     }
 
@@ -180,15 +197,7 @@ impl Open {
 
     /// Makes the first root token. Only initialisation and `-dev` call it.
     pub(crate) async fn root_token(&self, id: Option<SecretString>) -> Result<Auth, CoreError> {
-        let new = NewToken {
-            id,
-            policies: vec![PolicyName::root()],
-            terms: Terms::default(),
-            display_name: "root".to_owned(),
-            path: "auth/token/root".to_owned(),
-            ..NewToken::default()
-        };
-        Ok(self.tokens.create(new).await?.0)
+        self.tokens.create_root(id).await
     }
 
     /// Mounts `secret/` as versioned KV if nothing is there, as a development server has it.

@@ -11,6 +11,9 @@ pub struct Reply {
     pub data: Option<Fields>,
     /// A token that was made or renewed.
     pub auth: Option<Auth>,
+    /// A token that was made and is told in another way (encoded, in the data): it goes into the trail as `auth` does,
+    /// and like that one it is revoked when the trail cannot be written.
+    pub unseen: Option<Auth>,
     /// What the caller should know although it worked.
     pub warnings: Vec<String>,
     /// The version of the object read or written, for the trail.

@@ -116,6 +116,8 @@ fn is_doubled(path: &RequestPath) -> bool {
     matches!(
         second,
         "audit" | "audit-hash" | "auth" | "mounts" | "policy" | "key-status" | "rotate" | "remount" | "ha-status"
+            // Vault answers these without the envelope; clients read them at the top level.
+            | "rekey" | "generate-root"
     ) || second.starts_with("capabilities")
         || (second == "policies" && segments.next() == Some("acl"))
         || (second == "config" && segments.next() == Some("cors"))

@@ -340,7 +340,7 @@ fn moment(time: Option<Timestamp>) -> String {
 }
 
 /// A span of whole seconds as Go prints it: `0s`, `30m0s`, `1h0m5s`.
-fn go_duration(span: Duration) -> String {
+pub(super) fn go_duration(span: Duration) -> String {
     let seconds = span.as_secs();
     let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (hours, minutes) {

@@ -2,6 +2,7 @@
 //! Their answers have no envelope.
 
 use super::answer::{self, Body};
+use super::ceremony::{pgp_is_refused, shares_and_threshold};
 use super::request::{self, Parsed};
 use super::{Vault, status};
 use http_body_util::Full;
@@ -103,30 +104,8 @@ async fn init(vault: &Vault, fields: &Fields, operation: Operation) -> Result<Ra
 }
 
 fn init_request(fields: &Fields) -> Result<Init, CoreError> {
-    for unavailable in ["pgp_keys", "root_token_pgp_key", "recovery_pgp_keys"] {
-        if fields.list(unavailable).is_ok_and(|keys| keys.is_some_and(|keys| !keys.is_empty())) {
-            return Err(CoreError::Invalid(format!(
-                "{unavailable}: shares cannot be encrypted with PGP in this version"
-            )));
-        }
-    }
-    let shares = fields.count("secret_shares")?.unwrap_or(5);
-    let threshold = fields.count("secret_threshold")?.unwrap_or(3);
-    let small = |count: u64, name: &str| {
-        let text = format!("invalid seal configuration: {name} must be between 1 and 255");
-        u8::try_from(count).ok().filter(|count| *count > 0).ok_or(CoreError::Invalid(text))
-    };
-    let (shares, threshold) = (small(shares, "secret_shares")?, small(threshold, "secret_threshold")?);
-    if threshold > shares {
-        return Err(CoreError::Invalid(
-            "invalid seal configuration: threshold cannot be larger than shares".to_owned(),
-        ));
-    }
-    if threshold == 1 && shares > 1 {
-        return Err(CoreError::Invalid(
-            "invalid seal configuration: threshold must be greater than one for multiple shares".to_owned(),
-        ));
-    }
+    pgp_is_refused(fields, &["pgp_keys", "root_token_pgp_key", "recovery_pgp_keys"])?;
+    let (shares, threshold) = shares_and_threshold(fields)?;
     Ok(Init { slots: vec![SlotSpec::Shamir { shares, threshold }] })
 }
 

@@ -1,6 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
+use strongroom_core::ceremony::ShareOrder;
 use strongroom_core::{Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, SealOrder};
 
 /// A future that a handler returns.
@@ -24,17 +25,35 @@ pub(crate) struct Context<'a> {
     pub(crate) after: &'a After,
 }
 
-/// What an endpoint puts off until its own request has been recorded: sealing takes away the keys that recording needs.
+/// What an endpoint puts off until its own request has been recorded: sealing takes away the keys that recording needs,
+/// and new unseal keys must not be in force if nobody gets to see them.
 #[derive(Default)]
-pub(crate) struct After(Mutex<Option<SealOrder>>);
+pub(crate) struct After(Mutex<Option<Order>>);
+
+/// Something to be done when the request has been recorded.
+pub(crate) enum Order {
+    /// Seal.
+    Seal(SealOrder),
+    /// Put new unseal keys in force.
+    Shares(ShareOrder),
+}
 
 impl After {
     /// Seals when the request has been recorded.
     pub(crate) fn order_seal(&self, order: SealOrder) {
+        self.order(Order::Seal(order));
+    }
+
+    /// Puts new unseal keys in force when the request has been recorded.
+    pub(crate) fn order_shares(&self, order: ShareOrder) {
+        self.order(Order::Shares(order));
+    }
+
+    fn order(&self, order: Order) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(order);
     }
 
-    pub(crate) fn into_seal_order(self) -> Option<SealOrder> {
+    pub(crate) fn into_order(self) -> Option<Order> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 }

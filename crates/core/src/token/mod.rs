@@ -17,6 +17,7 @@ mod request;
 mod revoke;
 mod rights;
 mod role;
+mod root;
 mod store;
 mod text;
 mod tidy;

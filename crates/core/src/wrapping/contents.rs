@@ -31,10 +31,11 @@ impl Contents {
             (None, Some(opened)) => return opened.contents.clone(),
             (None, None) => {}
         }
-        let made = reply.auth.as_ref().filter(|auth| auth.made);
+        let auth = reply.auth.as_ref().or(reply.unseen.as_ref());
+        let made = auth.filter(|auth| auth.made);
         Self {
             data: reply.data.as_ref().map_or(Value::Null, |data| hmac.redact_map(data.map())),
-            auth: reply.auth.as_ref().map(|auth| hmac.auth_note(auth)),
+            auth: auth.map(|auth| hmac.auth_note(auth)),
             version: reply.version,
             token: made.map(|auth| tokens.key_of(&auth.client_token)),
         }

@@ -2,9 +2,12 @@
 
 mod audit;
 mod capability;
+mod generate_root;
 mod mount;
 mod password;
 mod policy;
+mod rekey;
+mod rotate;
 mod seal;
 mod tool;
 mod wrapping;
@@ -112,4 +115,53 @@ pub(super) const ROUTES: &[Route] = &[
     route!("tools/hash", [Write], Token, tool::hash, "Gives the digest of what is sent in base64."),
     route!("tools/hash/{algorithm}", [Write], Token, tool::hash, "Gives the digest of what is sent in base64."),
     route!("seal", [Write], Sudo, seal::seal, "Seals the server."),
+    route!(
+        "key-status",
+        [Read],
+        Token,
+        rotate::key_status,
+        "Tells the term of the encryption key, its age and its use."
+    ),
+    route!("rotate", [Write], Sudo, rotate::rotate, "Begins a new term of the encryption key."),
+    route!("rotate/keyring", [Write], Sudo, rotate::rotate, "Begins a new term of the encryption key."),
+    route!("rotate/config", [Read, Write], Token, rotate::config, "Reads or sets when a new term begins by itself."),
+    route!(
+        "rotate/keyring/config",
+        [Read, Write],
+        Token,
+        rotate::config,
+        "Reads or sets when a new term begins by itself."
+    ),
+    route!(
+        "rekey/init",
+        [Read, Write, Delete],
+        Sudo,
+        rekey::init,
+        "Starts, shows or cancels the making of new unseal keys."
+    ),
+    route!("rekey/update", [Write], Open, rekey::update, "Takes one of the present unseal keys towards new ones."),
+    route!(
+        "rekey/verify",
+        [Read, Write, Delete],
+        Lenient,
+        rekey::verify,
+        "Takes one of the new unseal keys, shows how many were handed in, or begins that anew."
+    ),
+    route!("rekey/backup", [Read, Delete], Token, rekey::backup, "Unseal keys are kept nowhere."),
+    route!("rekey/recovery-key-backup", [Read, Delete], Token, rekey::backup, "Recovery keys do not exist here."),
+    route!(
+        "rekey-recovery-key/{path..}",
+        [Read, Write, Delete],
+        Token,
+        rekey::recovery,
+        "Recovery keys do not exist here."
+    ),
+    route!(
+        "generate-root/attempt",
+        [Read, Write, Delete],
+        Lenient,
+        generate_root::attempt,
+        "Starts, shows or cancels the making of a root token from unseal keys."
+    ),
+    route!("generate-root/update", [Write], Open, generate_root::update, "Takes one unseal key towards a root token."),
 ];

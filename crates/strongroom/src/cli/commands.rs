@@ -2,13 +2,13 @@
 
 use super::grammar::Command;
 use super::{
-    Found, audit, auth, help, kv, lease, logical, login, operator, path_help, policy, secrets, server, status, token,
-    version,
+    Found, audit, auth, help, kv, lease, logical, login, operator, operator_generate_root, operator_rekey,
+    operator_rotate, path_help, policy, secrets, server, status, token, version,
 };
 
 /// Every command.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let nouns: [&'static [Command]; 15] = [
+    let nouns: [&'static [Command]; 18] = [
         logical::COMMANDS,
         login::COMMANDS,
         status::COMMANDS,
@@ -21,6 +21,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         auth::COMMANDS,
         audit::COMMANDS,
         operator::COMMANDS,
+        operator_rotate::COMMANDS,
+        operator_rekey::COMMANDS,
+        operator_generate_root::COMMANDS,
         lease::COMMANDS,
         path_help::COMMANDS,
         version::COMMANDS,

@@ -2,7 +2,7 @@
 //! from standard input; as an argument they work, as with Vault, but then they stand in the list of processes.
 
 use super::error::{CliError, Doing};
-use super::format::{columns, go_text};
+use super::format::go_text;
 use super::grammar::{Command, Exit, switch, valued};
 use super::request::{Request, object};
 use super::session::Session;
@@ -61,15 +61,6 @@ pub(crate) const COMMANDS: &[Command] = &[
             session.success("Success! The server is sealed.");
             Ok(Exit::Good)
         },
-    },
-    Command {
-        words: "operator key-status",
-        usage: "[flags]",
-        about: "Print the term of the encryption key in use",
-        details: "",
-        flags: &[],
-        count: (0, 0),
-        run: key_status,
     },
     Command {
         words: "operator step-down",
@@ -172,18 +163,6 @@ fn unseal(session: &mut Session) -> Result<Exit, CliError> {
     let secret = session.ask(&Request::put("sys/unseal", body).in_root()).doing(|| "Error unsealing".to_owned())?;
     let state = secret.and_then(|secret| secret.data).unwrap_or_default();
     status::show(session, &state)
-}
-
-fn key_status(session: &mut Session) -> Result<Exit, CliError> {
-    let secret = session.read(&Request::get("sys/key-status")).doing(|| "Error reading key status".to_owned())?;
-    let data = secret.data.unwrap_or_default();
-    if session.settings.field.is_some() {
-        return session.show_object(&data);
-    }
-    let names = [("Key Term", "term"), ("Install Time", "install_time"), ("Encryption Count", "encryptions")];
-    let rows: Vec<Vec<String>> =
-        names.iter().filter_map(|(shown, name)| Some(vec![(*shown).to_owned(), go_text(data.get(*name)?)])).collect();
-    session.show_value(&Value::Object(data), || columns(&rows))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Two callers who meet at the worst moment, which a stop in the store brings about.
 
+use crate::store::MEETS;
 use crate::world::{World, fields, number, version};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -92,7 +93,7 @@ async fn a_value_that_is_destroyed_under_a_reader_is_gone_and_not_damaged() {
     world.store.reading.put_up();
     let reader = Arc::clone(&world);
     let mut reading = JoinSet::new();
-    reading.spawn(async move { reader.current("a").await });
+    reading.spawn(MEETS.scope((), async move { reader.current("a").await }));
     world.store.reading.reached().await;
     world.open.secrets.destroy(&destroy, &[number(1)]).await.unwrap();
     world.store.reading.open();

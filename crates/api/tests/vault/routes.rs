@@ -86,6 +86,10 @@ fn answers_anybody(verb: &str, path: &str, answer: &Answer) -> bool {
         // Empty for who may see nothing.
         ("GET", "sys/internal/ui/mounts") => *answer.at("/data") == json!({"secret": {}, "auth": {}}),
         ("HEAD", "sys/internal/ui/mounts") => answer.text.is_empty(),
+        // Who has lost every token must be able to begin; the nonce is for who began.
+        ("POST" | "PUT", "sys/generate-root/attempt") => answer.at("/progress") == 0,
+        ("GET", "sys/generate-root/attempt") => answer.at("/nonce") == "",
+        ("HEAD", "sys/generate-root/attempt") => answer.text.is_empty(),
         _ => false,
     }
 }
@@ -94,8 +98,10 @@ fn answers_anybody(verb: &str, path: &str, answer: &Answer) -> bool {
 fn may_be_bad_request(verb: &str, path: &str) -> bool {
     let is_login = path.starts_with("auth/") && path.split('/').any(|segment| segment == "login");
     let writes = matches!(verb, "POST" | "PUT");
-    writes && (is_login || path == "sys/init" || path.starts_with("sys/wrapping/"))
-        || matches!(verb, "GET" | "HEAD") && path == "sys/wrapping/lookup"
+    let takes_shares =
+        ["sys/rekey/update", "sys/rekey/verify", "sys/generate-root/attempt", "sys/generate-root/update"];
+    writes && (is_login || path == "sys/init" || path.starts_with("sys/wrapping/") || takes_shares.contains(&path))
+        || matches!(verb, "GET" | "HEAD") && matches!(path, "sys/wrapping/lookup" | "sys/rekey/verify")
 }
 
 fn is_public(path: &str) -> bool {

@@ -128,6 +128,6 @@ pub struct Terms {
     pub no_default_policy: bool,
     /// Networks from which the token may be used; empty means any.
     pub bound_cidrs: Vec<crate::Cidr>,
-    /// Service or batch; `None`: service.
+    /// Service or batch; `None`: as the mount says.
     pub token_type: Option<TokenType>,
 }

@@ -27,6 +27,7 @@ fn ask(world: &World, path: &str, operation: Operation, credential: &str) -> Ask
         typed: None,
         source: Source { address: None, port: 0 },
         wrap_ttl: None,
+        headers: Default::default(),
     };
     let credential = Some(SecretString::new(credential.to_owned()));
     Ask { visit, credential, mount, access: Access::Token, object: Object::Path { exists: None } }

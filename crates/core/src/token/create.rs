@@ -14,31 +14,31 @@ use strongroom_model::{EntityId, MountId, PolicyName, SecretString, Timestamp, T
 
 /// A token to be made.
 #[derive(Default)]
-pub struct NewToken {
+pub(crate) struct NewToken {
     /// The string itself, when an operator chose it (`-dev-root-token-id`, or a root token's `id` field).
-    pub id: Option<SecretString>,
+    pub(crate) id: Option<SecretString>,
     /// Its own policies; `default` is added unless the terms say otherwise.
-    pub policies: Vec<PolicyName>,
+    pub(crate) policies: Vec<PolicyName>,
     /// How long and how often.
-    pub terms: Terms,
+    pub(crate) terms: Terms,
     /// Whether it can be renewed.
-    pub renewable: bool,
+    pub(crate) renewable: bool,
     /// The token it descends from.
-    pub parent: Option<TokenKey>,
+    pub(crate) parent: Option<TokenKey>,
     /// The principal behind it.
-    pub entity: Option<EntityId>,
+    pub(crate) entity: Option<EntityId>,
     /// Shown in the trail and in lookups.
-    pub display_name: String,
+    pub(crate) display_name: String,
     /// What to note with it.
-    pub metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     /// The path of the request that makes it.
-    pub path: String,
+    pub(crate) path: String,
     /// The auth mount that makes it.
-    pub mount: Option<MountId>,
+    pub(crate) mount: Option<MountId>,
     /// The token role that makes it.
-    pub role: Option<TokenRoleName>,
+    pub(crate) role: Option<TokenRoleName>,
     /// What the auth method wants back at renewal.
-    pub note: Map<String, Value>,
+    pub(crate) note: Map<String, Value>,
 }
 
 impl NewToken {

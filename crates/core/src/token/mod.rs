@@ -24,7 +24,7 @@ mod tidy;
 mod wrapping;
 
 pub use bearer::Bearer;
-pub use create::NewToken;
+pub(crate) use create::NewToken;
 pub use entry::{Token, TokenKey};
 pub use glob::PolicyGlob;
 pub use kind::TypeRule;

@@ -21,8 +21,6 @@ pub(super) fn resolve(
     maker: &Token,
     sudo: bool,
 ) -> Result<Vec<PolicyName>, CoreError> {
-    // Not even sudo or a role makes root of something else. Looked at twice: a role can give what nobody asked for.
-    check_root(&asked.policies, maker)?;
     let no_default = asked.no_default;
     let mut policies = match role.filter(|role| role.rules_policies()) {
         Some(role) => by_role(asked, role, maker)?,
@@ -31,15 +29,11 @@ pub(super) fn resolve(
     if no_default {
         policies.retain(|policy| *policy != PolicyName::default_policy());
     }
-    check_root(&policies, maker)?;
-    Ok(policies)
-}
-
-fn check_root(policies: &[PolicyName], maker: &Token) -> Result<(), CoreError> {
+    // Not even sudo or a role makes root of something else.
     if policies.iter().any(PolicyName::is_root) && !maker.is_root() {
         return invalid("root tokens may not be created without parent token being root".to_owned());
     }
-    Ok(())
+    Ok(policies)
 }
 
 /// A role that names policies rules alone: its tokens need have nothing in common with the maker's.

@@ -130,7 +130,7 @@ async fn ends_with_its_time() {
 }
 
 #[tokio::test]
-async fn outlives_a_restart() {
+async fn outlives_a_new_key_and_a_restart() {
     let (world, shares, root) = World::sealed().await;
     let mut server = TestServer::start(world, Limits::default()).await;
     server.root = root.expose().to_owned();
@@ -142,6 +142,8 @@ async fn outlives_a_restart() {
     unseal().await;
     let made = batch(&server, &server.root, json!({"policies": ["default"]})).await.expect(200);
     let token = made.text_at("/auth/client_token");
+    server.operator().post("sys/rotate", json!({})).await.expect(204);
+    assert!(works(&server, &token).await);
     server.operator().post("sys/seal", json!({})).await.expect(204);
     server.by(&token).get("auth/token/lookup-self").await.expect(503);
     unseal().await;

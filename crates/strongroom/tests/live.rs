@@ -13,6 +13,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 struct Live {
     process: Child,
     address: String,
+    unseal_key: String,
     home: Home,
     /// Kept open: a server whose output nobody takes is another story.
     _output: BufReader<ChildStdout>,
@@ -36,9 +37,10 @@ impl Live {
             .spawn()
             .unwrap();
         let mut output = BufReader::new(process.stdout.take().unwrap());
-        let said =
-            output.by_ref().lines().find_map(|line| Some(line.unwrap().split_once("Listening on ")?.1.to_owned()));
-        Self { process, address: said.unwrap(), home, _output: output }
+        let mut said = output.by_ref().lines().map(Result::unwrap);
+        let mut after = |mark: &str| said.find_map(|line| Some(line.split_once(mark)?.1.to_owned())).unwrap();
+        let (unseal_key, address) = (after("Unseal Key: "), after("Listening on "));
+        Self { process, address, unseal_key, home, _output: output }
     }
 
     fn run(&self, line: &[&str]) -> Ran {
@@ -127,4 +129,54 @@ fn a_plain_engine_is_found_and_used_as_one() {
     assert!(live.good(&["secrets", "list"]).contains("\nplain/ "));
     live.good(&["secrets", "disable", "plain"]);
     assert_eq!(live.run(&["kv", "get", "plain/x"]).code, 2);
+}
+
+#[test]
+fn keys_are_rotated_and_replaced_and_a_root_token_is_made_from_them() {
+    let live = Live::start();
+    assert!(live.good(&["operator", "key-status"]).contains("Key Term            1\n"));
+    let rotated = live.good(&["operator", "rotate"]);
+    assert!(rotated.starts_with("Success! Rotated key\n\nKey Term            2\n"), "{rotated}");
+    // Somebody without any token, and the holder of the one unseal key.
+    let user = Home::new().without_env("VAULT_TOKEN");
+    let run = |line: &[&str], stdin: &str| user.run_at(&live.address, line, stdin);
+    let field = |text: &str, name: &str| {
+        let shown: Value = serde_json::from_str(text).unwrap();
+        shown[name].as_str().map(str::to_owned).unwrap()
+    };
+    let generate = ["operator", "generate-root"];
+    let otp = run(&[&generate[..], &["-generate-otp"]].concat(), "").out.trim().to_owned();
+    assert_eq!(otp.len(), 53);
+    let begun = run(&[&generate[..], &["-init", "-otp", &otp, "-format=json"]].concat(), "").out;
+    let nonce = field(&begun, "nonce");
+    let ran = run(&[&generate[..], &["-"]].concat(), &live.unseal_key);
+    assert!(ran.code == 1 && ran.err.contains("Missing nonce value"), "{}", ran.err);
+    let made = run(&[&generate[..], &["-nonce", &nonce, "-format=json"]].concat(), &live.unseal_key);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let encoded = field(&made.out, "encoded_token");
+    let token = user.run_at("http://127.0.0.1:1", &[&generate[..], &["-decode", "-", "-otp", &otp]].concat(), &encoded);
+    assert_eq!(token.code, 0, "{}", token.err);
+    let root = Home::new().with_env("VAULT_TOKEN", token.out.trim());
+    let looked = root.run_at(&live.address, &["token", "lookup", "-format=json"], "");
+    assert!(looked.out.contains("\"root\""), "{}{}", looked.out, looked.err);
+    assert!(run(&[&generate[..], &["-status"]].concat(), "").out.contains("Started       false"));
+    // New keys, verified before they are in force.
+    let rekey = ["operator", "rekey"];
+    assert_eq!(run(&[&rekey[..], &["-init"]].concat(), "").code, 2);
+    let begun = live.good(&[&rekey[..], &["-init", "-verify", "-n", "2", "-t", "2", "-format=json"]].concat());
+    let made = run(&[&rekey[..], &["-nonce", &field(&begun, "nonce"), "-format=json"]].concat(), &live.unseal_key);
+    let shown: Value = serde_json::from_str(&made.out).unwrap();
+    let verification = field(&made.out, "verification_nonce");
+    let mut last = String::new();
+    for key in shown["keys_base64"].as_array().unwrap() {
+        let key = key.as_str().unwrap();
+        last = run(&[&rekey[..], &["-verify", "-nonce", &verification, key]].concat(), "").out;
+    }
+    assert!(last.contains("Rekey verification successful"), "{last}");
+    live.good(&["operator", "seal"]);
+    assert!(run(&["operator", "unseal", &live.unseal_key], "").err.contains("keys that were replaced"));
+    for key in shown["keys_hex"].as_array().or(shown["keys"].as_array()).unwrap() {
+        last = run(&["operator", "unseal", key.as_str().unwrap()], "").out;
+    }
+    assert!(last.contains("Sealed          false"), "{last}");
 }

@@ -22,8 +22,8 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     words: "operator generate-root",
     usage: "[flags] [KEY]",
     about: "Make a root token from unseal keys",
-    details: "\nBegin with -init, which needs no token and prints a nonce and a one-time password. Each holder of an unseal\n\
-              key then gives it:\n\
+    details: "\nBegin with -init, which needs no token and prints a nonce and a one-time password. Each\n\
+              holder of an unseal key then gives it:\n\
               \n    strongroom operator generate-root -nonce=NONCE\n\
               \nThe last one gets the encoded token, which the one-time password opens:\n\
               \n    strongroom operator generate-root -decode=ENCODED -otp=OTP\n\
@@ -31,9 +31,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     flags: &[
         switch("init", "Start; fails while another attempt is under way"),
         switch("generate-otp", "Print a one-time password that -init -otp takes"),
-        valued("otp", "text", "With -init: the one-time password; one is made unless given. With -decode: that one"),
-        valued("decode", "text", "Print the token in what the last key holder got; - reads it from standard input"),
-        valued("nonce", "text", "Names the attempt, as it was told at its start"),
+        valued("otp", "text", "The one-time password; -init makes one unless given"),
+        valued("decode", "text", "Print the token in what the last holder got; - reads it"),
+        valued("nonce", "text", "Names the attempt"),
         switch("status", "Show how far it is"),
         switch("cancel", "End it: needs -nonce, or a token with sudo"),
         valued("pgp-key", "file", "Refused: tokens are not encrypted with PGP"),

@@ -13,18 +13,20 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     words: "operator rekey",
     usage: "[flags] [KEY]",
     about: "Replace the unseal keys",
-    details: "\nBegin with -init, which needs a token with sudo. Each holder of a present key then gives it:\n\
+    details: "\nBegin with -init, which needs a token with sudo. Each holder of a present key then\n\
+              gives it:\n\
               \n    strongroom operator rekey -nonce=NONCE\n\
-              \nThe last one gets the new keys. With -init -verify they are in force only after enough of them were given\n\
-              with -verify. Without KEY it is asked for without echo, or taken from standard input.",
+              \nThe last one gets the new keys. With -init -verify they are in force only after enough\n\
+              of them were given with -verify. Without KEY it is asked for without echo, or taken\n\
+              from standard input.",
     flags: &[
         switch("init", "Start; fails while another rekey is under way"),
         Flag { name: "key-shares", alias: "n", value: "n", about: "With -init: how many new keys; 5 unless given" },
         Flag { name: "key-threshold", alias: "t", value: "n", about: "With -init: how many unseal; 3 unless given" },
-        valued("nonce", "text", "Names the rekey or the verification, as it was told at its start"),
-        switch("verify", "With -init: verify the new keys before they are in force. Else: act on the verification"),
+        valued("nonce", "text", "Names the rekey or the verification"),
+        switch("verify", "With -init: the new keys must be verified. Else: act on that"),
         switch("status", "Show how far it is"),
-        switch("cancel", "End it, the present keys stay; with -verify: forget the new keys given so far"),
+        switch("cancel", "End it; with -verify: forget the new keys given so far"),
         valued("target", "barrier", "Only barrier: there are no recovery keys"),
     ],
     count: (0, 1),

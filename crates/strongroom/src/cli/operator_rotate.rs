@@ -22,8 +22,9 @@ pub(crate) const COMMANDS: &[Command] = &[
         words: "operator rotate",
         usage: "[flags]",
         about: "Begin a new term of the encryption key",
-        details: "\nWhat is sealed from now on is sealed under a fresh key; the rest follows in the background, which\n\
-                  `operator key-status` shows. Unseal keys stay as they are: see `operator rekey`.",
+        details: "\nWhat is sealed from now on is sealed under a fresh key; the rest follows in the\n\
+                  background, which `operator key-status` shows. Unseal keys stay as they are: see\n\
+                  `operator rekey`.",
         flags: &[],
         count: (0, 0),
         run: |session| {

@@ -1,7 +1,7 @@
 //! What holds a secret cannot be printed: none of these types has a `Debug` by which it could slip into a log.
 
 use strongroom_core::secret::SecretValue;
-use strongroom_core::token::{NewToken, Token, TokenRequest};
+use strongroom_core::token::{Token, TokenRequest};
 use strongroom_core::{Ask, Auth, Fields, Grant, Init, Initialised, Login, Reply, Share};
 use strongroom_model::{SecretBytes, SecretString};
 

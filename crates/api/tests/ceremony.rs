@@ -4,8 +4,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use strongroom_api::Limits;
+use strongroom_core::ceremony::{RekeyPlan, RekeyStep};
+use strongroom_core::{Access, Ask, Auth, Fields, Grant, Object, Operation, Reply, Share, Source, Visit};
+use strongroom_model::{Clock, NamespacePath, RequestId, RequestPath, SecretString, TokenType};
 use strongroom_testkit::{Answer, Caller, TestServer, World};
 
 const INIT: &str = "sys/rekey/init";
@@ -334,4 +338,76 @@ async fn a_sealed_server_holds_no_ceremonies() {
     assert!(unseals(&server, &keys[..2]).await);
     assert_eq!(server.by(&root).get(ATTEMPT).await.expect(200).at("/started"), false, "sealing ends every attempt");
     server.stop().await;
+}
+
+/// A request that the gate has let in.
+async fn grant(world: &World, path: &str, credential: Option<SecretString>) -> Grant {
+    let visit = Visit {
+        request: RequestId::random(world.strongroom.entropy()),
+        arrived: world.clock.now(),
+        dialect: "test",
+        operation: Operation::Write,
+        namespace: NamespacePath::root(),
+        path: RequestPath::parse(path).unwrap(),
+        typed: None,
+        headers: Default::default(),
+        source: Source { address: None, port: 0 },
+        wrap_ttl: None,
+    };
+    let access = if credential.is_some() { Access::Token } else { Access::Open };
+    let ask = Ask { visit, credential, mount: None, access, object: Object::Path { exists: None } };
+    world.rooms().gate.admit(ask, &Fields::default()).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// What `conclude` failing leaves behind: the order is dropped with the answer that nobody saw.
+#[tokio::test]
+async fn new_keys_that_nobody_got_to_see_are_not_in_force() {
+    let (server, old, _) = unsealed().await;
+    let rooms = server.world.rooms();
+    let grant = grant(&server.world, UPDATE, None).await;
+    let plan = RekeyPlan { shares: 2, threshold: 2, verify: false };
+    let nonce = rooms.rekeying.start(&grant, plan).await.unwrap().nonce;
+    let share = |n: usize| Share::parse(&old[n]).unwrap();
+    assert!(matches!(rooms.rekeying.update(&grant, &nonce, &share(0)).await, Ok(RekeyStep::Progress(_))));
+    let Ok(RekeyStep::Made { order: Some(order), shares, .. }) = rooms.rekeying.update(&grant, &nonce, &share(1)).await
+    else {
+        panic!("no new keys were made");
+    };
+    server.world.trail.close().await;
+    assert!(rooms.gate.conclude(grant, &Fields::default(), &Ok(Reply::empty())).await.is_err());
+    drop(order);
+    assert_eq!(rooms.seal_status().shares, 3);
+    let reopened = World::over(Arc::clone(&server.world.store)).await;
+    assert!(reopened.strongroom.unseal(Share::parse(&shares[0].to_hex()).unwrap()).await.is_err());
+    reopened.strongroom.unseal(share(0)).await.unwrap();
+    reopened.strongroom.unseal(share(1)).await.unwrap();
+    assert!(reopened.strongroom.open().is_ok());
+}
+
+#[tokio::test]
+async fn a_root_token_that_the_trail_does_not_know_of_is_revoked() {
+    let (server, _, root) = unsealed().await;
+    let rooms = server.world.rooms();
+    let root = SecretString::new(root);
+    let grant = grant(&server.world, "sys/key-status", Some(root.duplicate())).await;
+    // The gate is told of a token in the same way, whoever made it: here the one that is in use.
+    let unseen = Auth {
+        client_token: root.duplicate(),
+        made: true,
+        accessor: String::new(),
+        display_name: String::new(),
+        token_policies: Vec::new(),
+        identity_policies: Vec::new(),
+        metadata: Default::default(),
+        ttl: Default::default(),
+        renewable: false,
+        entity: None,
+        token_type: TokenType::Service,
+        orphan: true,
+        num_uses: 0,
+    };
+    server.world.trail.close().await;
+    let result = Ok(Reply { unseen: Some(unseen), ..Reply::empty() });
+    assert!(rooms.gate.conclude(grant, &Fields::default(), &result).await.is_err());
+    assert!(rooms.tokens.find(&root).await.unwrap().is_none());
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a measurement, not a server
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use strongroom_barrier::{Barrier, Door, Init, Shelf, SlotSpec, SystemEntropy, Txn};
 use strongroom_model::{Clock, NamespaceId, SecretBytes, Timestamp};
 use strongroom_storage::{Epoch, Sqlite, Store};
@@ -59,6 +59,16 @@ async fn main() {
     let begun = Instant::now();
     let findings = barrier.verify_all().await.unwrap();
     println!("verify everything: {:?}, {} findings", begun.elapsed(), findings.len());
+    let begun = Instant::now();
+    barrier.rotate(Timestamp::from_secs(2)).await.unwrap();
+    println!("a new term: {:?}", begun.elapsed());
+    let mut longest = Duration::ZERO;
+    while barrier.sweep().await.unwrap() {
+        let step = Instant::now();
+        barrier.commit(Txn::new().put(at(0), value.clone())).await.unwrap();
+        longest = longest.max(step.elapsed());
+    }
+    println!("seal everything under it: {:?}, slowest commit after a step {longest:?}", begun.elapsed());
 }
 
 async fn measure(barrier: &Arc<Barrier>, total: u32, value: &[u8]) {

@@ -34,7 +34,6 @@ cannot_be_printed!(
     Login,
     Grant,
     Ask,
-    NewToken,
     TokenRequest,
     Token,
     SecretValue,

@@ -121,6 +121,11 @@ impl Held {
         pairs(text)
     }
 
+    /// How many bytes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Wipes the bytes and keeps the share of the budget, for what was parsed from them.
     pub(crate) fn into_memory(self) -> Memory {
         self.memory

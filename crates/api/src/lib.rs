@@ -4,11 +4,14 @@
 //! decides nothing. Every request runs to its end even when its client goes away.
 
 mod body;
+mod host;
 mod listener;
+mod log;
 mod patient;
 mod server;
 mod vault;
 
 pub use listener::{Bind, Limits, ListenError, Listener, TlsFiles};
+pub use log::{LOG_LEVELS, LogControl};
 pub use server::Server;
 pub use vault::{Identity as ServerIdentity, walk_routes};

@@ -22,6 +22,8 @@ pub struct Bind {
     pub tls: Option<TlsFiles>,
     /// Whether requests need `X-Vault-Request: true`, which a browser tricked by another site cannot send.
     pub require_request_header: bool,
+    /// Whether `sys/metrics` is for anybody here (Vault: `telemetry { unauthenticated_metrics_access }`).
+    pub unauthenticated_metrics: bool,
 }
 
 /// The files of a TLS listener, all PEM.
@@ -100,6 +102,7 @@ pub struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) require_request_header: bool,
+    pub(crate) unauthenticated_metrics: bool,
     address: SocketAddr,
 }
 
@@ -110,7 +113,13 @@ impl Listener {
         let failed = |source| ListenError::Bind { address: bind.address.clone(), source };
         let socket = TcpListener::bind(&bind.address).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, tls, require_request_header: bind.require_request_header, address })
+        Ok(Self {
+            socket,
+            tls,
+            require_request_header: bind.require_request_header,
+            unauthenticated_metrics: bind.unauthenticated_metrics,
+            address,
+        })
     }
 
     /// The address it listens on; with the port that was chosen when 0 was asked for.

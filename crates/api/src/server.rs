@@ -1,7 +1,8 @@
 //! Accepts connections and serves them until told to stop; then finishes what is under way.
 
 use crate::body::Budget;
-use crate::listener::{Limits, Listener};
+use crate::listener::{Bind, Limits, Listener};
+use crate::log::LogControl;
 use crate::patient::{Patient, Phase, Serving};
 use crate::vault::{Identity, Vault};
 use http_body_util::Full;
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,6 +38,8 @@ pub(crate) struct Door {
     peer: SocketAddr,
     /// Whether the listener demands `X-Vault-Request: true`.
     pub(crate) require_request_header: bool,
+    /// Whether metrics are for anybody.
+    pub(crate) unauthenticated_metrics: bool,
 }
 
 impl Door {
@@ -55,6 +59,23 @@ impl Server {
         let connections = Arc::new(Semaphore::new(limits.connections));
         let vault = Arc::new(Vault::new(strongroom, identity, limits.clone(), budget));
         Self { vault, limits, connections }
+    }
+
+    /// The same doors with a handle to the operator log, for `sys/loggers`.
+    pub fn with_log(mut self, log: LogControl) -> Self {
+        if let Some(vault) = Arc::get_mut(&mut self.vault) {
+            vault.log = Some(log);
+        }
+        self
+    }
+
+    /// The same doors, told of the listeners, which `sys/config/state/sanitized` shows.
+    pub fn with_listeners(mut self, binds: &[Bind]) -> Self {
+        if let Some(vault) = Arc::get_mut(&mut self.vault) {
+            let shown = |bind: &Bind| json!({ "type": "tcp", "config": { "address": bind.address, "tls_disable": bind.tls.is_none() } });
+            vault.listeners = binds.iter().map(shown).collect();
+        }
+        self
     }
 
     /// Serves all listeners until `stop` turns true; returns when the last request is answered, or after half a minute.
@@ -78,7 +99,11 @@ impl Server {
             match accepted {
                 Ok((stream, peer)) => {
                     let acceptor = listener.tls.clone().map(TlsAcceptor::from);
-                    let door = Door { peer, require_request_header: listener.require_request_header };
+                    let door = Door {
+                        peer,
+                        require_request_header: listener.require_request_header,
+                        unauthenticated_metrics: listener.unauthenticated_metrics,
+                    };
                     serving.spawn(Arc::clone(&self).welcome(stream, door, acceptor, stop.clone(), permit));
                 }
                 // Out of descriptors, or the peer is gone already: neither ends the listener.

@@ -50,6 +50,6 @@ pub use open::{Open, Settings};
 pub use plugin::{AuthMethod, Call, MountContext, MountRecords, Outcome, Plugins};
 pub use policy::PolicyStore;
 pub use records::{Records, Stored};
-pub use reply::{Auth, Login, Reply, Terms};
+pub use reply::{Auth, Login, RawBody, Reply, Terms};
 pub use strongroom::{Initialised, SealOrder, Setup, State, Strongroom};
 pub use visit::{Source, Visit};

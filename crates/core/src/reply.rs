@@ -24,8 +24,20 @@ pub struct Reply {
     pub wrap: Option<Wrap>,
     /// An answer taken out of its wrapping token, which stands for itself.
     pub opened: Option<Opened>,
+    /// A text that is the whole answer, in a form of its own; it does not go into the trail.
+    pub raw: Option<RawBody>,
+    /// The work goes on after the answer, or might (Vault: 202).
+    pub accepted: bool,
     /// Seconds after which a reader should look again; 0 where that means nothing (Vault: `lease_duration`).
     pub lease_duration: u32,
+}
+
+/// An answer without an envelope: numbers for a monitor, a description of the API. Never a secret.
+pub struct RawBody {
+    /// Its media type.
+    pub media_type: &'static str,
+    /// The text.
+    pub text: String,
 }
 
 impl Reply {
@@ -55,6 +67,17 @@ impl Reply {
         } else {
             Ok(Self::data(serde_json::json!({ "keys": keys })))
         }
+    }
+
+    /// A text that is the whole answer.
+    pub fn raw(media_type: &'static str, text: String) -> Self {
+        Self { raw: Some(RawBody { media_type, text }), ..Self::default() }
+    }
+
+    /// The same answer, saying that the work may go on.
+    pub fn accepted(mut self) -> Self {
+        self.accepted = true;
+        self
     }
 
     /// The same answer with a warning.

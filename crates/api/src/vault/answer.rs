@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use strongroom_core::mount::Mount;
 use strongroom_core::wrapping::{Rendered, Wrap};
-use strongroom_core::{Auth, CoreError, Endpoint, Fields, Reply};
+use strongroom_core::{Auth, CoreError, Endpoint, Fields, RawBody, Reply};
 use strongroom_model::{Kind, Kinded, RequestId, RequestPath, SecretBytes, Timestamp};
 use zeroize::Zeroizing;
 
@@ -56,10 +56,12 @@ pub(super) fn result(
     match result {
         Err(error) => self::error(&error),
         Ok(Reply { opened: Some(opened), gone, .. }) => {
-            body(status_of(gone), Bytes::from_owner(Sent(opened.body)), head)
+            let status = if gone { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            body(status, Bytes::from_owner(Sent(opened.body)), head)
         }
-        Ok(reply) if !reply.has_body() && reply.wrap.is_none() => no_content(),
-        Ok(reply) => json_body(status_of(reply.gone), &envelope(&reply, request, mount, path), head),
+        Ok(Reply { raw: Some(text), .. }) => raw(text, head),
+        Ok(reply) if !reply.has_body() && reply.wrap.is_none() => empty(&reply),
+        Ok(reply) => json_body(status_of(&reply), &envelope(&reply, request, mount, path), head),
     }
 }
 
@@ -78,8 +80,20 @@ pub(super) fn rendered(
     Ok(Rendered { bytes, accessor })
 }
 
-fn status_of(gone: bool) -> StatusCode {
-    if gone { StatusCode::NOT_FOUND } else { StatusCode::OK }
+fn status_of(reply: &Reply) -> StatusCode {
+    match reply {
+        Reply { gone: true, .. } => StatusCode::NOT_FOUND,
+        Reply { accepted: true, .. } => StatusCode::ACCEPTED,
+        _ => StatusCode::OK,
+    }
+}
+
+fn empty(reply: &Reply) -> Response<Full<Body>> {
+    let mut response = no_content();
+    if reply.accepted {
+        *response.status_mut() = StatusCode::ACCEPTED;
+    }
+    response
 }
 
 fn envelope<'a>(reply: &'a Reply, request: RequestId, mount: &'a Mount, path: &RequestPath) -> Envelope<'a> {
@@ -200,6 +214,13 @@ fn body(status: StatusCode, json: Bytes, head: bool) -> Response<Full<Body>> {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     never_cached(response)
+}
+
+/// A text in a form of its own.
+pub(super) fn raw(raw: RawBody, head: bool) -> Response<Full<Body>> {
+    let mut response = body(StatusCode::OK, Bytes::from(raw.text), head);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(raw.media_type));
+    response
 }
 
 struct Wiped(Zeroizing<Vec<u8>>);

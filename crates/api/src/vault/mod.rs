@@ -5,26 +5,37 @@
 
 mod answer;
 mod ceremony;
+mod cors;
 mod cubbyhole;
 mod identity;
 mod kv1;
 mod kv2;
+mod limit;
+mod metric;
+mod openapi;
 mod public;
 mod request;
 mod route;
+mod running;
 mod status;
 mod sys;
 mod token;
 
 use crate::body::Budget;
 use crate::listener::Limits;
+use crate::log::LogControl;
 use crate::server::Door;
 use answer::Body;
+use cors::Crossing;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use request::{Malformed, Parsed};
+use limit::Limit;
+use request::{Begun, Malformed, Parsed};
+use running::Running;
+use serde_json::Value;
 use std::sync::Arc;
+use strongroom_core::metrics::Labels;
 use strongroom_core::mount::{Mount, MountClass};
 use strongroom_core::{
     Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom,
@@ -51,8 +62,13 @@ pub struct Identity {
 pub(crate) struct Vault {
     pub(super) strongroom: Arc<Strongroom>,
     pub(super) identity: Identity,
-    limits: Limits,
+    pub(super) limits: Limits,
     budget: Budget,
+    running: Running,
+    /// The handle to the operator log, if the binary gave one.
+    pub(crate) log: Option<LogControl>,
+    /// The listeners as `sys/config/state` shows them.
+    pub(crate) listeners: Value,
 }
 
 /// An endpoint found for a path: a line of one of our tables, or of an auth method's.
@@ -87,7 +103,8 @@ struct Target {
 
 impl Vault {
     pub(crate) fn new(strongroom: Arc<Strongroom>, identity: Identity, limits: Limits, budget: Budget) -> Self {
-        Self { strongroom, identity, limits, budget }
+        let running = Running::default();
+        Self { strongroom, identity, limits, budget, running, log: None, listeners: Value::Array(Vec::new()) }
     }
 
     /// The default and the longest life of a token, in seconds, where no mount says otherwise.
@@ -98,11 +115,39 @@ impl Vault {
 
     /// Serves one request, whatever it is.
     pub(crate) async fn serve(&self, request: Request<Incoming>, door: Door) -> Response<Full<Body>> {
-        let parsed = request::parse(request, door, &self.strongroom, &self.limits, &self.budget).await;
-        let parsed = match parsed {
-            Ok(parsed) => parsed,
-            Err(malformed) => return self.refuse_malformed(*malformed).await,
+        let (parts, body) = request.into_parts();
+        let crossing = Crossing::of(&parts, self.strongroom.open().ok().map(|open| open.settings.cors.current()));
+        if let Crossing::Answered(response) = crossing {
+            return *response;
+        }
+        let mut limit = Limit::default();
+        let begun = request::begin(parts, door, &self.strongroom, |visit| limit.take(&self.strongroom, visit));
+        let mut response = match begun {
+            Ok(begun) => self.serve_begun(begun, body, door).await,
+            Err(malformed) if limit.refused_silently() => answer::error_as(&malformed.error, malformed.status),
+            Err(malformed) => self.refuse_malformed(*malformed).await,
         };
+        limit.mark(&mut response);
+        crossing.mark(&mut response);
+        response
+    }
+
+    async fn serve_begun(&self, begun: Begun, body: Incoming, door: Door) -> Response<Full<Body>> {
+        let (arrived, operation) = (begun.visit.arrived, begun.visit.operation);
+        let _present = self.running.enter(&begun.visit, begun.method());
+        let bytes = self.strongroom.metrics().counter(metric::BODY_BYTES, Labels::new());
+        let response = match begun.complete(body, &self.limits, &self.budget, &bytes).await {
+            Ok(parsed) => self.serve_parsed(parsed, door).await,
+            Err(malformed) => self.refuse_malformed(*malformed).await,
+        };
+        self.note_request(operation, response.status(), self.strongroom.clock().now().since(arrived));
+        response
+    }
+
+    async fn serve_parsed(&self, parsed: Parsed, door: Door) -> Response<Full<Body>> {
+        if door.unauthenticated_metrics && parsed.visit.path.as_str() == metric::PATH {
+            return self.serve_metrics(parsed).await;
+        }
         if let Some((line, captures)) = public::find(&parsed) {
             return public::serve(self, line, captures, parsed).await;
         }
@@ -128,11 +173,15 @@ impl Vault {
             (true, None) => Access::Token,
         };
         let object = if help { Object::Path { exists: None } } else { object };
+        let (arrived, operation) = (visit.arrived, visit.operation);
+        let now = || self.strongroom.clock().now();
         let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access, object };
+        let asked = now();
         let grant = match open.gate.admit(ask, &fields).await {
             Ok(grant) => grant,
             Err(error) => return answer::error(&error),
         };
+        self.note_check(now().since(asked));
         let after = route::After::default();
         let result = match help {
             true => may_ask_for_help(&grant, &mount),
@@ -145,7 +194,12 @@ impl Vault {
             }
             Err(error) => Err(error),
         };
-        let concluded = match open.gate.conclude(grant, &fields, &result).await {
+        let recording = now();
+        let recorded = open.gate.conclude(grant, &fields, &result).await;
+        self.note_recording(now().since(recording), recorded.is_ok());
+        let is_login = target.found.endpoint().access == Access::Open && mount.class == MountClass::Auth;
+        self.note_route(operation, mount.path.as_str(), is_login, now().since(arrived));
+        let concluded = match recorded {
             Ok(()) => self.carry_out(open, after).await,
             Err(error) => Err(error),
         };

@@ -4,10 +4,11 @@ use super::status;
 use crate::body::{self, Budget, Held, Memory};
 use crate::listener::Limits;
 use crate::server::Door;
-use hyper::Request;
 use hyper::body::Incoming;
-use hyper::http::{HeaderMap, Method, StatusCode, Version, header, request::Parts};
+use hyper::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
+use std::collections::BTreeMap;
 use std::time::Duration;
+use strongroom_core::metrics::Counter;
 use strongroom_core::{CoreError, Fields, Operation, Source, Strongroom, Visit};
 use strongroom_model::{NamespacePath, PathError, RequestId, RequestPath, SecretString, Ttl};
 use tokio::time::timeout;
@@ -40,58 +41,93 @@ const UNREADABLE: &str = "unreadable";
 /// How much of what the caller typed is kept, in characters.
 const TYPED: usize = 512;
 
-pub(super) async fn parse(
-    request: Request<Incoming>,
+/// A request whose head is one; its body has not been looked at.
+pub(super) struct Begun {
+    /// What may stand in the trail.
+    pub(super) visit: Visit,
+    credential: Option<SecretString>,
+    query: Fields,
+    parts: Parts,
+}
+
+/// Ends a parser with the refusal that an error means.
+macro_rules! check {
+    ($visit:expr, $result:expr) => {
+        match $result {
+            Ok(value) => value,
+            Err(error) => {
+                let status = status::code(&error);
+                return Err(Box::new(Malformed { visit: $visit, error, status }));
+            }
+        }
+    };
+}
+
+/// Reads the head of a request. `admit` is asked as soon as the path is known, or known to be unreadable, and before
+/// anything is done that costs more.
+pub(super) fn begin(
+    parts: Parts,
     door: Door,
     strongroom: &Strongroom,
-    limits: &Limits,
-    budget: &Budget,
-) -> Result<Parsed, Box<Malformed>> {
-    let (parts, body) = request.into_parts();
+    admit: impl FnOnce(&Visit) -> Result<(), CoreError>,
+) -> Result<Begun, Box<Malformed>> {
     let mut visit = blank_visit(&parts, door.source(), strongroom);
     let refused = |visit: Visit, error: CoreError, status| Box::new(Malformed { visit, error, status });
-    macro_rules! check {
-        ($result:expr) => {
-            match $result {
-                Ok(value) => value,
-                Err(error) => {
-                    let status = status::code(&error);
-                    return Err(refused(visit, error, status));
-                }
-            }
-        };
+    let raw = parts.uri.path().strip_prefix("/v1/");
+    let path = raw.map(decode_path).transpose();
+    if let Ok(Some(path)) = &path {
+        visit.path = path.clone();
+        visit.typed = (raw != Some(path.as_str())).then(|| raw.unwrap_or_default().chars().take(TYPED).collect());
     }
-    check!(one_host(&parts));
-    let Some(raw) = parts.uri.path().strip_prefix("/v1/") else {
+    check!(visit, admit(&visit));
+    check!(visit, one_host(&parts));
+    if check!(visit, path.map_err(CoreError::from)).is_none() {
         return Err(refused(visit, CoreError::Nothing, StatusCode::NOT_FOUND));
-    };
-    visit.path = check!(decode_path(raw).map_err(CoreError::from));
-    visit.typed = (visit.path.as_str() != raw).then(|| raw.chars().take(TYPED).collect());
+    }
     if door.require_request_header && header(&parts.headers, "x-vault-request") != Some("true") {
         let error = CoreError::Invalid("missing 'X-Vault-Request' header".to_owned());
         return Err(refused(visit, error, StatusCode::PRECONDITION_FAILED));
     }
-    let query = check!(body::pairs(parts.uri.query().unwrap_or_default()));
+    let query = check!(visit, body::pairs(parts.uri.query().unwrap_or_default()));
     let Some(operation) = operation(&parts, &query) else {
         return Err(refused(visit, CoreError::Unsupported, StatusCode::METHOD_NOT_ALLOWED));
     };
     visit.operation = operation;
-    visit.namespace = check!(header_text(&parts.headers, "x-vault-namespace").and_then(parse_namespace));
-    visit.wrap_ttl = check!(wrap_ttl(&parts.headers));
-    let credential = check!(token(&parts.headers));
+    visit.namespace = check!(visit, header_text(&parts.headers, "x-vault-namespace").and_then(parse_namespace));
+    visit.wrap_ttl = check!(visit, wrap_ttl(&parts.headers));
+    let credential = check!(visit, token(&parts.headers));
     if operation == Operation::Patch && !is_merge_patch(&parts.headers) {
         let error = CoreError::Invalid("PATCH needs the content type application/merge-patch+json".to_owned());
         return Err(refused(visit, error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    // Only this part goes at the client's pace; what follows must not be cut off half-way.
-    let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
-    let mut held = check!(
-        reading.unwrap_or_else(|_| Err(CoreError::Invalid("the request body took too long to arrive".to_owned())))
-    );
-    let help = query.has("help");
-    let fields = check!(fields_of(&parts, operation, query, &mut held));
-    let memory = held.into_memory();
-    Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help, memory })
+    Ok(Begun { visit, credential, query, parts })
+}
+
+impl Begun {
+    /// The method as it was sent.
+    pub(super) fn method(&self) -> &str {
+        self.parts.method.as_str()
+    }
+
+    /// Reads the body.
+    pub(super) async fn complete(
+        self,
+        body: Incoming,
+        limits: &Limits,
+        budget: &Budget,
+        read_bytes: &Counter,
+    ) -> Result<Parsed, Box<Malformed>> {
+        let Self { visit, credential, query, parts } = self;
+        // Only this part goes at the client's pace; what follows must not be cut off half-way.
+        let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
+        let late = || Err(CoreError::Invalid("the request body took too long to arrive".to_owned()));
+        let mut held = check!(visit, reading.unwrap_or_else(|_| late()));
+        read_bytes.add(held.len() as u64);
+        let help = query.has("help");
+        let fields = check!(visit, fields_of(&parts, visit.operation, query, &mut held));
+        let memory = held.into_memory();
+        Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help, memory })
+    }
 }
 
 fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit {
@@ -104,9 +140,16 @@ fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit 
         path: unreadable(),
         typed: Some(parts.uri.path().chars().take(TYPED).collect()),
         source,
-        headers: Default::default(),
+        headers: noted_headers(parts, strongroom),
         wrap_ttl: None,
     }
+}
+
+/// Headers that the operator wants recorded.
+fn noted_headers(parts: &Parts, strongroom: &Strongroom) -> BTreeMap<String, Vec<String>> {
+    let Ok(open) = strongroom.open() else { return BTreeMap::new() };
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).chars().take(TYPED).collect();
+    open.settings.noted_headers(|name| parts.headers.get_all(name).iter().map(text).collect())
 }
 
 fn unreadable() -> RequestPath {

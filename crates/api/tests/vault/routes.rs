@@ -86,6 +86,16 @@ fn answers_anybody(verb: &str, path: &str, answer: &Answer) -> bool {
         // Empty for who may see nothing.
         ("GET", "sys/internal/ui/mounts") => *answer.at("/data") == json!({"secret": {}, "auth": {}}),
         ("HEAD", "sys/internal/ui/mounts") => answer.text.is_empty(),
+        // The same for everybody.
+        ("GET", "sys/replication/status") => answer.at("/data/dr/mode") == "disabled",
+        ("GET", "sys/internal/ui/namespaces") => *answer.at("/data") == json!({"keys": []}),
+        // What is public, and nothing of what is mounted.
+        ("GET", "sys/internal/specs/openapi") => {
+            answer.at("/paths").as_object().unwrap().keys().all(|path| is_public(path.trim_start_matches('/')))
+        }
+        ("HEAD", "sys/replication/status" | "sys/internal/ui/namespaces" | "sys/internal/specs/openapi") => {
+            answer.text.is_empty()
+        }
         // Who has lost every token must be able to begin; the nonce is for who began.
         ("POST" | "PUT", "sys/generate-root/attempt") => answer.at("/progress") == 0,
         ("GET", "sys/generate-root/attempt") => answer.at("/nonce") == "",

@@ -13,7 +13,8 @@ impl Tokens {
     ///
     /// Looks at every token once, since none is filed under its mount; what a crash interrupts is asked for again.
     pub async fn revoke_prefix(&self, _grant: &Grant, prefix: &RequestPath) -> Result<usize, CoreError> {
-        let mount = self.mounts.table().resolve(prefix).filter(|(_, below)| below.is_empty()).map(|(mount, _)| mount.id);
+        let mount =
+            self.mounts.table().resolve(prefix).filter(|(_, below)| below.is_empty()).map(|(mount, _)| mount.id);
         let (mut found, mut last) = (0, None);
         loop {
             let page = self.records.scan::<Pointer>(&accessor_shelf(), last.as_ref(), PAGE).await?;

@@ -17,6 +17,8 @@ pub(crate) struct Listener {
     pub(crate) max_request_duration: Option<Duration>,
     /// Whether requests need `X-Vault-Request: true`, which a browser tricked by another site cannot send.
     pub(crate) require_request_header: bool,
+    /// Whether `sys/metrics` needs no token here.
+    pub(crate) unauthenticated_metrics: bool,
     /// For the head of a request (10 s).
     pub(crate) read_header_timeout: Duration,
     /// For a whole request (30 s); zero waits for ever.
@@ -88,7 +90,6 @@ pub(super) const UNUSED: &[&str] = &[
     "socket_group",
     "socket_mode",
     "socket_user",
-    "telemetry",
     "tls_auto_reload",
     "tls_auto_reload_interval",
     "tls_cipher_suites",
@@ -172,6 +173,7 @@ impl Draft {
                 max_request_size: LARGEST_REQUEST,
                 max_request_duration: None,
                 require_request_header: false,
+                unauthenticated_metrics: false,
                 read_header_timeout: Duration::from_secs(10),
                 read_timeout: Duration::from_secs(30),
                 write_timeout: Duration::ZERO,
@@ -198,6 +200,7 @@ impl Draft {
                 listener.max_request_duration = Some(reader.span(item)?).filter(|span| !span.is_zero());
             }
             "require_request_header" => listener.require_request_header = reader.switch(item)?,
+            "telemetry" => listener.unauthenticated_metrics = metrics_for_anybody(item, reader)?,
             "http_read_header_timeout" => listener.read_header_timeout = reader.span(item)?,
             "http_read_timeout" => listener.read_timeout = reader.span(item)?,
             "http_write_timeout" => listener.write_timeout = reader.span(item)?,
@@ -269,6 +272,23 @@ fn other(name: &str, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigE
         reader.warn_unknown(item, "a listener")
     }
     Ok(())
+}
+
+/// The one key of `telemetry { }` that is served; the others do nothing.
+fn metrics_for_anybody(item: &Item, reader: &mut Reader<'_>) -> Result<bool, ConfigError> {
+    let mut anybody = false;
+    for body in item.bodies().map_err(|error| reader.wrong(error.line, error.what))? {
+        for inner in body {
+            match inner.name.as_str() {
+                "unauthenticated_metrics_access" => anybody = reader.switch(inner)?,
+                "unauthenticated_pprof_access" | "unauthenticated_in_flight_request_access" => {
+                    reader.warn_unused(inner)
+                }
+                _ => reader.warn_unknown(inner, "`telemetry` of a listener"),
+            }
+        }
+    }
+    Ok(anybody)
 }
 
 fn file(item: &Item, reader: &Reader<'_>) -> Result<Option<PathBuf>, ConfigError> {

@@ -105,13 +105,13 @@ fn the_configuration_of_the_deployment_guide_is_served() {
     assert_eq!((config.default_lease_ttl.secs(), config.max_lease_ttl.secs()), (3_600, 36_000));
     let tls = config.listeners[0].tls.as_ref().unwrap();
     assert_eq!((tls.min_version, tls.max_version), (TlsVersion::Tls13, TlsVersion::Tls13));
+    assert!(config.listeners[0].unauthenticated_metrics);
     assert_eq!(tls.client_certs, ClientCerts::Required);
     assert_eq!(tls.client_ca_file.as_deref(), Some(Path::new("/opt/vault/tls/ca.crt")));
     assert_eq!(
         warnings(&loaded),
         [
             "18: `cluster_address` is accepted and not used by this version",
-            "24: `telemetry` is accepted and not used by this version",
             "27: `telemetry` is accepted and not used by this version",
         ]
     );
@@ -126,6 +126,7 @@ fn defaults_are_those_of_vault() {
         max_request_size: 33_554_432,
         max_request_duration: None,
         require_request_header: false,
+        unauthenticated_metrics: false,
         read_header_timeout: Duration::from_secs(10),
         read_timeout: Duration::from_secs(30),
         write_timeout: Duration::ZERO,

@@ -30,7 +30,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<Plan> {
         trail,
         trail_options: TrailOptions::default(),
         identity: identity(None, format!("http://{address}"), storage),
-        binds: vec![Bind { address, tls: None, require_request_header: false }],
+        binds: vec![Bind { address, tls: None, require_request_header: false, unauthenticated_metrics: false }],
         settings: Settings::default(),
         limits: Limits::default(),
         static_keys: static_key.into_iter().collect(),

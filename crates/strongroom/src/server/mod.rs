@@ -14,7 +14,7 @@ use plan::{Keep, Plan};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use strongroom_api::{Listener, Server};
+use strongroom_api::{Listener, LogControl, Server};
 use strongroom_audit::Trail;
 use strongroom_barrier::SystemEntropy;
 use strongroom_core::{Setup, Strongroom};
@@ -40,11 +40,11 @@ fn start(args: ServerArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let dev = args.dev;
         let (plan, warnings) = if dev { (dev::plan(&args)?, Vec::new()) } else { production::plan(&args)? };
-        log::start(&plan.log)?;
+        let log = log::start(&plan.log)?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        let running = Running::start(plan).await?;
+        let running = Running::start(plan, log).await?;
         if dev {
             dev::open(&running, &args).await?;
         } else {
@@ -80,7 +80,7 @@ impl Drop for PidFile {
 }
 
 impl Running {
-    async fn start(mut plan: Plan) -> anyhow::Result<Self> {
+    async fn start(mut plan: Plan, log: LogControl) -> anyhow::Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         // Sockets first: a taken port is the likeliest failure, and must not leave a half-made store behind.
         let mut listeners = Vec::new();
@@ -105,7 +105,8 @@ impl Running {
             accept_rollback: plan.accept_rollback,
         };
         let strongroom = Strongroom::start(setup).await?;
-        let server = Arc::new(Server::new(Arc::clone(&strongroom), plan.identity, plan.limits));
+        let server = Server::new(Arc::clone(&strongroom), plan.identity, plan.limits);
+        let server = Arc::new(server.with_log(log).with_listeners(&plan.binds));
         let pid_file = plan.pid_file.map(PidFile::write).transpose()?;
         Ok(Self { strongroom, listeners, server, _pid_file: pid_file })
     }

@@ -100,7 +100,12 @@ fn bind(listener: &Listener) -> anyhow::Result<Bind> {
             },
         }),
     };
-    Ok(Bind { address: listener.address.clone(), tls, require_request_header: listener.require_request_header })
+    Ok(Bind {
+        address: listener.address.clone(),
+        tls,
+        require_request_header: listener.require_request_header,
+        unauthenticated_metrics: listener.unauthenticated_metrics,
+    })
 }
 
 /// One set of bounds for all listeners: the most generous that any of them asks for.

@@ -2,13 +2,19 @@
 
 mod audit;
 mod capability;
+mod config;
 mod generate_root;
+mod internal;
+mod lease;
+mod logger;
 mod mount;
 mod password;
 mod policy;
+mod quota;
 mod rekey;
 mod rotate;
 mod seal;
+mod status;
 mod tool;
 mod wrapping;
 
@@ -114,6 +120,130 @@ pub(super) const ROUTES: &[Route] = &[
     route!("tools/random/{source}/{bytes}", [Write], Token, tool::random, "Gives that many random bytes."),
     route!("tools/hash", [Write], Token, tool::hash, "Gives the digest of what is sent in base64."),
     route!("tools/hash/{algorithm}", [Write], Token, tool::hash, "Gives the digest of what is sent in base64."),
+    route!(
+        "internal/ui/resultant-acl",
+        [Read],
+        Token,
+        internal::resultant_acl,
+        "Gives what the caller's policies add up to."
+    ),
+    route!(
+        "internal/ui/namespaces",
+        [Read],
+        Optional,
+        internal::namespaces,
+        "Lists the namespaces that the caller may use."
+    ),
+    route!("internal/specs/openapi", [Read], Optional, internal::openapi, "Describes this server in OpenAPI."),
+    route!("host-info", [Read], Sudo, status::host_info, "Tells what the machine says of itself."),
+    route!(
+        "version-history",
+        [List],
+        Token,
+        status::version_history,
+        "Lists the versions of this program that have run over the data."
+    ),
+    route!("in-flight-req", [Read], Sudo, status::in_flight, "Lists the requests under way."),
+    route!("ha-status", [Read], Token, status::ha_status, "Lists the nodes of this cluster."),
+    route!("replication/status", [Read], Open, status::replication, "Tells that nothing is replicated."),
+    route!("metrics", [Read], Token, status::metrics, "Gives the numbers that are counted, for a monitor."),
+    route!(
+        "config/auditing/request-headers",
+        [Read],
+        Sudo,
+        config::audited_headers,
+        "Lists the request headers that are recorded."
+    ),
+    route!(
+        "config/auditing/request-headers/{header}",
+        [Read, Write, Delete],
+        Sudo,
+        config::audited_header,
+        "Reads, adds or removes a request header that is recorded."
+    ),
+    route!(
+        "config/cors",
+        [Read, Write, Delete],
+        Sudo,
+        config::cors,
+        "Reads, sets or forgets which web pages of other origins may call."
+    ),
+    route!("config/ui/headers", [List], Sudo, config::ui_headers, "Lists the headers of the user interface."),
+    route!(
+        "config/ui/headers/{header}",
+        [Read, Write, Delete],
+        Sudo,
+        config::ui_header,
+        "Reads, sets or removes a header of the user interface."
+    ),
+    route!("config/reload/{subsystem}", [Write], Token, config::reload, "Nothing can be reloaded in this way."),
+    route!("config/state/sanitized", [Read], Token, config::sanitized, "Tells the configuration, without secrets."),
+    route!("loggers", [Read, Write, Delete], Token, logger::all, "Reads, sets or sets back how much is logged."),
+    route!(
+        "loggers/{name}",
+        [Read, Write, Delete],
+        Token,
+        logger::one,
+        "Reads, sets or sets back how much a room logs."
+    ),
+    route!("leases", [Read], Sudo, lease::irrevocable, "Lists leases that could not be revoked."),
+    route!("leases/count", [Read], Token, lease::count, "Counts leases that could not be revoked."),
+    route!("leases/tidy", [Write], Token, lease::tidy, "Puts leases in order."),
+    route!("leases/lookup", [Write, List], Token, lease::lookup, "Looks a lease up."),
+    route!("leases/lookup/{path..}", [List], Sudo, lease::list, "Lists leases below a prefix."),
+    route!("leases/renew", [Write], Token, lease::renew, "Prolongs a lease."),
+    route!("leases/renew/{path..}", [Write], Token, lease::renew, "Prolongs a lease."),
+    route!("leases/revoke", [Write], Token, lease::revoke, "Revokes a lease."),
+    route!("leases/revoke/{path..}", [Write], Token, lease::revoke, "Revokes a lease."),
+    route!(
+        "leases/revoke-prefix/{path..}",
+        [Write],
+        Sudo,
+        lease::revoke_prefix,
+        "Revokes all leases and tokens below a prefix."
+    ),
+    route!(
+        "leases/revoke-force/{path..}",
+        [Write],
+        Sudo,
+        lease::revoke_prefix,
+        "Revokes all leases and tokens below a prefix, whatever goes wrong."
+    ),
+    route!("renew", [Write], Token, lease::renew, "Prolongs a lease."),
+    route!("renew/{path..}", [Write], Token, lease::renew, "Prolongs a lease."),
+    route!("revoke", [Write], Token, lease::revoke, "Revokes a lease."),
+    route!("revoke/{path..}", [Write], Token, lease::revoke, "Revokes a lease."),
+    route!(
+        "revoke-prefix/{path..}",
+        [Write],
+        Sudo,
+        lease::revoke_prefix,
+        "Revokes all leases and tokens below a prefix."
+    ),
+    route!(
+        "revoke-force/{path..}",
+        [Write],
+        Sudo,
+        lease::revoke_prefix,
+        "Revokes all leases and tokens below a prefix, whatever goes wrong."
+    ),
+    route!("quotas/config", [Read, Write], Token, quota::config, "Reads or sets how quotas are applied."),
+    route!("quotas/rate-limit", [List], Token, quota::rate_limits, "Lists the rate limits."),
+    route!(
+        "quotas/rate-limit/{name}",
+        [Read, Write, Delete],
+        Token,
+        quota::rate_limit,
+        "Reads, sets or removes a rate limit."
+    ),
+    route!("quotas/lease-count", [List], Token, quota::lease_counts, "Lists the limits on leases."),
+    route!(
+        "quotas/lease-count/{name}",
+        [Read, Write, Delete],
+        Token,
+        quota::lease_count,
+        "Limits on leases are not served yet."
+    ),
     route!("seal", [Write], Sudo, seal::seal, "Seals the server."),
     route!(
         "key-status",

@@ -95,7 +95,7 @@ pub(super) async fn preflight(context: Context<'_>) -> Result<Reply, CoreError> 
     }
 }
 
-fn may_see(context: &Context<'_>, mount: &Mount) -> bool {
+pub(super) fn may_see(context: &Context<'_>, mount: &Mount) -> bool {
     match context.grant.acl() {
         Some(acl) => acl.touches(mount.path.as_str()),
         None => mount.config.listing_visibility == "unauth",

@@ -1,0 +1,120 @@
+//! What the machine says of itself, for `sys/host-info`: read from `/proc`, in the field names of Vault, which come from
+//! the Go library gopsutil. Elsewhere than on Linux most of it is missing, and the answer warns of that.
+
+use serde_json::{Map, Value, json};
+use std::fs;
+
+/// What could be read, and what could not.
+pub(crate) struct HostInfo {
+    /// The parts, by Vault's names.
+    pub(crate) parts: Map<String, Value>,
+    /// What is missing.
+    pub(crate) missing: Vec<String>,
+}
+
+impl HostInfo {
+    /// Reads it now. Blocks for the time of a few small files that are not on a disk.
+    pub(crate) fn read() -> Self {
+        let mut info = Self { parts: Map::new(), missing: Vec::new() };
+        info.take("cpu", cpu());
+        info.take("cpu_times", cpu_times());
+        info.take("host", host());
+        info.take("memory", memory());
+        info.missing.push("disk: this version does not look at disks".to_owned());
+        info
+    }
+
+    /// The name of the machine; empty when the system does not tell.
+    pub(crate) fn name() -> String {
+        line("/proc/sys/kernel/hostname").unwrap_or_default()
+    }
+
+    fn take(&mut self, name: &str, part: Option<Value>) {
+        match part {
+            Some(part) => drop(self.parts.insert(name.to_owned(), part)),
+            None => self.missing.push(format!("{name}: the system does not tell")),
+        }
+    }
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+fn line(path: &str) -> Option<String> {
+    read(path).map(|text| text.trim().to_owned())
+}
+
+fn cpu() -> Option<Value> {
+    let text = read("/proc/cpuinfo")?;
+    let one = |(number, block): (usize, &str)| {
+        let field = |name: &str| {
+            let found = block.lines().filter_map(|line| line.split_once(':')).find(|(key, _)| key.trim() == name);
+            found.map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+        };
+        json!({
+            "cpu": number, "vendorId": field("vendor_id"), "family": field("cpu family"), "model": field("model"),
+            "modelName": field("model name"), "stepping": field("stepping").parse::<i64>().unwrap_or(0),
+            "mhz": field("cpu MHz").parse::<f64>().unwrap_or(0.0), "cores": 1, "microcode": field("microcode"),
+            "physicalId": field("physical id"), "coreId": field("core id"),
+        })
+    };
+    Some(text.split("\n\n").filter(|block| block.contains("processor")).enumerate().map(one).collect())
+}
+
+/// Seconds in each state; the kernel counts hundredths (proc(5), `USER_HZ`).
+fn cpu_times() -> Option<Value> {
+    const NAMES: [&str; 10] =
+        ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guestNice"];
+    let text = read("/proc/stat")?;
+    let one = |line: &str| {
+        let mut words = line.split_whitespace();
+        let name = words.next().filter(|name| name.len() > 3 && name.starts_with("cpu"))?;
+        let times = NAMES
+            .iter()
+            .zip(words)
+            .map(|(name, ticks)| ((*name).to_owned(), json!(ticks.parse::<f64>().unwrap_or(0.0) / 100.0)));
+        let mut shown: Map<String, Value> = times.collect();
+        shown.insert("cpu".to_owned(), json!(name));
+        Some(Value::Object(shown))
+    };
+    Some(text.lines().filter_map(one).collect())
+}
+
+fn host() -> Option<Value> {
+    let hostname = line("/proc/sys/kernel/hostname")?;
+    let uptime = read("/proc/uptime").and_then(|text| text.split('.').next()?.parse::<u64>().ok()).unwrap_or(0);
+    let stat = read("/proc/stat").unwrap_or_default();
+    let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.parse::<u64>().ok()).unwrap_or(0);
+    let release = read("/etc/os-release").unwrap_or_default();
+    let field = |name: &str| {
+        let found = release.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        found.map(|value| value.trim_matches('"').to_owned()).unwrap_or_default()
+    };
+    let procs = fs::read_dir("/proc").map(|entries| {
+        let numbered = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
+        entries.flatten().filter(|entry| numbered(&entry.file_name())).count()
+    });
+    Some(json!({
+        "hostname": hostname, "uptime": uptime, "bootTime": boot, "procs": procs.unwrap_or(0),
+        "os": std::env::consts::OS, "platform": field("ID"), "platformFamily": field("ID_LIKE"),
+        "platformVersion": field("VERSION_ID"), "kernelVersion": line("/proc/sys/kernel/osrelease").unwrap_or_default(),
+        "kernelArch": std::env::consts::ARCH,
+    }))
+}
+
+fn memory() -> Option<Value> {
+    let text = read("/proc/meminfo")?;
+    let bytes = |name: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        found.and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1_024
+    };
+    let (total, available) = (bytes("MemTotal"), bytes("MemAvailable"));
+    let used = total.saturating_sub(available);
+    let percent = if total == 0 { 0.0 } else { used as f64 * 100.0 / total as f64 };
+    Some(json!({
+        "total": total, "available": available, "used": used, "usedPercent": percent, "free": bytes("MemFree"),
+        "buffers": bytes("Buffers"), "cached": bytes("Cached"), "active": bytes("Active"),
+        "inactive": bytes("Inactive"), "swaptotal": bytes("SwapTotal"), "swapfree": bytes("SwapFree"),
+    }))
+}

@@ -1,0 +1,240 @@
+//! Writes out what is counted: in the text format of Prometheus (version 0.0.4), and in Vault's JSON.
+//!
+//! Numbers are counted since the start of the server; Vault's JSON gives those of the last ten seconds.
+
+use super::Vault;
+use super::answer::{self, Body};
+use super::request::Parsed;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::http::StatusCode;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+use strongroom_core::metrics::{BOUNDS_US, Labels, Timing};
+use strongroom_core::mount::MountClass;
+use strongroom_core::{CoreError, Fields, Operation, RawBody, State};
+
+/// The media type of the text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The timing of requests by what was done and how it ended.
+const REQUESTS: &str = "strongroom.http.request.duration.seconds";
+/// Bytes of request bodies that were read.
+pub(super) const BODY_BYTES: &str = "strongroom.http.request.body.bytes";
+/// The timing of requests on a mount; written out under one name for each.
+const ROUTES: &str = "vault.route";
+
+/// Served to anybody, in every state, on listeners whose operator said so; elsewhere it needs a token.
+pub(super) const PATH: &str = "sys/metrics";
+
+/// A number that goes up and down.
+struct Gauge {
+    name: &'static str,
+    labels: Labels,
+    value: f64,
+}
+
+impl Vault {
+    /// Notes how long it took to let a request in.
+    pub(super) fn note_check(&self, took: Duration) {
+        let metrics = self.strongroom.metrics();
+        metrics.timing("vault.core.check_token", Labels::new()).note(took);
+        metrics.timing("vault.core.fetch_acl_and_token", Labels::new()).note(took);
+    }
+
+    /// Notes how long it took to record an outcome, and whether it could be recorded.
+    pub(super) fn note_recording(&self, took: Duration, recorded: bool) {
+        let metrics = self.strongroom.metrics();
+        metrics.timing("vault.audit.log_response", Labels::new()).note(took);
+        if !recorded {
+            metrics.counter("vault.audit.log_response_failure", Labels::new()).add(1);
+        }
+    }
+
+    /// Notes a request on a mount that has been served.
+    pub(super) fn note_route(&self, operation: Operation, mount: &str, is_login: bool, took: Duration) {
+        let metrics = self.strongroom.metrics();
+        let core = if is_login { "vault.core.handle_login_request" } else { "vault.core.handle_request" };
+        metrics.timing(core, Labels::new()).note(took);
+        let labels = vec![("op", super::request::word(operation).to_owned()), ("mount", mount.to_owned())];
+        metrics.timing(ROUTES, labels).note(took);
+    }
+
+    /// Notes a request whose head could be read, whatever became of it.
+    pub(super) fn note_request(&self, operation: Operation, status: StatusCode, took: Duration) {
+        let outcome = match status.as_u16() {
+            200..400 => "ok",
+            403 => "denied",
+            404 => "not_found",
+            429 => "limited",
+            400..500 => "invalid",
+            _ => "failed",
+        };
+        let op = super::request::word(operation).to_owned();
+        let labels = vec![("api", "vault".to_owned()), ("op", op), ("outcome", outcome.to_owned())];
+        self.strongroom.metrics().timing(REQUESTS, labels).note(took);
+    }
+
+    /// What `sys/metrics` answers.
+    pub(super) fn metrics(&self, fields: &Fields) -> Result<RawBody, CoreError> {
+        match fields.text_or_empty("format")?.as_str() {
+            "prometheus" => Ok(RawBody { media_type: PROMETHEUS, text: self.prometheus() }),
+            "" | "json" => Ok(RawBody { media_type: "application/json", text: self.metrics_json().to_string() }),
+            _ => Err(CoreError::Invalid("unsupported metrics format: use prometheus or json".to_owned())),
+        }
+    }
+
+    /// Answers it without a gate, and records that.
+    pub(super) async fn serve_metrics(&self, parsed: Parsed) -> Response<Full<Body>> {
+        if parsed.visit.operation != Operation::Read {
+            return self.refuse(&parsed, CoreError::Unsupported).await;
+        }
+        let result = self.metrics(&parsed.fields);
+        let noted = self.strongroom.note(&parsed.visit, super::request::word(Operation::Read), &result).await;
+        match noted.and(result) {
+            Ok(raw) => answer::raw(raw, parsed.head),
+            Err(error) => answer::error(&error),
+        }
+    }
+
+    fn gauges(&self) -> Vec<Gauge> {
+        let cluster = || vec![("cluster", self.identity.cluster_name.clone())];
+        let plain = |name, value: f64| Gauge { name, labels: Labels::new(), value };
+        let state = self.strongroom.state();
+        let is_open = f64::from(u8::from(matches!(state, State::Open(_))));
+        let trail = self.strongroom.trail_health();
+        let mut gauges = vec![
+            Gauge { name: "vault.core.active", labels: cluster(), value: is_open },
+            Gauge { name: "vault.core.unsealed", labels: cluster(), value: is_open },
+            plain("vault.core.in_flight_requests", self.running.count() as f64),
+            plain("strongroom.seal.state", 1.0 - is_open),
+            plain("strongroom.audit.chain.height", trail.entries as f64),
+            plain("strongroom.audit.writable", f64::from(u8::from(trail.writable))),
+        ];
+        if let State::Open(open) = state {
+            let table = open.mounts.table();
+            let mounts = |class, word: &str| Gauge {
+                name: "vault.core.mount_table.num_entries",
+                labels: vec![("type", word.to_owned())],
+                value: table.of(class).len() as f64,
+            };
+            gauges.push(mounts(MountClass::Auth, "auth"));
+            gauges.push(mounts(MountClass::Secret, "logical"));
+            gauges.push(plain("strongroom.store.generation", open.health().generation as f64));
+        }
+        gauges
+    }
+
+    /// Everything, for Prometheus.
+    fn prometheus(&self) -> String {
+        let metrics = self.strongroom.metrics();
+        let mut pages: BTreeMap<String, (&str, String)> = BTreeMap::new();
+        for gauge in self.gauges() {
+            let name = underscored(gauge.name);
+            let line = format!("{name}{} {}\n", braced(&gauge.labels), gauge.value);
+            pages.entry(name).or_insert(("gauge", String::new())).1.push_str(&line);
+        }
+        for (name, labels, value) in metrics.counters() {
+            let name = underscored(name);
+            let line = format!("{name}{} {value}\n", braced(&labels));
+            pages.entry(name).or_insert(("counter", String::new())).1.push_str(&line);
+        }
+        for (name, labels, timing) in metrics.timings() {
+            let (name, labels) = shown_timing(name, labels);
+            let name = underscored(&name);
+            let is_histogram = name.ends_with("_seconds");
+            let kind = if is_histogram { "histogram" } else { "summary" };
+            let page = &mut pages.entry(name.clone()).or_insert((kind, String::new())).1;
+            if is_histogram { histogram(page, &name, &labels, &timing) } else { summary(page, &name, &labels, &timing) }
+        }
+        let mut text = String::new();
+        for (name, (kind, lines)) in pages {
+            let _ = write!(text, "# TYPE {name} {kind}\n{lines}");
+        }
+        text
+    }
+
+    /// Everything, in Vault's JSON.
+    fn metrics_json(&self) -> Value {
+        let metrics = self.strongroom.metrics();
+        let map = |labels: &Labels| Value::Object(labels.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect());
+        let gauges = self.gauges();
+        let gauges = gauges.iter().map(|g| json!({ "Name": g.name, "Value": g.value, "Labels": map(&g.labels) }));
+        let counters = metrics.counters();
+        let counters = counters
+            .iter()
+            .map(|(name, labels, value)| json!({ "Name": name, "Count": value, "Sum": value, "Labels": map(labels) }));
+        let samples = metrics.timings().into_iter().map(|(name, labels, timing)| {
+            let (name, labels) = shown_timing(name, labels);
+            let (count, sum) = (timing.count(), timing.sum_us() as f64 / 1_000.0);
+            let mean = if count == 0 { 0.0 } else { sum / count as f64 };
+            json!({ "Name": name, "Count": count, "Sum": sum, "Mean": mean, "Labels": map(&labels) })
+        });
+        json!({
+            "Timestamp": self.strongroom.clock().now(),
+            "Gauges": gauges.collect::<Vec<_>>(), "Points": [],
+            "Counters": counters.collect::<Vec<_>>(), "Samples": samples.collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Vault has mount and operation in the name: `vault.route.read.secret-`.
+fn shown_timing(name: &str, labels: Labels) -> (String, Labels) {
+    if name != ROUTES {
+        return (name.to_owned(), labels);
+    }
+    let parts: Map<String, Value> = labels.into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+    let part = |name: &str| parts.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    (format!("{name}.{}.{}-", part("op"), part("mount").replace('/', "-")), Labels::new())
+}
+
+fn underscored(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+}
+
+fn braced(labels: &[(&'static str, String)]) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let escape = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    let parts: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+    format!("{{{}}}", parts.join(","))
+}
+
+fn with(labels: &Labels, name: &'static str, value: String) -> String {
+    let mut labels = labels.clone();
+    labels.push((name, value));
+    braced(&labels)
+}
+
+/// Vault's summaries are in milliseconds.
+fn summary(page: &mut String, name: &str, labels: &Labels, timing: &Timing) {
+    for share in [0.5, 0.9, 0.99] {
+        let value = timing.quantile_us(share).map_or(f64::NAN, |us| us / 1_000.0);
+        let _ = writeln!(page, "{name}{} {value}", with(labels, "quantile", share.to_string()));
+    }
+    let _ = writeln!(page, "{name}_sum{} {}", braced(labels), timing.sum_us() as f64 / 1_000.0);
+    let _ = writeln!(page, "{name}_count{} {}", braced(labels), timing.count());
+}
+
+fn histogram(page: &mut String, name: &str, labels: &Labels, timing: &Timing) {
+    let count = timing.count();
+    for (bound, upto) in BOUNDS_US.into_iter().zip(timing.cumulated()) {
+        let _ = writeln!(page, "{name}_bucket{} {upto}", with(labels, "le", (bound as f64 / 1e6).to_string()));
+    }
+    let _ = writeln!(page, "{name}_bucket{} {count}", with(labels, "le", "+Inf".to_owned()));
+    let _ = writeln!(page, "{name}_sum{} {}", braced(labels), timing.sum_us() as f64 / 1e6);
+    let _ = writeln!(page, "{name}_count{} {count}", braced(labels));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_cannot_break_out_of_their_quotes() {
+        assert_eq!(braced(&[("mount", "a\"b\\c\nd".to_owned())]), "{mount=\"a\\\"b\\\\c\\nd\"}");
+        assert_eq!(underscored("vault.route.read.my-kv-"), "vault_route_read_my_kv_");
+    }
+}

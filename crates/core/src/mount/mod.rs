@@ -5,6 +5,7 @@
 //! that survives a crash.
 
 mod config;
+mod roster;
 mod table;
 
 pub use config::{MountConfig, MountSpec};

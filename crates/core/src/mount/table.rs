@@ -1,3 +1,4 @@
+use super::roster::Roster;
 use super::{MountConfig, MountSpec};
 use crate::plugin::{AuthMethod, MountContext, Plugins};
 use crate::records::{PutRecord, Records};
@@ -6,7 +7,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use strongroom_barrier::{Shelf, Txn};
+use strongroom_barrier::{BarrierError, Shelf, Txn};
 use strongroom_model::{Clock, Entropy, MountId, MountPath, NamespaceId, RequestPath};
 use tokio::sync::Mutex;
 
@@ -181,14 +182,16 @@ impl Mounts {
             let method = mounts.start(&listed.value)?;
             table.insert(listed.value, method);
         }
+        mounts.check_roster(&table).await?;
         for (path, kind, class, description) in BUILTIN {
             let path = MountPath::parse(path)?;
             if table.at(&path).is_none() {
                 let spec =
                     MountSpec { kind: kind.to_owned(), description: description.to_owned(), ..MountSpec::default() };
                 let mount = mounts.make(path, class, spec);
-                mounts.records.commit(Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?).await?;
+                let txn = Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?;
                 table.insert(mount, None);
+                mounts.commit_with_roster(txn, &table).await?;
             }
         }
         mounts.table.store(Arc::new(table));
@@ -226,9 +229,10 @@ impl Mounts {
         }
         let mount = self.make(path, class, spec);
         let method = self.start(&mount)?;
-        self.save(&mount).await?;
+        let txn = Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?;
         let id = mount.id;
         table.insert(mount, method);
+        self.commit_with_roster(txn, &table).await?;
         let made = table.by_id(id).cloned();
         self.table.store(Arc::new(table));
         made.ok_or(CoreError::Internal("a mount just made is not in the table"))
@@ -244,8 +248,9 @@ impl Mounts {
             return Err(CoreError::Invalid(format!("cannot unmount \"{}\"", shown_path(&mount))));
         }
         let txn = Txn::new().delete(shelf().named(mount.id.as_bytes()));
-        self.records.commit(txn.put_record(wiping().named(mount.id.as_bytes()), mount.as_ref())?).await?;
+        let txn = txn.put_record(wiping().named(mount.id.as_bytes()), mount.as_ref())?;
         table.remove(mount.id);
+        self.commit_with_roster(txn, &table).await?;
         self.table.store(Arc::new(table));
         Ok(true)
     }
@@ -347,6 +352,21 @@ impl Mounts {
         }
         let context = MountContext::new(&self.records, mount.id, &self.clock, &self.entropy);
         Ok(self.plugins.start_auth(&mount.kind, context))
+    }
+
+    /// Refuses a table from which a record was taken while the server was away. A store without a roster is a new one,
+    /// since a roster that was taken away is noticed when it is asked for.
+    async fn check_roster(&self, table: &MountTable) -> Result<(), CoreError> {
+        match self.records.get::<Roster>(&Roster::at()).await? {
+            Some(kept) if kept.value != Roster::of(table.by_id.keys()) => {
+                Err(CoreError::Barrier(BarrierError::Tampered { kind: "mount".to_owned(), how: "removed" }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn commit_with_roster(&self, txn: Txn, table: &MountTable) -> Result<(), CoreError> {
+        self.records.commit(txn.put_record(Roster::at(), &Roster::of(table.by_id.keys()))?).await.map(|_| ())
     }
 
     async fn save(&self, mount: &Mount) -> Result<(), CoreError> {

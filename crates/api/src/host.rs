@@ -37,6 +37,13 @@ impl HostInfo {
     }
 }
 
+/// What this process takes of the memory; 0 when the system does not tell.
+pub(crate) fn resident_bytes() -> u64 {
+    let status = read("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    resident.and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1_024
+}
+
 fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }

@@ -375,7 +375,11 @@ async fn revoking_a_prefix_takes_the_tokens_that_came_in_below_it() {
 
 fn read_bytes(server: &TestServer) -> u64 {
     let counters = server.world.strongroom.metrics().counters();
-    counters.iter().filter(|(name, ..)| *name == "strongroom.http.request.body.bytes").map(|(.., bytes)| bytes).sum()
+    counters
+        .iter()
+        .filter(|(name, ..)| *name == "strongroom.http.request.body.bytes.total")
+        .map(|(.., bytes)| bytes)
+        .sum()
 }
 
 #[tokio::test]
@@ -498,6 +502,7 @@ async fn what_happens_is_counted_under_the_names_of_vault() {
     let operator = server.operator();
     operator.post("secret/data/a", json!({"data": {}})).await.expect(200);
     operator.get("secret/data/a").await.expect(200);
+    server.token(json!({"policies": ["default"]})).await;
     server.by("nobody").get("secret/data/a").await.expect(403);
     let page = operator.get("sys/metrics?format=prometheus").await.expect(200);
     assert_eq!(page.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
@@ -506,10 +511,15 @@ async fn what_happens_is_counted_under_the_names_of_vault() {
         line.unwrap_or_else(|| panic!("no {name} in {}", page.text)).parse().unwrap()
     };
     assert_eq!(value("vault_core_unsealed{cluster=\"test\"}"), 1.0);
-    assert_eq!(value("vault_core_handle_request_count"), 2.0);
+    assert_eq!(value("vault_core_handle_request_count"), 3.0);
     assert_eq!(value("vault_core_in_flight_requests"), 1.0);
     assert_eq!(value("vault_route_read_secret__count"), 1.0);
     assert_eq!(value("vault_route_update_secret__count"), 1.0);
+    assert!(value("vault_runtime_sys_bytes") > 1_000_000.0);
+    assert_eq!(
+        value("vault_token_creation{auth_method=\"token\",mount_point=\"auth/token/\",token_type=\"service\"}"),
+        1.0
+    );
     let denied = "{api=\"vault\",op=\"read\",outcome=\"denied\"}";
     assert_eq!(value(&format!("strongroom_http_request_duration_seconds_count{denied}")), 1.0);
     let bucket = "{api=\"vault\",op=\"read\",outcome=\"denied\",le=\"+Inf\"}";

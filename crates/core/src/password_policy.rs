@@ -359,7 +359,8 @@ mod tests {
 
     #[test]
     fn every_character_is_equally_likely() {
-        // 67 divides no power of two, so a modulo without rejection would show.
+        // 67 divides no power of two, so a modulo of single bytes would show. (Of the four that are drawn it would not: a
+        // rejection is owed there too, and costs nothing.)
         let set: String = ('!'..='c').collect();
         assert_eq!(set.chars().count(), 67);
         assert_fair(&policy(20, &[(&set, 0)]).unwrap(), &set);

@@ -5,28 +5,58 @@
 use super::Vault;
 use super::answer::{self, Body};
 use super::request::Parsed;
+use crate::host;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::StatusCode;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
-use strongroom_core::metrics::{BOUNDS_US, Labels, Timing};
-use strongroom_core::mount::MountClass;
-use strongroom_core::{CoreError, Fields, Operation, RawBody, State};
+use strongroom_core::metrics::{BOUNDS_US, Counter, Labels, Metrics, Timing};
+use strongroom_core::mount::{Mount, MountClass};
+use strongroom_core::{Auth, CoreError, Fields, Operation, RawBody, State};
+use strongroom_model::TokenType;
 
 /// The media type of the text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// The timing of requests by what was done and how it ended.
 const REQUESTS: &str = "strongroom.http.request.duration.seconds";
 /// Bytes of request bodies that were read.
-pub(super) const BODY_BYTES: &str = "strongroom.http.request.body.bytes";
+const BODY_BYTES: &str = "strongroom.http.request.body.bytes.total";
 /// The timing of requests on a mount; written out under one name for each.
 const ROUTES: &str = "vault.route";
 
 /// Served to anybody, in every state, on listeners whose operator said so; elsewhere it needs a token.
 pub(super) const PATH: &str = "sys/metrics";
+
+/// What every request touches, found once.
+pub(super) struct Instruments {
+    check_token: Arc<Timing>,
+    fetch_acl: Arc<Timing>,
+    request: Arc<Timing>,
+    login: Arc<Timing>,
+    log_response: Arc<Timing>,
+    log_response_failure: Arc<Counter>,
+    /// Bytes of bodies that were read.
+    pub(super) body_bytes: Arc<Counter>,
+}
+
+impl Instruments {
+    pub(super) fn of(metrics: &Metrics) -> Self {
+        let timing = |name| metrics.timing(name, Labels::new());
+        Self {
+            check_token: timing("vault.core.check_token"),
+            fetch_acl: timing("vault.core.fetch_acl_and_token"),
+            request: timing("vault.core.handle_request"),
+            login: timing("vault.core.handle_login_request"),
+            log_response: timing("vault.audit.log_response"),
+            log_response_failure: metrics.counter("vault.audit.log_response_failure", Labels::new()),
+            body_bytes: metrics.counter(BODY_BYTES, Labels::new()),
+        }
+    }
+}
 
 /// A number that goes up and down.
 struct Gauge {
@@ -38,27 +68,39 @@ struct Gauge {
 impl Vault {
     /// Notes how long it took to let a request in.
     pub(super) fn note_check(&self, took: Duration) {
-        let metrics = self.strongroom.metrics();
-        metrics.timing("vault.core.check_token", Labels::new()).note(took);
-        metrics.timing("vault.core.fetch_acl_and_token", Labels::new()).note(took);
+        self.instruments.check_token.note(took);
+        self.instruments.fetch_acl.note(took);
     }
 
     /// Notes how long it took to record an outcome, and whether it could be recorded.
     pub(super) fn note_recording(&self, took: Duration, recorded: bool) {
-        let metrics = self.strongroom.metrics();
-        metrics.timing("vault.audit.log_response", Labels::new()).note(took);
-        if !recorded {
-            metrics.counter("vault.audit.log_response_failure", Labels::new()).add(1);
-        }
+        self.instruments.log_response.note(took);
+        self.instruments.log_response_failure.add(u64::from(!recorded));
     }
 
     /// Notes a request on a mount that has been served.
     pub(super) fn note_route(&self, operation: Operation, mount: &str, is_login: bool, took: Duration) {
-        let metrics = self.strongroom.metrics();
-        let core = if is_login { "vault.core.handle_login_request" } else { "vault.core.handle_request" };
-        metrics.timing(core, Labels::new()).note(took);
+        if is_login {
+            self.instruments.login.note(took)
+        } else {
+            self.instruments.request.note(took)
+        }
         let labels = vec![("op", super::request::word(operation).to_owned()), ("mount", mount.to_owned())];
-        metrics.timing(ROUTES, labels).note(took);
+        self.strongroom.metrics().timing(ROUTES, labels).note(took);
+    }
+
+    /// Notes a token that was made.
+    pub(super) fn note_token(&self, mount: &Mount, auth: &Auth) {
+        let kind = match auth.token_type {
+            TokenType::Service => "service",
+            TokenType::Batch => "batch",
+        };
+        let labels = vec![
+            ("auth_method", mount.kind.clone()),
+            ("mount_point", mount.path.with_slash()),
+            ("token_type", kind.to_owned()),
+        ];
+        self.strongroom.metrics().counter("vault.token.creation", labels).add(1);
     }
 
     /// Notes a request whose head could be read, whatever became of it.
@@ -108,6 +150,7 @@ impl Vault {
             Gauge { name: "vault.core.active", labels: cluster(), value: is_open },
             Gauge { name: "vault.core.unsealed", labels: cluster(), value: is_open },
             plain("vault.core.in_flight_requests", self.running.count() as f64),
+            plain("vault.runtime.sys_bytes", host::resident_bytes() as f64),
             plain("strongroom.seal.state", 1.0 - is_open),
             plain("strongroom.audit.chain.height", trail.entries as f64),
             plain("strongroom.audit.writable", f64::from(u8::from(trail.writable))),

@@ -35,7 +35,6 @@ use request::{Begun, Malformed, Parsed};
 use running::Running;
 use serde_json::Value;
 use std::sync::Arc;
-use strongroom_core::metrics::Labels;
 use strongroom_core::mount::{Mount, MountClass};
 use strongroom_core::{
     Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom,
@@ -65,6 +64,7 @@ pub(crate) struct Vault {
     pub(super) limits: Limits,
     budget: Budget,
     running: Running,
+    instruments: metric::Instruments,
     /// The handle to the operator log, if the binary gave one.
     pub(crate) log: Option<LogControl>,
     /// The listeners as `sys/config/state` shows them.
@@ -103,8 +103,17 @@ struct Target {
 
 impl Vault {
     pub(crate) fn new(strongroom: Arc<Strongroom>, identity: Identity, limits: Limits, budget: Budget) -> Self {
-        let running = Running::default();
-        Self { strongroom, identity, limits, budget, running, log: None, listeners: Value::Array(Vec::new()) }
+        let (running, instruments) = (Running::default(), metric::Instruments::of(strongroom.metrics()));
+        Self {
+            strongroom,
+            identity,
+            limits,
+            budget,
+            running,
+            instruments,
+            log: None,
+            listeners: Value::Array(Vec::new()),
+        }
     }
 
     /// The default and the longest life of a token, in seconds, where no mount says otherwise.
@@ -135,8 +144,7 @@ impl Vault {
     async fn serve_begun(&self, begun: Begun, body: Incoming, door: Door) -> Response<Full<Body>> {
         let (arrived, operation) = (begun.visit.arrived, begun.visit.operation);
         let _present = self.running.enter(&begun.visit, begun.method());
-        let bytes = self.strongroom.metrics().counter(metric::BODY_BYTES, Labels::new());
-        let response = match begun.complete(body, &self.limits, &self.budget, &bytes).await {
+        let response = match begun.complete(body, &self.limits, &self.budget, &self.instruments.body_bytes).await {
             Ok(parsed) => self.serve_parsed(parsed, door).await,
             Err(malformed) => self.refuse_malformed(*malformed).await,
         };
@@ -199,6 +207,11 @@ impl Vault {
         self.note_recording(now().since(recording), recorded.is_ok());
         let is_login = target.found.endpoint().access == Access::Open && mount.class == MountClass::Auth;
         self.note_route(operation, mount.path.as_str(), is_login, now().since(arrived));
+        if let (Ok(()), Some(auth)) = (&recorded, result.as_ref().ok().and_then(|reply| reply.auth.as_ref()))
+            && auth.made
+        {
+            self.note_token(&mount, auth);
+        }
         let concluded = match recorded {
             Ok(()) => self.carry_out(open, after).await,
             Err(error) => Err(error),
@@ -312,6 +325,16 @@ impl Vault {
         match noted.and(result) {
             Ok(()) => answer::no_content(),
             Err(error) => answer::error(&error),
+        }
+    }
+
+    /// Records a request that was no HTTP; the HTTP library has answered it already.
+    pub(crate) async fn note_unreadable(&self, door: Door) {
+        let visit = request::visit_without_request(door.source(), &self.strongroom);
+        let error = CoreError::Invalid("the request is not HTTP, or its head is too large".to_owned());
+        let result: Result<(), CoreError> = Err(error);
+        if let Err(error) = self.strongroom.note(&visit, request::word(visit.operation), &result).await {
+            tracing::error!(%error, "an unreadable request could not be recorded");
         }
     }
 

@@ -105,8 +105,8 @@ pub(super) fn begin(
 
 impl Begun {
     /// The method as it was sent.
-    pub(super) fn method(&self) -> &str {
-        self.parts.method.as_str()
+    pub(super) fn method(&self) -> &Method {
+        &self.parts.method
     }
 
     /// Reads the body.
@@ -141,6 +141,22 @@ fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit 
         typed: Some(parts.uri.path().chars().take(TYPED).collect()),
         source,
         headers: noted_headers(parts, strongroom),
+        wrap_ttl: None,
+    }
+}
+
+/// What stands in the trail for bytes that are no HTTP at all: from where, and nothing of what they said.
+pub(super) fn visit_without_request(source: Source, strongroom: &Strongroom) -> Visit {
+    Visit {
+        request: RequestId::random(strongroom.entropy()),
+        arrived: strongroom.clock().now(),
+        dialect: "vault",
+        operation: Operation::Read,
+        namespace: NamespacePath::root(),
+        path: unreadable(),
+        typed: None,
+        source,
+        headers: BTreeMap::new(),
         wrap_ttl: None,
     }
 }

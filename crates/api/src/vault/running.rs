@@ -1,14 +1,23 @@
 //! Requests under way: who came from where for what, as long as they are served. For `sys/in-flight-req`, and counted.
 
+use hyper::http::Method;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use strongroom_core::Visit;
-use strongroom_model::RequestId;
+use strongroom_core::{Source, Visit};
+use strongroom_model::{RequestId, RequestPath, Timestamp};
 
 /// The requests under way.
 #[derive(Default)]
-pub(super) struct Running(Mutex<HashMap<RequestId, Value>>);
+pub(super) struct Running(Mutex<HashMap<RequestId, Trip>>);
+
+/// What is told of one.
+struct Trip {
+    arrived: Timestamp,
+    source: Source,
+    path: RequestPath,
+    method: Method,
+}
 
 /// Keeps a request among those under way until it is dropped.
 pub(super) struct Presence<'a> {
@@ -18,12 +27,9 @@ pub(super) struct Presence<'a> {
 
 impl Running {
     /// Adds a request.
-    pub(super) fn enter(&self, visit: &Visit, method: &str) -> Presence<'_> {
-        let shown = json!({
-            "start_time": visit.arrived, "client_remote_address": visit.source.text(),
-            "request_path": format!("/v1/{}", visit.path), "request_method": method, "client_id": "",
-        });
-        self.lock().insert(visit.request, shown);
+    pub(super) fn enter(&self, visit: &Visit, method: &Method) -> Presence<'_> {
+        let (source, path) = (visit.source.clone(), visit.path.clone());
+        self.lock().insert(visit.request, Trip { arrived: visit.arrived, source, path, method: method.clone() });
         Presence { running: self, request: visit.request }
     }
 
@@ -34,11 +40,21 @@ impl Running {
 
     /// All of them, by request id, in the form of Vault.
     pub(super) fn list(&self) -> Value {
-        Value::Object(self.lock().iter().map(|(id, shown)| (id.to_string(), shown.clone())).collect::<Map<_, _>>())
+        let shown = |(id, trip): (&RequestId, &Trip)| (id.to_string(), trip.shown());
+        Value::Object(self.lock().iter().map(shown).collect::<Map<_, _>>())
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Value>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Trip>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trip {
+    fn shown(&self) -> Value {
+        json!({
+            "start_time": self.arrived, "client_remote_address": self.source.text(),
+            "request_path": format!("/v1/{}", self.path), "request_method": self.method.as_str(), "client_id": "",
+        })
     }
 }
 

@@ -391,3 +391,14 @@ async fn an_error_never_repeats_a_value_nor_does_the_trail() {
     }
     server.stop().await;
 }
+
+#[test]
+fn the_page_of_the_api_names_every_system_route() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/api.md")).unwrap();
+    for (kind, endpoint) in walk_routes() {
+        if matches!(kind, "system" | "public") {
+            let name = format!("`{}`", endpoint.pattern.trim_start_matches("sys/"));
+            assert!(page.contains(&name), "docs/api.md does not name {name}");
+        }
+    }
+}

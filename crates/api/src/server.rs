@@ -176,6 +176,9 @@ impl Server {
         };
         if let Err(error) = served {
             tracing::debug!(peer = %door.peer, %error, "a connection ended");
+            if error.is_parse() {
+                self.vault.note_unreadable(door).await;
+            }
         }
         let mut running = std::mem::take(&mut *requests.lock().unwrap_or_else(PoisonError::into_inner));
         while running.join_next().await.is_some() {}

@@ -149,6 +149,24 @@ async fn several_requests_share_a_connection() {
 }
 
 #[tokio::test]
+async fn what_is_no_http_is_recorded_with_where_it_came_from_and_nothing_of_what_it_said() {
+    let server = TestServer::open().await;
+    for request in ["GARBAGE canary-11\r\n\r\n", "GET /v1/canary-12 HTTP/1.1\r\nbad header\r\n\r\n"] {
+        let before = server.world.outcomes().await.len();
+        let heard = server.speak(request.as_bytes()).await;
+        assert!(heard.contains("400"), "{heard}");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while server.world.outcomes().await.len() == before {
+            assert!(std::time::Instant::now() < deadline, "no entry for {request:?}");
+            tokio::task::yield_now().await;
+        }
+        let last = server.world.outcomes().await.pop().unwrap();
+        assert_eq!(last["source"]["address"], "127.0.0.1");
+        assert!(!last.to_string().contains("canary"), "{last}");
+    }
+}
+
+#[tokio::test]
 async fn headers_without_end_are_refused() {
     let server = TestServer::open().await;
     let many: String = (0..200).map(|number| format!("X-{number}: a\r\n")).collect();

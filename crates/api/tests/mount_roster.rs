@@ -1,5 +1,7 @@
 //! What becomes of the mounts when somebody takes records out of the store while the server is away.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 use strongroom_core::mount::MountClass;
 use strongroom_core::{Share, State};

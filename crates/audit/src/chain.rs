@@ -88,6 +88,8 @@ pub(crate) struct Header<'a> {
     pub(crate) time: &'a str,
     /// What it is.
     pub(crate) kind: LineKind,
+    /// Whether it is an entry that tells of an event.
+    pub(crate) is_event: bool,
 }
 
 impl<'a> Header<'a> {
@@ -105,8 +107,9 @@ impl<'a> Header<'a> {
         let rest = rest.strip_prefix(b"\",\"time\":\"")?;
         let end = rest.iter().take(40).position(|byte| *byte == b'"')?;
         let (time, rest) = rest.split_at_checked(end)?;
-        let kind = kind(rest.strip_prefix(b"\",")?)?;
-        Some(Self { seq, prev, time: std::str::from_utf8(time).ok()?, kind })
+        let body = rest.strip_prefix(b"\",")?;
+        let (kind, is_event) = (kind(body)?, body.starts_with(b"\"kind\":\"event\""));
+        Some(Self { seq, prev, time: std::str::from_utf8(time).ok()?, kind, is_event })
     }
 
     /// Whether the line names this hash as its predecessor's.

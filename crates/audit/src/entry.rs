@@ -80,6 +80,9 @@ pub struct Entry {
     /// What happened, in words; for events.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What an operator accepted with `-accept-rollback`; for the events that say so.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub accepted: Option<Accepted>,
     /// Microseconds from the request's arrival to this entry.
     pub duration_us: u64,
 }
@@ -119,6 +122,7 @@ impl Entry {
             wrap: None,
             warnings: Vec::new(),
             note: None,
+            accepted: None,
             duration_us: 0,
         }
     }
@@ -130,6 +134,41 @@ impl Entry {
         entry.note = Some(note.into());
         entry
     }
+
+    /// That an operator took a store of generation `to` although the trail had seen `from`. Written before the first
+    /// checkpoint of the older generation, it explains that one to [`verify`](crate::verify()).
+    pub fn rollback_accepted(from: u64, to: u64) -> Self {
+        let note = format!("an operator accepted that the store went back from generation {from} to {to}");
+        let mut entry = Self::event(ROLLBACK_ACCEPTED, "", note);
+        entry.accepted = Some(Accepted { from, to });
+        entry
+    }
+
+    /// That an operator took this trail of `to` lines although the store remembered another one, of `from` lines.
+    pub fn trail_accepted(from: u64, to: u64) -> Self {
+        let note = format!(
+            "an operator accepted this trail of {to} lines, though it does not continue the {from} lines that the \
+             store remembers"
+        );
+        let mut entry = Self::event(TRAIL_ACCEPTED, "", note);
+        entry.accepted = Some(Accepted { from, to });
+        entry
+    }
+}
+
+/// The event of [`Entry::rollback_accepted`].
+pub(crate) const ROLLBACK_ACCEPTED: &str = "rollback_accepted";
+
+/// The event of [`Entry::trail_accepted`].
+pub(crate) const TRAIL_ACCEPTED: &str = "trail_accepted";
+
+/// From what to what an operator let something go back: generations of the store, or lines of the trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// What was known before.
+    pub from: u64,
+    /// What was found and accepted.
+    pub to: u64,
 }
 
 /// Which moment of a request an entry records.

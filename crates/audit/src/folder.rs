@@ -4,9 +4,10 @@
 
 use crate::TrailError;
 use crate::chain::{Header, LineKind};
+use crate::resume::MAX_LINE;
 use rustix::fs::FlockOperation;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +48,11 @@ impl Segment {
     pub(crate) fn create(folder: &Path, first: u64) -> io::Result<Self> {
         let path = folder.join(segment_name(first));
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&path)?;
-        File::open(folder)?.sync_all()?;
+        if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+            // Left behind, its name would be taken at the next try.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
         Ok(Self { first, file: Arc::new(file), len: 0, path })
     }
 
@@ -171,7 +176,7 @@ fn last_checkpoint(bytes: &[u8]) -> Option<usize> {
 pub(crate) struct Folder {
     /// Where it is.
     pub(crate) path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -182,10 +187,26 @@ impl Folder {
         made.map_err(|source| failed("cannot make the audit trail's folder", source))?;
         let lock = File::open(&path).map_err(|source| failed("cannot open the audit trail's folder", source))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => Ok(Self { path, lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(TrailError::InUse { path: path.display().to_string() }),
             Err(error) => Err(failed("cannot lock the audit trail's folder", error.into())),
         }
+    }
+
+    /// Makes the folder anew and claims it when it was removed or replaced; a lock on a folder without a name keeps
+    /// nobody out.
+    pub(crate) fn restore(&mut self) -> io::Result<()> {
+        let in_place = match (self.lock.metadata(), fs::metadata(&self.path)) {
+            (Ok(ours), Ok(named)) => ours.dev() == named.dev() && ours.ino() == named.ino(),
+            _ => false,
+        };
+        if !in_place {
+            *self = Self::claim(self.path.clone()).map_err(|error| match error {
+                TrailError::Io { what, source } => io::Error::other(format!("{what}: {source}")),
+                other => io::Error::other(other.to_string()),
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -200,6 +221,23 @@ fn create_aside(folder: &Path, name: &str) -> io::Result<(String, File)> {
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// The line with this number, without its line feed. None when no segment has it. Reads one segment up to that line.
+pub(crate) fn line(folder: &Path, seq: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(first) = segments(folder)?.into_iter().rev().find(|first| *first <= seq) else { return Ok(None) };
+    let mut reader = BufReader::with_capacity(256 * 1024, File::open(folder.join(segment_name(first)))?);
+    let mut line = Vec::new();
+    for _ in first..=seq {
+        line.clear();
+        if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+            return Ok(None);
+        }
+    }
+    if line.pop() != Some(b'\n') {
+        return Ok(None);
+    }
+    Ok(Header::parse(&line).is_some_and(|header| header.seq == seq).then_some(line))
 }
 
 /// The last `count` lines of the trail, oldest first.

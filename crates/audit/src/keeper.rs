@@ -45,6 +45,7 @@ impl Keeper {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = 0;
         let mut synced = 0;
+        let mut look_for_file = false;
         loop {
             tokio::select! {
                 () = self.stop.notified() => return,
@@ -52,6 +53,11 @@ impl Keeper {
             }
             self.desk.rouse();
             if self.shared.is_failing() && self.desk.send(Command::Probe).await.is_err() {
+                return;
+            }
+            // Also while nothing is written: every other tick is soon enough to notice within a second.
+            look_for_file = !look_for_file;
+            if look_for_file && self.desk.send(Command::Look).await.is_err() {
                 return;
             }
             for event in self.devices.look() {

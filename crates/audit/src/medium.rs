@@ -59,7 +59,7 @@ impl Ring {
 
 /// What the writer writes to.
 pub(crate) enum Medium {
-    /// Segments in a folder; the segment is missing only until the first line is written.
+    /// Segments in a folder; the segment is missing until the first line is written, and when it was taken away.
     Folder {
         /// The claim on the folder.
         folder: Folder,
@@ -92,7 +92,10 @@ impl Medium {
         };
         let segment = match segment {
             Some(segment) => segment,
-            None => segment.insert(Segment::create(&folder.path, first).map_err(WriteFailure::Passing)?),
+            None => {
+                folder.restore().map_err(WriteFailure::Passing)?;
+                segment.insert(Segment::create(&folder.path, first).map_err(WriteFailure::Passing)?)
+            }
         };
         if let Err(error) = (&*segment.file).write_all(batch) {
             return match segment.file.set_len(segment.len) {
@@ -126,6 +129,13 @@ impl Medium {
             *segment = Some(Segment::create(&folder.path, first)?);
         }
         Ok(())
+    }
+
+    /// Writes no more to a segment that was taken away; the next batch begins another.
+    pub(crate) fn let_go(&mut self) {
+        if let Medium::Folder { segment, .. } = self {
+            *segment = None;
+        }
     }
 
     /// Makes everything written so far survive a power failure.

@@ -4,7 +4,7 @@
 //! else writes; a keeper task syncs and signs. Devices read what is written and are never waited for. Dropping the
 //! handle stops all of them without waiting; [`Trail::close`] is the orderly end.
 
-use crate::chain::unspeakable;
+use crate::chain::{hash, unspeakable};
 use crate::desk::Desk;
 use crate::device::{Devices, cursor};
 use crate::folder::{self, Folder};
@@ -166,6 +166,7 @@ impl Trail {
             shared: Arc::clone(&shared),
             seal: None,
             state: WriterState::Good,
+            untold: None,
             pending: Vec::new(),
             buffer: Vec::new(),
         };
@@ -253,6 +254,24 @@ impl Trail {
     /// The last checkpoint that is on disk. Keep one elsewhere: it proves that the trail was at least that long.
     pub fn last_checkpoint(&self) -> Option<Checkpoint> {
         self.shared.checkpoint()
+    }
+
+    /// Whether the trail is on disk, so that it has to be there again after a restart.
+    pub fn is_kept(&self) -> bool {
+        self.source.folder().is_some()
+    }
+
+    /// The hash of the line with this number, by which a checkpoint of `seq + 1` lines names it. `None` when the line is
+    /// not there: never written, archived or lost. Reads up to a whole segment, so it is nothing for every request.
+    pub async fn line_hash(&self, seq: u64) -> Result<Option<[u8; 32]>, TrailError> {
+        let Some(folder) = self.source.folder().map(Path::to_owned) else { return Ok(None) };
+        let read = spawn_blocking(move || match folder::line(&folder, seq) {
+            Ok(line) => Ok(line.map(|line| hash(&line))),
+            Err(source) => {
+                Err(TrailError::Io { what: format!("cannot read the audit trail in {}", folder.display()), source })
+            }
+        });
+        read.await.map_err(|error| stopped("reading the audit trail", error))?
     }
 
     /// Waits until a signed checkpoint on disk covers the entry: for an act so grave that the answer should wait for

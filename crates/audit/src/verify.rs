@@ -8,6 +8,7 @@
 //! somebody keeps elsewhere (see [`VerifyOptions::expected`]).
 
 use crate::chain::{Hash, Header, LineKind, ORIGIN, hash};
+use crate::entry::{Accepted, ROLLBACK_ACCEPTED, TRAIL_ACCEPTED};
 use crate::folder::{segment_name, segments};
 use crate::resume::MAX_LINE;
 use crate::{Checkpoint, TrailError};
@@ -20,6 +21,9 @@ use strongroom_model::Timestamp;
 
 /// The one event that may carry an earlier time than the line before it.
 pub(crate) const CLOCK_WENT_BACK: &str = "clock_went_back";
+
+/// So many notes are kept, so that the report is bounded whatever the trail says.
+const MOST_NOTES: usize = 100;
 
 /// What is known from outside about the trail to be checked.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +48,9 @@ pub struct Report {
     pub entries: u64,
     /// Checkpoints among them.
     pub checkpoints: u64,
+    /// Events in which an operator accepted an older store or another trail, the first hundred: no fault of the trail,
+    /// but somebody should remember having done it.
+    pub notes: Vec<Finding>,
     /// The first line that does not hold; nothing behind it was looked at.
     pub first_bad: Option<Finding>,
     /// Lines behind the last checkpoint: chained but not signed, so whoever can write the file could have replaced or
@@ -55,14 +62,14 @@ pub struct Report {
     pub key: Option<[u8; 32]>,
 }
 
-/// The first line that does not hold.
+/// The first line that does not hold, or one worth a look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The number of the line that is changed, missing or too much.
     pub seq: u64,
-    /// The segment in which it was noticed.
+    /// The segment that has the line, or where it should be.
     pub segment: String,
-    /// The line of that file, from 1, at which it was noticed.
+    /// The line of that file, from 1: the changed one, or the one in place of what is missing.
     pub line: u64,
     /// What is wrong with it.
     pub what: String,
@@ -86,9 +93,10 @@ pub fn verify(folder: &Path, options: &VerifyOptions) -> Result<Report, TrailErr
 }
 
 /// Where a line was met.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Spot {
-    segment: String,
+    /// The number in the segment's name.
+    segment: u64,
     line: u64,
 }
 
@@ -98,6 +106,8 @@ struct Doubt {
     seq: u64,
     hash: Hash,
     spot: Spot,
+    /// Where the line before it is.
+    before: Spot,
 }
 
 /// What is known when a line's own text has been looked at.
@@ -117,7 +127,12 @@ struct Check<'a> {
     before_last: Hash,
     time: Timestamp,
     generation: u64,
+    /// The generations to which, as lines since the last checkpoint say, the store was let go back.
+    accepted: Option<Accepted>,
+    /// Where the line being looked at is.
     spot: Spot,
+    /// Where the line before it is.
+    before: Spot,
     doubt: Option<Doubt>,
 }
 
@@ -132,15 +147,16 @@ impl<'a> Check<'a> {
             before_last: ORIGIN,
             time: Timestamp::from_nanos(0),
             generation: 0,
+            accepted: None,
             spot: Spot::default(),
+            before: Spot::default(),
             doubt: None,
         }
     }
 
     fn segment(&mut self, folder: &Path, first: u64) -> io::Result<()> {
-        let name = segment_name(first);
-        let mut reader = BufReader::with_capacity(256 * 1024, File::open(folder.join(&name))?);
-        self.spot = Spot { segment: name, line: 0 };
+        let mut reader = BufReader::with_capacity(256 * 1024, File::open(folder.join(segment_name(first)))?);
+        self.spot = Spot { segment: first, line: 0 };
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -160,8 +176,11 @@ impl<'a> Check<'a> {
     }
 
     fn find(&mut self, seq: u64, what: String) {
-        let Spot { segment, line } = self.spot.clone();
-        self.report.first_bad = Some(Finding { seq, segment, line, what });
+        self.report.first_bad = Some(self.finding(seq, what));
+    }
+
+    fn finding(&self, seq: u64, what: String) -> Finding {
+        Finding { seq, segment: segment_name(self.spot.segment), line: self.spot.line, what }
     }
 
     fn line(&mut self, line: &[u8], first: u64) -> Result<(), (u64, String)> {
@@ -199,6 +218,7 @@ impl<'a> Check<'a> {
         let Some(doubt) = self.doubt.take() else { return Ok(()) };
         self.spot = doubt.spot;
         if Header::parse(line).is_some_and(|header| header.follows(&doubt.hash)) {
+            self.spot = doubt.before;
             return Err((
                 doubt.seq.saturating_sub(1),
                 "the line was changed: the next one names another hash".to_owned(),
@@ -256,18 +276,24 @@ impl<'a> Check<'a> {
     fn mismatch(&mut self, read: &Read<'_>, hash: Hash) -> Result<(), (u64, String)> {
         let before = self.next.saturating_sub(1);
         if self.next == 0 || read.checkpoint.is_some() {
+            self.spot = if self.next == 0 { self.spot } else { self.before };
             return Err((before, "the line was changed: the signed line behind it names another hash".to_owned()));
         }
-        self.doubt = Some(Doubt { seq: self.next, hash, spot: self.spot.clone() });
+        self.doubt = Some(Doubt { seq: self.next, hash, spot: self.spot, before: self.before });
         Ok(())
     }
 
-    fn order(&self, read: &Read<'_>, line: &[u8]) -> Result<(), String> {
-        if read.time < self.time && !tells_of_the_clock(line) {
+    fn order(&mut self, read: &Read<'_>, line: &[u8]) -> Result<(), String> {
+        let event = if read.header.is_event { Event::parse(line) } else { None };
+        let tells_of_the_clock = event.as_ref().is_some_and(|event| event.operation == CLOCK_WENT_BACK);
+        if read.time < self.time && !tells_of_the_clock {
             return Err("its time is earlier than the line before".to_owned());
         }
+        if let Some(event) = event {
+            self.take_note(event);
+        }
         match &read.checkpoint {
-            Some(checkpoint) if checkpoint.generation < self.generation => {
+            Some(checkpoint) if checkpoint.generation < self.generation && !self.is_accepted(checkpoint) => {
                 let (now, before) = (checkpoint.generation, self.generation);
                 Err(format!(
                     "the store went back from generation {before} to {now}: an older copy was put in its place"
@@ -275,6 +301,27 @@ impl<'a> Check<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Keeps what an operator accepted.
+    fn take_note(&mut self, event: Event) {
+        let Some(accepted) = event.accepted else { return };
+        match event.operation.as_str() {
+            ROLLBACK_ACCEPTED => self.accepted = Some(accepted),
+            TRAIL_ACCEPTED => {}
+            _ => return,
+        }
+        if self.report.notes.len() < MOST_NOTES {
+            let note = self.finding(self.next, event.note);
+            self.report.notes.push(note);
+        }
+    }
+
+    /// Whether a lower generation than in the checkpoint before is explained by an event since that one, so that the
+    /// signature which shows the older store also covers the event.
+    fn is_accepted(&self, checkpoint: &Checkpoint) -> bool {
+        self.accepted
+            .is_some_and(|accepted| accepted.from == self.generation && accepted.to <= checkpoint.generation)
     }
 
     fn advance(&mut self, read: Read<'_>, hash: Hash) -> Result<(), String> {
@@ -292,17 +339,19 @@ impl<'a> Check<'a> {
             self.report.unsigned_tail = 0;
             self.report.key = Some(checkpoint.key);
             self.generation = checkpoint.generation;
+            self.accepted = None;
             self.report.last_checkpoint = Some(checkpoint);
         }
         self.before_last = std::mem::replace(&mut self.last, hash);
         self.time = read.time;
+        self.before = self.spot;
         self.next += 1;
         Ok(())
     }
 
     fn end(&mut self) {
         if let Some(doubt) = self.doubt.take() {
-            self.spot = doubt.spot;
+            self.spot = doubt.before;
             let what = "the line or the one behind it was changed: their hashes do not agree".to_owned();
             return self.find(doubt.seq.saturating_sub(1), what);
         }
@@ -317,13 +366,19 @@ impl<'a> Check<'a> {
     }
 }
 
-/// Whether the line is the event that may go back in time.
-fn tells_of_the_clock(line: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Event {
-        kind: String,
-        operation: String,
+/// What the check wants to know of an event.
+#[derive(Deserialize)]
+struct Event {
+    operation: String,
+    #[serde(default)]
+    note: String,
+    #[serde(default)]
+    accepted: Option<Accepted>,
+}
+
+impl Event {
+    /// None when the line is no event as the trail writes them; it then explains nothing.
+    fn parse(line: &[u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
     }
-    let event: Option<Event> = serde_json::from_slice(line).ok();
-    event.is_some_and(|event| event.kind == "event" && event.operation == CLOCK_WENT_BACK)
 }

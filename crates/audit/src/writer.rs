@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Durable(Checkpoint),
     /// Syncing failed.
     SyncFailed(String),
+    /// See whether the file is still in its place.
+    Look,
     /// Try whether writing works again.
     Probe,
 }
@@ -72,6 +74,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) seal: Option<Arc<dyn Seal>>,
     pub(crate) state: WriterState,
+    /// The file was taken away, and the trail could not tell so yet.
+    pub(crate) untold: Option<String>,
     pub(crate) pending: Vec<(Vec<u8>, Option<Answer>)>,
     pub(crate) buffer: Vec<u8>,
 }
@@ -121,6 +125,7 @@ impl Writer {
             }
             Command::Durable(checkpoint) => self.shared.set_checkpoint(checkpoint),
             Command::SyncFailed(why) => self.die(why),
+            Command::Look => self.look_for_file(),
             Command::Append { .. } | Command::Note(_) | Command::Probe => {}
         }
     }
@@ -139,13 +144,20 @@ impl Writer {
             let body = serde_json::to_vec(&Entry::event("trail_resumed", "", note)).unwrap_or_default();
             self.pending.insert(0, (body, None));
         }
+        if let Some(note) = &self.untold {
+            let body = serde_json::to_vec(&Entry::event("trail_file_missing", "", note.as_str())).unwrap_or_default();
+            self.pending.insert(0, (body, None));
+        }
         if self.pending.is_empty() {
             return;
         }
         let written = self.write_pending();
         let waiting = std::mem::take(&mut self.pending);
         match written {
-            Ok(first) => answer_written(waiting, first),
+            Ok(first) => {
+                self.untold = None;
+                answer_written(waiting, first);
+            }
             Err(why) => self.answer_failed(waiting, why),
         }
     }
@@ -302,6 +314,7 @@ impl Writer {
     }
 
     fn set_seal(&mut self, seal: Option<Arc<dyn Seal>>) {
+        self.look_for_file();
         if self.seal.is_some() {
             self.last_checkpoint();
         }
@@ -309,24 +322,28 @@ impl Writer {
         self.seal = seal;
     }
 
-    /// Goes on in a new segment when the file was taken away; nothing written to a nameless file would be kept.
+    /// Goes on in a new segment when the file was taken away, in a new folder if need be. Until there is one nothing
+    /// is taken: what is written to a nameless file is lost.
     fn look_for_file(&mut self) {
+        if matches!(self.state, WriterState::Dead { .. }) {
+            return;
+        }
         let Some(name) = self.medium.missing_file() else { return };
-        let note = format!("{name} was deleted, moved or replaced while it was written; its lines may be missing");
+        let note = format!(
+            "{name} was deleted, moved or replaced while it was written; lines before number {} may be missing",
+            self.head.next
+        );
         tracing::error!(%note, "the audit trail was tampered with");
         self.shared.set_alarm(&note);
-        match self.medium.rotate(self.head.next) {
-            Ok(()) => {
-                self.note(&Entry::event("trail_file_missing", "", note));
-                self.flush();
-            }
-            Err(error) => self.answer_failed(Vec::new(), error.to_string()),
-        }
+        self.medium.let_go();
+        self.untold = Some(note);
+        self.flush();
     }
 
     /// Signs and syncs what is there, for the last time.
     pub(crate) fn close(&mut self) {
         self.flush();
+        self.look_for_file();
         self.last_checkpoint();
     }
 }
@@ -363,6 +380,7 @@ mod tests {
             shared: Arc::default(),
             seal: None,
             state: WriterState::Good,
+            untold: None,
             pending: Vec::new(),
             buffer: Vec::new(),
         }

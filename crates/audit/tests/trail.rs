@@ -4,7 +4,10 @@ mod support;
 
 use serde_json::Value;
 use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
 use strongroom_audit::{Options, Place, Trail, TrailError};
+use strongroom_model::Kinded as _;
 use support::{Key, ManualClock, entry, folder, lines, open};
 
 #[tokio::test]
@@ -171,4 +174,95 @@ async fn nobody_else_may_read_the_files() {
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir.path().join("trail")), 0o700);
     assert_eq!(mode(&support::segments(&dir)[0]), 0o600);
+}
+
+fn quick() -> Options {
+    Options { checkpoint_every: Duration::from_millis(40), ..Options::default() }
+}
+
+async fn open_quickly(dir: &tempfile::TempDir) -> Arc<Trail> {
+    let clock = ManualClock::at(1);
+    Trail::open_with(Place::Folder(dir.path().join("trail")), clock, quick()).await.unwrap()
+}
+
+/// All went on into files without names, and only the log said so.
+#[tokio::test]
+async fn a_removed_folder_is_noticed_by_an_idle_trail_and_made_anew() {
+    let dir = folder();
+    let trail = open_quickly(&dir).await;
+    trail.set_seal(Some(Key::new(1, 1))).await;
+    trail.append(entry("read", "a")).await.unwrap();
+    trail.checkpoint().await;
+    let lost = trail.health().entries;
+    fs::remove_dir_all(dir.path().join("trail")).unwrap();
+    support::until("the trail to notice", || trail.health().error.is_some()).await;
+    let health = trail.health();
+    assert!(health.writable && health.error.unwrap().contains("deleted"));
+    trail.append(entry("read", "b")).await.unwrap();
+    assert!(trail.health().error.is_some(), "writing on does not make it good");
+    trail.close().await;
+    let all = lines(&dir);
+    assert_eq!((all[0]["operation"].as_str(), all[0]["seq"].as_u64()), (Some("trail_file_missing"), Some(lost)));
+    assert!(all[0]["note"].as_str().unwrap().contains(&format!("before number {lost} ")), "{}", all[0]);
+    assert!(all.iter().any(|line| line["path"] == "b"));
+    // The folder is claimed again: nobody else gets in while this one writes, and a successor goes on.
+    drop(trail);
+    let again = open_quickly(&dir).await;
+    assert_eq!(again.health().entries, lost + all.len() as u64);
+    let second = Trail::open(Place::Folder(dir.path().join("trail")), ManualClock::at(1)).await;
+    assert!(second.is_err());
+    again.close().await;
+}
+
+#[tokio::test]
+async fn the_folder_made_anew_is_locked_against_a_second_server() {
+    let dir = folder();
+    let trail = open_quickly(&dir).await;
+    trail.append(entry("read", "a")).await.unwrap();
+    fs::remove_dir_all(dir.path().join("trail")).unwrap();
+    support::until("the trail to notice", || trail.health().error.is_some()).await;
+    let second = Trail::open(Place::Folder(dir.path().join("trail")), ManualClock::at(1)).await;
+    assert!(matches!(second, Err(TrailError::InUse { .. })));
+    trail.close().await;
+}
+
+#[tokio::test]
+async fn without_a_place_for_a_new_folder_entries_are_refused_until_there_is_one() {
+    let dir = folder();
+    let trail = open_quickly(&dir).await;
+    trail.append(entry("read", "a")).await.unwrap();
+    let place = dir.path().join("trail");
+    fs::rename(&place, dir.path().join("elsewhere")).unwrap();
+    fs::write(&place, "in the way").unwrap();
+    support::until("the trail to refuse", || !trail.health().writable).await;
+    let refused = trail.append(entry("read", "b")).await.unwrap_err();
+    assert_eq!(refused.kind(), strongroom_model::Kind::Unavailable);
+    assert!(refused.to_string().contains("folder"), "{refused}");
+    fs::remove_file(&place).unwrap();
+    support::until("the trail to resume", || trail.health().writable).await;
+    assert!(trail.health().error.unwrap().contains("moved"));
+    trail.append(entry("read", "c")).await.unwrap();
+    trail.close().await;
+    let told: Vec<String> = lines(&dir).iter().take(3).map(|line| line["operation"].to_string()).collect();
+    assert_eq!(told, ["\"trail_file_missing\"", "\"trail_resumed\"", "\"read\""]);
+}
+
+#[tokio::test]
+async fn a_line_is_found_by_its_number_in_whichever_segment() {
+    let dir = folder();
+    let options = Options { segment_bytes: 1_000, ..Options::default() };
+    let trail = Trail::open_with(Place::Folder(dir.path().join("trail")), ManualClock::at(1), options).await.unwrap();
+    for number in 0..12 {
+        trail.append(entry("read", &format!("secret/{number}"))).await.unwrap();
+    }
+    let all = lines(&dir);
+    assert!(support::segments(&dir).len() > 2);
+    for (seq, next) in all.iter().skip(1).enumerate() {
+        let hash = trail.line_hash(seq as u64).await.unwrap().unwrap();
+        assert_eq!(next["prev"], hex::encode(hash), "line {seq}");
+    }
+    assert_eq!(trail.line_hash(all.len() as u64).await.unwrap(), None);
+    fs::remove_file(&support::segments(&dir)[0]).unwrap();
+    assert_eq!(trail.line_hash(0).await.unwrap(), None);
+    trail.close().await;
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use strongroom_audit::{Checkpoint, Options, Place, Report, Trail, VerifyOptions, verify};
+use strongroom_audit::{Checkpoint, Entry, Options, Place, Report, Trail, VerifyOptions, verify};
 use strongroom_model::Timestamp;
 use support::{Key, ManualClock, entry, folder};
 use tempfile::TempDir;
@@ -95,6 +95,76 @@ async fn a_store_that_went_back_is_named() {
     trail.close().await;
     let finding = check(&dir).first_bad.unwrap();
     assert!(finding.what.contains("generation 5 to 3"), "{finding:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_an_operator_let_go_back_is_noted_and_the_trail_holds() {
+    let went_back = async |from: u64, to: u64| {
+        let dir = honest().await;
+        let clock = ManualClock::at(1_000);
+        let trail = Trail::open(Place::Folder(dir.path().join("trail")), clock).await.unwrap();
+        trail.append(Entry::rollback_accepted(from, to)).await.unwrap();
+        for generation in [3, 4] {
+            trail.set_seal(Some(Key::new(1, generation))).await;
+            trail.append(entry("read", "a")).await.unwrap();
+        }
+        trail.close().await;
+        (check(&dir), dir)
+    };
+    let (report, dir) = went_back(5, 2).await;
+    assert_eq!(report.first_bad, None);
+    let [note] = report.notes.as_slice() else { panic!("{:?}", report.notes) };
+    assert!(note.what.contains("generation 5 to 2"), "{note:?}");
+    let text = fs::read_to_string(dir.path().join("trail").join(&note.segment)).unwrap();
+    assert!(text.lines().nth(note.line as usize - 1).unwrap().contains("rollback_accepted"));
+    // An event about something else explains nothing.
+    for (from, to) in [(4, 2), (5, 4), (6, 1)] {
+        let finding = went_back(from, to).await.0.first_bad.unwrap();
+        assert!(finding.what.contains("generation 5 to 3"), "{from} to {to}: {finding:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_accepted_rollback_explains_only_the_next_checkpoint() {
+    let dir = honest().await;
+    let clock = ManualClock::at(1_000);
+    let trail = Trail::open(Place::Folder(dir.path().join("trail")), clock).await.unwrap();
+    trail.append(Entry::rollback_accepted(5, 2)).await.unwrap();
+    for generation in [3, 5, 3] {
+        trail.set_seal(Some(Key::new(1, generation))).await;
+        trail.append(entry("read", "a")).await.unwrap();
+    }
+    trail.close().await;
+    assert!(check(&dir).first_bad.unwrap().what.contains("generation 5 to 3"));
+}
+
+/// The finding named the right number, but the line of the file behind it.
+#[tokio::test]
+async fn a_changed_line_is_named_by_its_place_in_its_file() {
+    let dir = honest().await;
+    for (number, file) in support::segments(&dir).iter().enumerate() {
+        let whole = fs::read(file).unwrap();
+        let original = lines_of(&whole);
+        for at in 0..original.len() {
+            let mut lines = original.clone();
+            let text = String::from_utf8(lines[at].clone()).unwrap();
+            // The first changes what only the next line knows, the second also what the line says of itself.
+            let edits = [text.replacen("\"vault\"", "\"vaulT\"", 1), text.replacen("\"seq\":", "\"seq\": ", 1)];
+            for edited in edits.into_iter().filter(|edited| *edited != text) {
+                lines[at] = edited.into_bytes();
+                fs::write(file, join(&lines)).unwrap();
+                let finding = check(&dir).first_bad.unwrap();
+                let expected = (self::number(&original[at]), file.file_name().unwrap().to_str().unwrap(), at as u64 + 1);
+                assert_eq!(
+                    (finding.seq, finding.segment.as_str(), finding.line),
+                    expected,
+                    "segment {number}: {}",
+                    finding.what
+                );
+            }
+        }
+        fs::write(file, whole).unwrap();
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,54 @@ fn nothing_there_ends_with_two_and_says_where_it_looked() {
 }
 
 #[test]
+fn a_404_with_a_text_is_what_the_server_says_and_not_an_empty_place() {
+    let server = Fake::start(|_, _| Answer::json(404, json!({"errors": ["no namespace \"zz\" here"]})));
+    let home = Home::new();
+    for line in [
+        &["kv", "get", "secret/x"][..],
+        &["kv", "get", "-field=a", "secret/x"],
+        &["kv", "list", "-format=json", "secret/"],
+        &["kv", "put", "secret/x", "a=b"],
+        &["kv", "patch", "secret/x", "a=b"],
+        &["kv", "delete", "secret/x"],
+        &["kv", "metadata", "get", "secret/x"],
+        &["read", "sys/nope"],
+        &["read", "-format=json", "sys/nope"],
+        &["list", "sys/nope"],
+        &["list", "-format=json", "sys/nope"],
+        &["delete", "sys/nope"],
+        &["path-help", "sys/nope"],
+        &["token", "lookup"],
+        &["policy", "read", "default"],
+        &["policy", "list"],
+        &["secrets", "list"],
+        &["auth", "list"],
+        &["audit", "list"],
+        &["operator", "key-status"],
+        &["lease", "lookup", "a/b"],
+        &["lease", "renew", "a/b"],
+        &["lease", "revoke", "a/b"],
+        &["login", "-no-store", "x"],
+    ] {
+        let ran = home.run(&server, line);
+        assert!(ran.err.contains("Code: 404") && ran.err.contains("no namespace \"zz\" here"), "{line:?}: {}", ran.err);
+        assert_eq!((ran.out.as_str(), ran.code), ("", 2), "{line:?}");
+    }
+    assert!(server.requests().iter().all(|request| request.method == "GET" || !request.path().ends_with("secret/x")));
+}
+
+#[test]
+fn a_patch_of_what_is_there_no_more_is_told_from_a_patch_in_no_place() {
+    let text = json!({"errors": ["no handler"]});
+    let server = versioned(move |_, n| Answer::json(404, if n < 2 { json!({"errors": []}) } else { text.clone() }));
+    let home = Home::new();
+    let ran = home.run(&server, &["kv", "patch", "secret/x", "a=b"]);
+    assert!(ran.err.contains("patch only works on existing data") && ran.code == 2, "{}", ran.err);
+    let ran = home.run(&server, &["kv", "patch", "secret/x", "a=b"]);
+    assert!(ran.err.contains("no handler") && ran.code == 2, "{}", ran.err);
+}
+
+#[test]
 fn a_deleted_version_still_shows_its_metadata() {
     let deleted = json!({"data": {"data": null, "metadata": {"deletion_time": "2026-11-21T00:00:00Z", "version": 2}}});
     let server = versioned(move |_, _| Answer::json(404, deleted.clone()));
@@ -102,7 +150,9 @@ fn a_deleted_version_still_shows_its_metadata() {
 #[test]
 fn plain_engines_and_old_servers_are_read_as_version_one() {
     let server = Fake::start(|request, _| match request.path() {
-        "/v1/sys/internal/ui/mounts/kv/web" => Answer::json(404, json!({"errors": []})),
+        "/v1/sys/internal/ui/mounts/kv/web" => {
+            Answer::json(404, json!({"errors": ["1 error occurred:\n\t* unsupported path\n\n"]}))
+        }
         _ => Answer::json(200, json!({"data": {"a": "b"}, "lease_duration": 60})),
     });
     let ran = Home::new().run(&server, &["kv", "get", "kv/web"]);

@@ -127,8 +127,22 @@ fn a_plain_engine_is_found_and_used_as_one() {
     live.good(&["kv", "put", "plain/x", "a=b"]);
     assert_eq!(live.good(&["kv", "get", "plain/x"]), "== Data ==\nKey    Value\n---    -----\na      b\n");
     assert!(live.good(&["secrets", "list"]).contains("\nplain/ "));
-    live.good(&["secrets", "disable", "plain"]);
-    assert_eq!(live.run(&["kv", "get", "plain/x"]).code, 2);
+    live.good(&["secrets", "move", "plain", "moved"]);
+    assert_eq!(live.good(&["kv", "get", "-field=a", "moved/x"]), "b");
+    live.good(&["secrets", "disable", "moved"]);
+    assert_eq!(live.run(&["kv", "get", "moved/x"]).code, 2);
+}
+
+#[test]
+fn a_place_that_does_not_exist_is_not_shown_as_an_empty_one() {
+    let live = Live::start();
+    live.good(&["kv", "put", "secret/x", "a=b"]);
+    let ran = live.run(&["kv", "get", "-namespace=zz", "secret/x"]);
+    assert!(ran.code == 2 && ran.err.contains("no namespace \"zz\""), "{}", ran.err);
+    let ran = live.run(&["read", "sys/nope"]);
+    assert!(ran.code == 2 && ran.err.contains("unsupported path \"sys/nope\""), "{}", ran.err);
+    let ran = live.run(&["read", "secret/data/none"]);
+    assert_eq!((ran.code, ran.err.as_str()), (2, "No value found at secret/data/none\n"));
 }
 
 #[test]

@@ -130,6 +130,27 @@ impl CliError {
         }
     }
 
+    /// The texts the server answered with, if it did.
+    pub(crate) fn errors(&self) -> &[String] {
+        match self {
+            CliError::Api(api) => &api.errors,
+            CliError::While { cause, .. } | CliError::NotTwo(cause) => cause.errors(),
+            _ => &[],
+        }
+    }
+
+    /// Whether the server answered 404 without a word, which is how it says that nothing is there. With a word it is
+    /// about something else: a namespace, a mount or a path that does not exist.
+    pub(crate) fn means_nothing_there(&self) -> bool {
+        self.status() == Some(404) && self.errors().is_empty()
+    }
+
+    /// Whether the server does not know the address at all, in Vault's words for it, as an older server does not.
+    pub(crate) fn means_unknown_address(&self) -> bool {
+        let unknown = |text: &String| text.contains("unsupported path") || text.contains("no handler for route");
+        self.status() == Some(404) && self.errors().iter().any(unknown)
+    }
+
     /// The code the process ends with.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {

@@ -124,15 +124,21 @@ impl Session {
     }
 
     /// Sends, and reads an answer that must say something. What a server answers with 404 may still be an answer: of a
-    /// deleted version KV gives the metadata that way.
+    /// deleted version KV gives the metadata that way. A 404 with a text (no such namespace, no such path) is an error
+    /// as others are; only one that says nothing means that nothing is there.
     pub(crate) fn read(&mut self, request: &Request) -> Result<Secret, CliError> {
         let found = self.through(request, |client, token| {
             let reply = client.exchange(request, token)?;
             match reply.status {
-                404 => Ok(Secret::parse(&reply.body).ok().flatten().filter(Secret::says_something)),
                 204 => Ok(None),
                 status if status < 400 => Secret::parse(&reply.body),
-                _ => Err(client.api_error(request, token.is_some(), &reply)),
+                _ => {
+                    let failed = client.api_error(request, token.is_some(), &reply);
+                    if !failed.means_nothing_there() {
+                        return Err(failed);
+                    }
+                    Ok(Secret::parse(&reply.body).ok().flatten().filter(Secret::says_something))
+                }
             }
         })?;
         self.check_wrapped(request, found.as_ref())?;

@@ -1,6 +1,6 @@
 //! Where a secret is: the mount, whether it is versioned, and the name below it. Learnt from the server
 //! (`sys/internal/ui/mounts`), because only it knows where a mount ends and a name begins. A server that does not know
-//! that address (404) is an old one with plain secrets.
+//! that address (404, in the words for a path without a handler or without any) is an old one with plain secrets.
 
 use crate::cli::error::{CliError, Doing};
 use crate::cli::path::{join, trimmed};
@@ -71,7 +71,10 @@ impl Place {
 fn preflight(session: &mut Session, path: &str) -> Result<(String, bool), CliError> {
     let request = Request::get(format!("sys/internal/ui/mounts/{path}")).preliminary();
     let found = match session.read(&request) {
-        Err(error) if error.status() == Some(404) => return Ok((String::new(), false)),
+        // Any other 404, as of a namespace that does not exist, is no word about versions.
+        Err(error) if error.means_nothing_there() || error.means_unknown_address() => {
+            return Ok((String::new(), false));
+        }
         found => found.doing(|| format!("Error finding the engine of {path}"))?,
     };
     let mount = found.get("path").and_then(Value::as_str).map(trimmed).unwrap_or_default().to_owned();

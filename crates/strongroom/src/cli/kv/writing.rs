@@ -139,7 +139,7 @@ fn merge_on_server(
 ) -> Result<Option<Secret>, CliError> {
     let request = Request::patch(place.data(), body(change, cas.map(Value::from)));
     match write(session, &request) {
-        Err(error) if error.status() == Some(404) => {
+        Err(error) if error.means_nothing_there() => {
             Err(CliError::NoValue { path: request.path, note: "patch only works on existing data".to_owned() })
         }
         done => done,

@@ -79,7 +79,7 @@ impl Default for Limits {
 #[derive(Debug, Error)]
 pub enum ListenError {
     /// The address is taken, not ours, or not one.
-    #[error("cannot listen on {address}{}", way_out(source))]
+    #[error("cannot listen on {address} ({})", way_out(source))]
     Bind {
         /// The address as it was configured.
         address: String,
@@ -100,10 +100,10 @@ pub enum ListenError {
 /// What to do about an address that cannot be had; what the system says of it is the source.
 fn way_out(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::AddrInUse => "; is another server running there?",
-        io::ErrorKind::AddrNotAvailable => ", which is no address of this machine",
-        io::ErrorKind::PermissionDenied => "; a port below 1024 needs a right of its own (CAP_NET_BIND_SERVICE)",
-        _ => "; write it as 127.0.0.1:8200, with an address of this machine and a port",
+        io::ErrorKind::AddrInUse => "is another server running there?",
+        io::ErrorKind::AddrNotAvailable => "it is no address of this machine",
+        io::ErrorKind::PermissionDenied => "a port below 1024 needs a right of its own, CAP_NET_BIND_SERVICE",
+        _ => "write it as 127.0.0.1:8200, with an address of this machine and a port",
     }
 }
 

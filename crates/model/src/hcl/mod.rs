@@ -203,4 +203,15 @@ mod tests {
     fn comments_of_all_three_kinds_are_skipped() {
         assert_eq!(json_of("# x\na = 1 // y\n/* z\n */ b = 2 #"), json!({"a": 1, "b": 2}));
     }
+
+    #[test]
+    fn a_value_that_was_forgotten_is_missed_at_its_key() {
+        let place = |source: &str| parse(source).err().unwrap().to_string();
+        let missed = "line 2: a value belongs here, after `address =`: text in double quotes";
+        assert!(place("l {\n  address = \n}").starts_with(missed), "{}", place("l {\n  address = \n}"));
+        assert!(place("l {\n  address = # later\n  off = true\n}").starts_with(missed));
+        assert!(place("\naddress =").starts_with(missed));
+        assert!(place("a = word").starts_with("line 1: a word stands where a value belongs"));
+        assert_eq!(json_of("a =\n true b =\n\"x\" c =\n 1"), json!({"a": true, "b": "x", "c": 1}));
+    }
 }

@@ -38,7 +38,11 @@ fn item(cursor: &mut Cursor<'_>, depth: usize) -> Result<Item, HclError> {
             Some('{') => return Ok(Item { line, name, labels, value: value(cursor, depth)? }),
             Some('=') if labels.is_empty() => {
                 cursor.bump();
+                let equals = cursor.line();
                 blank(cursor)?;
+                if !value_comes(cursor, equals) {
+                    return Err(HclError::new(line, format!("a value belongs here, after `{name} =`: {VALUES}")));
+                }
                 return Ok(Item { line, name, labels, value: value(cursor, depth)? });
             }
             Some('=') => return Err(cursor.error(format!("a block has no `=`: write `{name} \"...\" {{`"))),
@@ -49,6 +53,19 @@ fn item(cursor: &mut Cursor<'_>, depth: usize) -> Result<Item, HclError> {
                 );
             }
         }
+    }
+}
+
+/// What a value may be.
+const VALUES: &str = "text in double quotes, a number, true, false, `[` or `{`";
+
+/// Whether what follows an `=` may be its value. A word on a later line is the next key and not a value that lacks its
+/// quotes, so the mistake is where the `=` is.
+fn value_comes(cursor: &Cursor<'_>, equals: u32) -> bool {
+    match cursor.peek() {
+        Some('"' | '<' | '[' | '{' | '-') => true,
+        Some(c) if begins_word(c) => cursor.line() == equals || cursor.looks_at("true") || cursor.looks_at("false"),
+        next => next.is_some_and(|c| c.is_ascii_digit()),
     }
 }
 
@@ -77,7 +94,7 @@ fn value(cursor: &mut Cursor<'_>, depth: usize) -> Result<Node, HclError> {
         Some('{') => block(cursor, deeper(cursor, depth)?)?,
         Some(c) if c.is_ascii_digit() || c == '-' => Value::Number(number(cursor)?),
         Some(c) if begins_word(c) => truth(cursor)?,
-        _ => return Err(cursor.error("a value belongs here: text in double quotes, a number, true, false, `[` or `{`")),
+        _ => return Err(cursor.error(format!("a value belongs here: {VALUES}"))),
     };
     Ok(Node { line, value })
 }

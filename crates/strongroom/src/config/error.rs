@@ -19,12 +19,13 @@ pub(crate) enum ConfigError {
     #[error("the folder {} holds no configuration: it needs files that end in .hcl or .json", .0.display())]
     EmptyFolder(PathBuf),
     /// A file that is neither HCL nor JSON, or has a block where a value belongs.
-    #[error("{}: {source}", .file.display())]
+    #[error("{}: {mistake}", .file.display())]
     Syntax {
         /// The file.
         file: PathBuf,
-        /// Where, and what to write instead.
-        source: HclError,
+        /// Where, and what to write instead. No `source`: the file belongs before the line, so it is part of the text,
+        /// and who prints the chain of causes must not say it twice.
+        mistake: HclError,
     },
     /// A key whose value cannot be served.
     #[error("{}: line {line}: {what}", .file.display())]

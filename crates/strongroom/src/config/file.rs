@@ -54,7 +54,7 @@ pub(super) fn read(path: PathBuf) -> Result<ParsedFile, ConfigError> {
     match std::fs::read_to_string(&path) {
         Ok(text) => match hcl::parse(&text) {
             Ok(items) => Ok(ParsedFile { path, items }),
-            Err(source) => Err(ConfigError::Syntax { file: path, source }),
+            Err(mistake) => Err(ConfigError::Syntax { file: path, mistake }),
         },
         Err(source) => Err(ConfigError::Unreadable { file: path, source }),
     }

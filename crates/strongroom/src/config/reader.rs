@@ -46,8 +46,8 @@ impl<'a> Reader<'a> {
         ConfigError::Wrong { file: self.file.to_owned(), line, what: what.into() }
     }
 
-    pub(super) fn syntax(&self, source: HclError) -> ConfigError {
-        ConfigError::Syntax { file: self.file.to_owned(), source }
+    pub(super) fn syntax(&self, mistake: HclError) -> ConfigError {
+        ConfigError::Syntax { file: self.file.to_owned(), mistake }
     }
 
     fn not(&self, item: &Item, wanted: &str) -> ConfigError {

@@ -18,7 +18,7 @@ fn refused(args: &[&str]) -> String {
         .unwrap();
     let (out, err) = (String::from_utf8(ran.stdout).unwrap(), String::from_utf8(ran.stderr).unwrap());
     assert_eq!((ran.status.code(), out.as_str()), (Some(1), ""), "{err}");
-    err.strip_prefix("Error: the server cannot start: ").unwrap_or_else(|| panic!("{err}")).to_owned()
+    err.strip_prefix("Error: the server cannot start: ").unwrap().to_owned()
 }
 
 #[test]

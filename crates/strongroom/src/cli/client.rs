@@ -369,13 +369,18 @@ fn pause_before_retry(answer: &Answer, attempt: u32) -> Duration {
     asked.map_or_else(|| FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(attempt)), Duration::from_secs)
 }
 
-/// The server's texts; a body that is none of ours is not shown, because a proxy's page is no help.
+/// The server's texts. A body that is none of ours is not shown, because a proxy's page is no help; but it is not
+/// silence either, which with a 404 would mean that nothing is there.
 fn error_texts(body: &[u8]) -> Vec<String> {
     let Ok(Value::Object(fields)) = serde_json::from_slice(body) else {
         let text = String::from_utf8_lossy(body);
         let line = text.lines().next().unwrap_or_default().trim();
         let short = !line.is_empty() && line.len() <= 200 && !line.starts_with('<') && !line.starts_with('{');
-        return if short { vec![line.to_owned()] } else { Vec::new() };
+        return match text.trim().is_empty() {
+            true => Vec::new(),
+            false if short => vec![line.to_owned()],
+            false => vec!["the answer is a page and not one of the API; check the address".to_owned()],
+        };
     };
     match fields.get("errors") {
         Some(Value::Array(list)) => list.iter().map(super::format::go_text).collect(),
@@ -420,7 +425,9 @@ mod tests {
 
     #[test]
     fn a_proxys_page_is_not_shown() {
-        assert!(error_texts(b"<html>bad gateway</html>").is_empty());
+        let page = error_texts(b"<html>bad gateway</html>");
+        assert!(page.len() == 1 && page.iter().all(|text| text.contains("check the address")), "{page:?}");
+        assert!(error_texts(b" \n").is_empty() && error_texts(br#"{"errors":[]}"#).is_empty());
         assert_eq!(error_texts(b"Client sent an HTTP request to an HTTPS server.\n").len(), 1);
         assert_eq!(error_texts(br#"{"errors":["permission denied"]}"#), ["permission denied"]);
     }

@@ -109,4 +109,4 @@ impl AppRole {
 }
 
 /// How often a change is tried again when somebody else changed the same record.
-const TRIES: usize = 16;
+const TRIES: usize = 64;

@@ -21,7 +21,7 @@ struct Pointer {
 }
 
 /// How often a change is tried again when somebody else changed the same entity.
-const TRIES: usize = 16;
+const TRIES: usize = 64;
 
 fn entity_at(id: EntityId) -> Address {
     Shelf::new("entity", NamespaceId::ROOT).named(id.as_bytes())
@@ -216,7 +216,9 @@ impl Identity {
             let txn = with_alias(txn, &alias, id)?.put_record(entity_at(id), &entity)?;
             match self.records.commit(txn).await {
                 Ok(_) => return Ok(alias),
-                Err(CoreError::Conflict) if self.by_alias(mount_accessor, name).await?.is_some() => return Err(alias_taken()),
+                Err(CoreError::Conflict) if self.by_alias(mount_accessor, name).await?.is_some() => {
+                    return Err(alias_taken());
+                }
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
             }

@@ -243,7 +243,8 @@ fn other(name: &str, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigE
     }
     match name {
         "user_lockout" => {
-            let fixed = "`user_lockout` has no effect: five failed logins always shut a userpass name out for 15 minutes";
+            let fixed =
+                "`user_lockout` has no effect: five failed logins always shut a userpass name out for 15 minutes";
             reader.warn(item.line, fixed);
         }
         _ if UNUSED.contains(&name) => reader.warn_unused(item),

@@ -398,7 +398,7 @@ mod tests {
                 shared: Arc::clone(&shared),
                 seal: None,
                 state: WriterState::Good,
-            untold: None,
+                untold: None,
                 pending: Vec::new(),
                 buffer: Vec::new(),
             };

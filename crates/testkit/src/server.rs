@@ -105,7 +105,12 @@ impl Caller<'_> {
 impl TestServer {
     /// Serves the world with limits that tests can reach.
     pub async fn start(world: World, limits: Limits) -> Self {
-        let bind = Bind { address: "127.0.0.1:0".to_owned(), tls: None, require_request_header: false, unauthenticated_metrics: false };
+        let bind = Bind {
+            address: "127.0.0.1:0".to_owned(),
+            tls: None,
+            require_request_header: false,
+            unauthenticated_metrics: false,
+        };
         let listener = Listener::bind(&bind).await.expect("a free port can be had");
         let address = listener.address();
         let identity = ServerIdentity {

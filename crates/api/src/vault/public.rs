@@ -185,7 +185,8 @@ async fn health(vault: &Vault, fields: &Fields, _: Operation) -> Result<Raw, Cor
         "initialized": initialized, "sealed": sealed, "standby": sealed, "performance_standby": false,
         "replication_performance_mode": "disabled", "replication_dr_mode": "disabled",
         "server_time_utc": vault.strongroom.clock().now().secs(), "version": vault.identity.version,
-        "enterprise": false, "trail_writable": trail.writable, "storage_writable": writable,
+        "enterprise": false, "trail_writable": trail.writable, "trail_intact": trail.error.is_none(),
+        "storage_writable": writable,
     });
     if let (Some(map), State::Open(open)) = (body.as_object_mut(), &state) {
         map.insert("cluster_name".into(), json!(vault.identity.cluster_name));

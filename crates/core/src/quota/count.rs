@@ -150,9 +150,8 @@ mod tests {
     #[test]
     fn a_crowd_of_addresses_takes_bounded_memory_and_shares_what_is_left() {
         let (counts, rule) = (Counts::default(), rule(1.0, 10, 0));
-        let take = |n: usize, now| {
-            counts.take("q", &rule, Some(IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + n as u32))), now)
-        };
+        let take =
+            |n: usize, now| counts.take("q", &rule, Some(IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + n as u32))), now);
         for n in 0..MOST_CLIENTS {
             assert!(take(n, at(0)).allowed);
         }

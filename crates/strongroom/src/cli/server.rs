@@ -51,7 +51,10 @@ pub(crate) const COMMAND: Command = Command {
         switch("dev-no-store-token", "Do not write the root token of a -dev server to ~/.vault-token"),
         valued("log-level", "level", "trace, debug, info, warn or error. Env: VAULT_LOG_LEVEL"),
         valued("log-format", "format", "standard or json. Env: VAULT_LOG_FORMAT"),
-        switch("accept-rollback", "Start although the storage is older than the audit trail says it was"),
+        switch(
+            "accept-rollback",
+            "Start although the storage is older than the audit trail says, or the trail than the storage",
+        ),
     ],
     count: (0, 0),
     run: |_| Ok(Exit::Good),

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -211,7 +212,7 @@ def test_the_trail_of_production_verifies_and_an_edit_is_named(production_server
     segment.write_bytes(b"".join(lines))
     done = server.run("audit", "verify", str(folder))
     assert done.returncode == 2
-    assert f"number {victim}" in done.stdout + done.stderr or f"number {victim + 1}" in done.stdout + done.stderr
+    assert f"at line {victim + 1} of {segment.name} (number {victim})" in done.stdout + done.stderr, done
 
 
 @pytest.mark.parametrize("kind", ["PKCS#1", "PKCS#8", "SEC 1"])
@@ -337,3 +338,50 @@ def test_a_store_put_back_from_yesterday_is_refused(production_server):
     server.start()
     server.unseal()
     assert server.client(token).is_authenticated()
+    # The trail tells of it, and still holds.
+    server.stop()
+    verified = server.run("audit", "verify", str(server.trail_folder()))
+    assert verified.returncode == 0 and "Note:" in verified.stderr and "went back from generation" in verified.stderr, verified
+
+
+def test_an_old_store_is_refused_also_when_the_trail_was_removed(production_server):
+    """Deleting the trail, which knows the store's generation, let any old copy of the store in."""
+    server = production_server
+    folder = server.trail_folder()
+    server.stop()
+    database = next(path for path in server.folder.rglob("*.db"))
+    yesterday = database.read_bytes()
+    server.start()
+    server.unseal()
+    server.stop()
+    database.write_bytes(yesterday)
+    shutil.rmtree(folder)
+    server.start()
+    for share in server.shares[:2]:
+        assert server.run("operator", "unseal", share).returncode == 0
+    done = server.run("operator", "unseal", server.shares[2])
+    assert done.returncode == 2 and server.run("status").returncode == 2, done
+
+
+def test_a_trail_removed_under_the_server_is_noticed_and_goes_on(production_server):
+    """The server served on, said that its trail was writable, and lost all that followed."""
+    server = production_server
+    folder = server.trail_folder()
+    shutil.rmtree(folder)
+    health = lambda: requests.get(f"{server.url}/v1/sys/health", verify=str(server.ca), timeout=10)
+    # Asking leaves entries in the trail; it is noticed without that, too, which a test of the trail itself shows.
+    wait_until("the server notices", lambda: health().json()["trail_intact"] is False)
+    assert health().status_code == 200 and health().json()["trail_writable"] is True
+    server.cli("policy", "list")
+    told = server.trail()
+    assert told[0]["operation"] == "trail_file_missing" and "lines before number" in told[0]["note"], told[0]
+    assert server.outcomes("sys/policies/acl")
+    # No folder can be made where a file is: then nothing is served, until there is room again.
+    folder.rename(folder.with_name("moved"))
+    folder.write_text("in the way")
+    wait_until("the server refuses", lambda: health().status_code == 503)
+    assert health().json()["trail_writable"] is False
+    assert server.run("policy", "list", token=server.root_token).returncode == 2
+    folder.unlink()
+    wait_until("the server resumes", lambda: health().status_code == 200)
+    server.cli("policy", "list")

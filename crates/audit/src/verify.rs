@@ -320,8 +320,7 @@ impl<'a> Check<'a> {
     /// Whether a lower generation than in the checkpoint before is explained by an event since that one, so that the
     /// signature which shows the older store also covers the event.
     fn is_accepted(&self, checkpoint: &Checkpoint) -> bool {
-        self.accepted
-            .is_some_and(|accepted| accepted.from == self.generation && accepted.to <= checkpoint.generation)
+        self.accepted.is_some_and(|accepted| accepted.from == self.generation && accepted.to <= checkpoint.generation)
     }
 
     fn advance(&mut self, read: Read<'_>, hash: Hash) -> Result<(), String> {

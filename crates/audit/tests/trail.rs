@@ -1,5 +1,7 @@
 //! The trail as the server uses it: opening, appending, signing, closing, opening again.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use serde_json::Value;

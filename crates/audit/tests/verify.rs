@@ -154,7 +154,8 @@ async fn a_changed_line_is_named_by_its_place_in_its_file() {
                 lines[at] = edited.into_bytes();
                 fs::write(file, join(&lines)).unwrap();
                 let finding = check(&dir).first_bad.unwrap();
-                let expected = (self::number(&original[at]), file.file_name().unwrap().to_str().unwrap(), at as u64 + 1);
+                let expected =
+                    (self::number(&original[at]), file.file_name().unwrap().to_str().unwrap(), at as u64 + 1);
                 assert_eq!(
                     (finding.seq, finding.segment.as_str(), finding.line),
                     expected,

@@ -1,5 +1,9 @@
 //! What the core puts between itself and the trail: keyed hashes for values, the seal that signs checkpoints, and the
-//! list of devices that operators enabled.
+//! list of devices that operators enabled; and what the store remembers of the trail.
+
+mod head;
+
+pub(crate) use head::{TrailMemory, compare};
 
 use crate::records::{PutRecord, Records};
 use crate::{Auth, CoreError, Grant};

@@ -72,6 +72,26 @@ pub enum CoreError {
     /// The trail refused the entry, so the request fails.
     #[error(transparent)]
     Trail(#[from] TrailError),
+    /// The trail is shorter than the store remembers.
+    #[error(
+        "the audit trail has {found} lines, but the store remembers {expected} signed ones: the trail was removed, cut off, or replaced by an older one. Put the right one back; if it is lost or you restored it on purpose, start once with -accept-rollback"
+    )]
+    TrailCut {
+        /// Lines that are there.
+        found: u64,
+        /// Lines that were signed.
+        expected: u64,
+    },
+    /// The trail is long enough, but is not the one that the store remembers.
+    #[error(
+        "the audit trail is not the one that the store knows: of its {found} lines, those before number {expected} do not end as they were signed. Put the right one back; if it is lost or you replaced it on purpose, start once with -accept-rollback"
+    )]
+    TrailReplaced {
+        /// Lines that are there.
+        found: u64,
+        /// Lines that were signed.
+        expected: u64,
+    },
     /// Storage or keys failed.
     #[error(transparent)]
     Barrier(BarrierError),
@@ -115,7 +135,9 @@ impl Kinded for CoreError {
             CoreError::Uninitialised => Kind::Uninitialised,
             CoreError::Trail(error) => error.kind(),
             CoreError::Barrier(error) => error.kind(),
-            CoreError::Unreadable { .. } => Kind::Tampered,
+            CoreError::TrailCut { .. } | CoreError::TrailReplaced { .. } | CoreError::Unreadable { .. } => {
+                Kind::Tampered
+            }
             CoreError::Internal(_) => Kind::Internal,
         }
     }

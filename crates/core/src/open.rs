@@ -1,4 +1,4 @@
-use crate::audit::{AuditDevices, Hmac, TrailSeal};
+use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::gate::Gate;
 use crate::identity::Identity;
@@ -74,6 +74,7 @@ pub struct Open {
     barrier: Arc<Barrier>,
     trail: Arc<Trail>,
     hmac: Arc<Hmac>,
+    trail_memory: Arc<TrailMemory>,
     keeper: Arc<Housekeeper>,
     tasks: Tasks,
 }
@@ -137,6 +138,7 @@ impl Open {
             secrets: Arc::clone(&secrets),
             wake: Notify::new(),
         });
+        let trail_memory = Arc::new(TrailMemory::new(Arc::clone(b), Arc::clone(&trail)));
         let open = Self {
             gate,
             tokens,
@@ -157,6 +159,7 @@ impl Open {
             barrier,
             trail,
             hmac,
+            trail_memory,
             keeper,
             tasks: Tasks::new(),
         };
@@ -165,7 +168,7 @@ impl Open {
 
     /// Begins to serve: signs the trail's checkpoints, starts devices and housekeeping.
     pub(crate) async fn begin(&self) -> Result<(), CoreError> {
-        self.trail.set_seal(Some(Arc::new(TrailSeal(Arc::clone(&self.barrier))))).await;
+        self.trail_memory.begin().await;
         self.trail.set_redactor(Some(Arc::clone(&self.hmac) as Arc<dyn Redactor>));
         self.devices.start().await?;
         let keeper = Arc::clone(&self.keeper);
@@ -183,6 +186,8 @@ impl Open {
         });
         let rotation = Arc::clone(&self.rotation);
         self.tasks.start(|stop| async move { rotation.run(stop).await });
+        let trail_memory = Arc::clone(&self.trail_memory);
+        self.tasks.start(|stop| async move { trail_memory.run(stop).await });
         Ok(())
     }
 
@@ -190,7 +195,7 @@ impl Open {
     pub(crate) async fn end(&self) {
         self.tasks.finish().await;
         self.trail.suspend_devices().await;
-        self.trail.set_seal(None).await;
+        self.trail_memory.end().await;
         self.trail.set_redactor(None);
         self.barrier.close().await;
     }

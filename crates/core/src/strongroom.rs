@@ -4,7 +4,7 @@ use crate::gate::entry_of;
 use crate::metrics::Metrics;
 use crate::open::{Open, Parts, Settings};
 use crate::plugin::Plugins;
-use crate::{Auth, CoreError, Grant, Visit};
+use crate::{Auth, CoreError, Grant, Visit, audit};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use strongroom_audit::{DecisionNote, EntryKind, Outcome, Trail, TrailHealth};
@@ -32,7 +32,8 @@ pub struct Setup {
     /// What the key files hold, when a static seal is configured: the current key first, then one being replaced. The
     /// first that fits opens at start; the current one becomes a slot at initialisation.
     pub static_keys: Vec<SecretBytes>,
-    /// Take a store that is older than the trail knows (after a snapshot was restored on purpose).
+    /// Take a store that is older than the trail knows, or another trail than the store knows (after one of them was
+    /// restored on purpose).
     pub accept_rollback: bool,
 }
 
@@ -78,7 +79,8 @@ impl Strongroom {
     /// Looks at the store; opens at once when a static key fits.
     pub async fn start(setup: Setup) -> Result<Arc<Self>, CoreError> {
         let state = look(&setup).await?;
-        let strongroom = Self { setup, state: ArcSwap::from_pointee(state), metrics: Metrics::default(), changing: Mutex::new(()) };
+        let strongroom =
+            Self { setup, state: ArcSwap::from_pointee(state), metrics: Metrics::default(), changing: Mutex::new(()) };
         strongroom.open_by_key_file().await?;
         Ok(Arc::new(strongroom))
     }
@@ -269,14 +271,12 @@ impl Strongroom {
         Ok(())
     }
 
-    /// From keys to serving. A store that is older than the trail's last checkpoint is refused.
+    /// From keys to serving. A store that is older than the trail's last checkpoint is refused, and a trail that does
+    /// not continue what the store remembers of it.
     async fn enter(&self, barrier: Arc<Barrier>) -> Result<Arc<Open>, CoreError> {
-        if !self.setup.accept_rollback {
-            let seen = self.setup.trail.health().last_generation;
-            if let Err(error) = barrier.check_generation(seen) {
-                barrier.close().await;
-                return Err(error.into());
-            }
+        if let Err(error) = audit::compare(&barrier, &self.setup.trail, self.setup.accept_rollback).await {
+            barrier.close().await;
+            return Err(error);
         }
         let open = self.build(barrier).await?;
         open.begin().await?;

@@ -10,7 +10,7 @@ use super::session::Session;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
-use strongroom_audit::{Report, VerifyOptions};
+use strongroom_audit::{Finding, Report, VerifyOptions};
 
 /// What there is.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -79,6 +79,9 @@ fn verify(session: &mut Session) -> Result<Exit, CliError> {
     let report = strongroom_audit::verify(folder, &options).map_err(|error| CliError::usage(error.to_string()))?;
     let shown = report_of(&report);
     session.show_object(&shown)?;
+    for note in &report.notes {
+        session.out.say(&format!("Note: line {} of {} (number {}): {}.", note.line, note.segment, note.seq, note.what));
+    }
     let Some(bad) = &report.first_bad else {
         if report.lines == 0 {
             session.out.say("There is no audit trail in that folder.");
@@ -107,10 +110,9 @@ fn read_expected(text: &str) -> Result<(u64, [u8; 32]), CliError> {
 
 fn report_of(report: &Report) -> Map<String, Value> {
     let checkpoint = report.last_checkpoint.as_ref();
-    let first_bad = report
-        .first_bad
-        .as_ref()
-        .map(|bad| json!({ "seq": bad.seq, "segment": bad.segment, "line": bad.line, "what": bad.what }));
+    let found = |at: &Finding| json!({ "seq": at.seq, "segment": at.segment, "line": at.line, "what": at.what });
+    let first_bad = report.first_bad.as_ref().map(found);
+    let notes: Vec<Value> = report.notes.iter().map(found).collect();
     object([
         ("lines", Some(report.lines.into())),
         ("entries", Some(report.entries.into())),
@@ -119,6 +121,7 @@ fn report_of(report: &Report) -> Map<String, Value> {
         ("unsigned_tail", Some(report.unsigned_tail.into())),
         ("key", report.key.map(|key| hex::encode(key).into())),
         ("last_checkpoint", checkpoint.map(|last| format!("{}:{}", last.size, hex::encode(last.head)).into())),
+        ("notes", (!notes.is_empty()).then(|| notes.into())),
         ("first_bad", first_bad),
     ])
 }

@@ -1,6 +1,5 @@
 //! Reads request bodies within bounds of memory, and JSON within bounds of complexity.
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use serde_json::{Map, Value};
@@ -84,7 +83,7 @@ pub(crate) async fn read(mut body: Incoming, limit: usize, budget: &Budget) -> R
 }
 
 /// Appends without leaving an unwiped copy behind when the vector grows.
-fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &Bytes) {
+pub(crate) fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
     if bytes.capacity() < bytes.len() + data.len() {
         let mut larger = Vec::with_capacity((bytes.len() + data.len()).next_power_of_two());
         larger.extend_from_slice(bytes);

@@ -1,12 +1,14 @@
 //! From a result to HTTP: Vault's envelope, its errors, its empty answers.
 
 use super::status;
+use crate::body::append_wiped;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::io;
 use strongroom_core::mount::Mount;
 use strongroom_core::wrapping::{Rendered, Wrap};
 use strongroom_core::{Auth, CoreError, Endpoint, Fields, RawBody, Reply};
@@ -201,10 +203,10 @@ pub(super) fn no_content() -> Response<Full<Body>> {
 /// Any JSON with a status. The text is written into a buffer that is wiped after sending.
 pub(super) fn json_body<T: Serialize>(status: StatusCode, value: &T, head: bool) -> Response<Full<Body>> {
     let mut text = Wiped(Zeroizing::new(Vec::with_capacity(1_024)));
-    if serde_json::to_writer(&mut *text.0, value).is_err() {
+    if serde_json::to_writer(&mut text, value).is_err() {
         return error(&CoreError::Internal("an answer could not be written as JSON"));
     }
-    text.0.push(b'\n');
+    append_wiped(&mut text.0, b"\n");
     body(status, Bytes::from_owner(text), head)
 }
 
@@ -224,6 +226,18 @@ pub(super) fn raw(raw: RawBody, head: bool) -> Response<Full<Body>> {
 }
 
 struct Wiped(Zeroizing<Vec<u8>>);
+
+/// Growing must not leave a copy of a secret behind in memory that was given back.
+impl io::Write for Wiped {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        append_wiped(&mut self.0, data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl AsRef<[u8]> for Wiped {
     fn as_ref(&self) -> &[u8] {

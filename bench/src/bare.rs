@@ -9,7 +9,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -23,8 +23,10 @@ pub(crate) struct Bare {
 impl Bare {
     pub(crate) fn start(answer: &[u8]) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("bare").arg(String::from_utf8_lossy(answer).into_owned()).stdout(Stdio::piped());
+        command.arg("bare").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn()?;
+        // Not as an argument: it is the answer of a server that somebody named, and arguments are there for all to read.
+        process.stdin.take().context("no input")?.write_all(answer)?;
         let mut line = String::new();
         BufReader::new(process.stdout.take().context("no output")?).read_line(&mut line)?;
         Ok(Self { process, url: format!("http://{}", line.trim()) })
@@ -43,8 +45,10 @@ impl Drop for Bare {
 }
 
 /// What the child process does.
-pub(crate) fn run(answer: &str) -> anyhow::Result<()> {
-    let answer = Bytes::copy_from_slice(answer.as_bytes());
+pub(crate) fn run() -> anyhow::Result<()> {
+    let mut answer = Vec::new();
+    std::io::stdin().read_to_end(&mut answer)?;
+    let answer = Bytes::from(answer);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?);

@@ -38,7 +38,7 @@ struct Options {
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|word| word == "bare") {
-        return bare::run(args.get(1).context("bare: which answer?")?);
+        return bare::run();
     }
     let options = options(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -23,6 +23,11 @@ const NEEDS: &[Need] = &[
     Need { program: "openssl", probe: &["version"], package: "openssl" },
     Need { program: "python3", probe: &["--version"], package: "python3" },
     Need { program: "python3", probe: &["-c", "import venv, ensurepip"], package: "python3-venv" },
+    // Systems whose logins are made and ended. Tests start them on ports and folders of their own.
+    Need { program: "sh", probe: &["-c", "ls /usr/lib/postgresql/*/bin/postgres"], package: "postgresql" },
+    Need { program: "sh", probe: &["-c", "test -x /usr/sbin/mariadbd"], package: "mariadb-server" },
+    Need { program: "redis-server", probe: &["--version"], package: "redis-server" },
+    Need { program: "sh", probe: &["-c", "test -x /usr/sbin/rabbitmq-server"], package: "rabbitmq-server" },
 ];
 
 /// Installs missing system packages, or says which to install when only the administrator may.

@@ -54,6 +54,22 @@ pub enum CoreError {
     /// A rule of the operator allows no more requests for now.
     #[error("{0}")]
     Limited(String),
+    /// An outside system cannot be reached or does not answer in time: nothing can be done there now.
+    #[error("{system} cannot be reached: {why}")]
+    Unreachable {
+        /// The system, as its operator named it.
+        system: String,
+        /// What was tried and how it failed, without any secret.
+        why: String,
+    },
+    /// An outside system answered, and refused what was asked of it.
+    #[error("{system} refused: {why}")]
+    Outside {
+        /// The system, as its operator named it.
+        system: String,
+        /// What it said, without any secret.
+        why: String,
+    },
     /// The server waits for its unseal shares.
     #[error("Vault is sealed")]
     Sealed,
@@ -131,6 +147,7 @@ impl Kinded for CoreError {
             CoreError::Conflict => Kind::Conflict,
             CoreError::TooLarge(_) => Kind::TooLarge,
             CoreError::Busy(_) | CoreError::Limited(_) => Kind::TooMany,
+            CoreError::Unreachable { .. } | CoreError::Outside { .. } => Kind::Unavailable,
             CoreError::Sealed => Kind::Sealed,
             CoreError::Uninitialised => Kind::Uninitialised,
             CoreError::Trail(error) => error.kind(),

@@ -2,6 +2,7 @@ use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::gate::Gate;
 use crate::identity::Identity;
+use crate::lease::Leases;
 use crate::login::Logins;
 use crate::mount::{MountClass, MountSpec, Mounts};
 use crate::password_policy::PasswordPolicies;
@@ -63,6 +64,8 @@ pub struct Open {
     pub wrapping: Wrapping,
     /// Auth methods.
     pub logins: Logins,
+    /// Leases, and the engines behind them.
+    pub leases: Arc<Leases>,
     /// Audit devices.
     pub devices: AuditDevices,
     /// New terms of the encryption key.
@@ -102,7 +105,9 @@ impl Open {
         let server_settings = ServerSettings::load(&records, &hmac, &**c).await?;
         let quotas = Quotas::load(&records).await?;
         let passwords = Arc::new(PasswordPolicies::new(Arc::clone(&records), Arc::clone(e)));
-        let mounts = Arc::new(Mounts::load(Arc::clone(&records), plugins, Arc::clone(c), Arc::clone(e)).await?);
+        let mounts = Arc::new(
+            Mounts::load(Arc::clone(&records), plugins, Arc::clone(&passwords), Arc::clone(c), Arc::clone(e)).await?,
+        );
         let longest_life = settings.max_lease_ttl;
         let tokens = Arc::new(Tokens::new(
             Arc::clone(&records),
@@ -126,6 +131,7 @@ impl Open {
             Arc::clone(c),
         );
         let logins = Logins::new(Arc::clone(&mounts), Arc::clone(&identity), Arc::clone(&tokens));
+        let leases = Arc::new(Leases::new(Arc::clone(&mounts)));
         let b = &barrier;
         let rotation =
             Rotation::new(Arc::clone(b), Arc::clone(&records), Arc::clone(&mounts), longest_life, Arc::clone(c));
@@ -152,6 +158,7 @@ impl Open {
             cubbyholes,
             wrapping,
             logins,
+            leases,
             devices,
             rotation: Arc::new(rotation),
             rekeying,
@@ -262,8 +269,8 @@ impl Housekeeper {
         while self.tokens.sweep(256).await? == 256 {}
         for mount in self.mounts.to_wipe().await? {
             match mount.class {
-                MountClass::Secret => self.secrets.wipe(&mount).await?,
-                MountClass::Auth => self.mounts.wipe_method(&mount).await?,
+                MountClass::Secret if mount.kind == "kv" => self.secrets.wipe(&mount).await?,
+                _ => self.mounts.wipe_plugin(&mount).await?,
             }
             self.mounts.wiped(&mount).await?;
         }

@@ -1,9 +1,12 @@
-//! The joints for auth methods (and, in time, secrets engines): what a plug-in promises, and what it is given.
+//! The joints for auth methods and secrets engines: what a plug-in promises, and what it is given.
 //!
 //! A plug-in gets its mount's own records, the clock and randomness as values. It never sees the core, a token, or
-//! another mount; it proves who somebody is, and the core makes the token.
+//! another mount. A method proves who somebody is, and the core makes the token; an engine makes and unmakes
+//! credentials, and the core remembers them as leases and says when.
 
+use crate::lease::{Issuance, LeaseOrder, LeaseTerms};
 use crate::mount::{MountClass, MountSpec};
+use crate::password_policy::PasswordPolicies;
 use crate::records::{Listed, PutRecord, Records, Stored};
 use crate::{Captures, CoreError, Endpoint, Fields, Grant, Login, Operation, Reply, Terms};
 use async_trait::async_trait;
@@ -69,11 +72,71 @@ pub trait AuthMethod: Send + Sync {
     async fn wipe(&self) -> Result<(), CoreError>;
 }
 
+/// What an engine leads to.
+pub enum Served {
+    /// An answer.
+    Reply(Reply),
+    /// A credential is to be made: the core records its lease first, then has [`SecretsEngine::issue`] make it.
+    Issue(Box<Issuance>),
+}
+
+impl From<Reply> for Served {
+    fn from(reply: Reply) -> Self {
+        Self::Reply(reply)
+    }
+}
+
+/// Makes credentials in an outside system, and unmakes them.
+///
+/// An error of [`CoreError::Unreachable`] says that the outside system cannot be reached or does not answer, so that
+/// everything in its lane waits; any other error is about the one lease.
+#[async_trait]
+pub trait SecretsEngine: Send + Sync {
+    /// Its routes below its mount.
+    fn endpoints(&self) -> &'static [Endpoint];
+
+    /// Whether what a write would touch is there, so that policy can tell create from update. `None`: does not matter.
+    async fn exists(&self, _endpoint: &'static Endpoint, _captures: &Captures) -> Result<Option<bool>, CoreError> {
+        Ok(None)
+    }
+
+    /// Serves one request. Makes no credential that must end: it asks for one by [`Served::Issue`].
+    async fn call(&self, call: Call<'_>) -> Result<Served, CoreError>;
+
+    /// Makes the credential of a lease that is already recorded, and gives the data of the answer. Whatever it makes
+    /// must be found again by the note alone. The call is given up after some time, as after an error: then the core
+    /// revokes, so nothing may be made after the future was dropped.
+    async fn issue(&self, lease: &LeaseOrder) -> Result<Fields, CoreError>;
+
+    /// The terms that hold now for a lease with this note, or an error when it may not be prolonged.
+    async fn terms(&self, note: &Map<String, Value>) -> Result<LeaseTerms, CoreError>;
+
+    /// Tells the outside system until when the credential lives now. Repeatable.
+    async fn prolong(&self, note: &Map<String, Value>, expires: Timestamp) -> Result<(), CoreError>;
+
+    /// Unmakes the credential. Repeatable: one that is gone, or never came to be, is success.
+    async fn revoke(&self, note: &Map<String, Value>) -> Result<(), CoreError>;
+
+    /// Does what is due without being asked, and says when to come again; `None`: not before somebody has called. Called
+    /// by a task of the mount's own, after each change through the mount and at the time that it said.
+    async fn work(&self) -> Result<Option<Timestamp>, CoreError> {
+        Ok(None)
+    }
+
+    /// Gives back what it holds open. Called once, when the mount is gone or the server seals.
+    async fn close(&self) {}
+
+    /// Removes everything the mount keeps. Must be repeatable: it is run again after a crash. No lease is left by then.
+    async fn wipe(&self) -> Result<(), CoreError>;
+}
+
 /// What a plug-in is given for one mount.
 #[derive(Clone)]
 pub struct MountContext {
     /// The mount's own records.
     pub records: MountRecords,
+    /// Password policies, for who must make passwords.
+    pub passwords: Arc<PasswordPolicies>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -84,11 +147,13 @@ impl MountContext {
     pub(crate) fn new(
         records: &Arc<Records>,
         mount: MountId,
+        passwords: &Arc<PasswordPolicies>,
         clock: &Arc<dyn Clock>,
         entropy: &Arc<dyn Entropy>,
     ) -> Self {
         let records = MountRecords { records: Arc::clone(records), mount };
-        Self { records, clock: Arc::clone(clock), entropy: Arc::clone(entropy) }
+        let (passwords, clock, entropy) = (Arc::clone(passwords), Arc::clone(clock), Arc::clone(entropy));
+        Self { records, passwords, clock, entropy }
     }
 
     /// The present moment.
@@ -154,11 +219,13 @@ impl MountRecords {
 }
 
 type StartAuth = fn(MountContext) -> Arc<dyn AuthMethod>;
+type StartEngine = Box<dyn Fn(MountContext) -> Arc<dyn SecretsEngine> + Send + Sync>;
 
 /// The plug-ins of this binary, by kind.
 #[derive(Default)]
 pub struct Plugins {
     auth: BTreeMap<&'static str, StartAuth>,
+    engines: BTreeMap<&'static str, StartEngine>,
 }
 
 impl Plugins {
@@ -171,6 +238,32 @@ impl Plugins {
     pub fn with_auth(mut self, kind: &'static str, start: StartAuth) -> Self {
         self.auth.insert(kind, start);
         self
+    }
+
+    /// Adds a secrets engine.
+    pub fn with_engine(
+        mut self,
+        kind: &'static str,
+        start: impl Fn(MountContext) -> Arc<dyn SecretsEngine> + Send + Sync + 'static,
+    ) -> Self {
+        self.engines.insert(kind, Box::new(start));
+        self
+    }
+
+    /// Adds all of another set.
+    pub fn with_all(mut self, other: Plugins) -> Self {
+        self.auth.extend(other.auth);
+        self.engines.extend(other.engines);
+        self
+    }
+
+    /// The secrets engines that can be enabled, beside versioned secrets.
+    pub fn engine_kinds(&self) -> impl Iterator<Item = &'static str> {
+        self.engines.keys().copied()
+    }
+
+    pub(crate) fn start_engine(&self, kind: &str, context: MountContext) -> Option<Arc<dyn SecretsEngine>> {
+        self.engines.get(kind).map(|start| start(context))
     }
 
     /// The auth methods that can be enabled.
@@ -186,6 +279,7 @@ impl Plugins {
     pub(crate) fn check(&self, class: MountClass, mut spec: MountSpec) -> Result<MountSpec, CoreError> {
         match (class, spec.kind.as_str()) {
             (MountClass::Auth, kind) if self.auth.contains_key(kind) => Ok(spec),
+            (MountClass::Secret, kind) if self.engines.contains_key(kind) => Ok(spec),
             (MountClass::Secret, kind @ ("kv" | "kv-v2" | "generic")) => {
                 let version = match (kind, spec.options.get("version").map(String::as_str)) {
                     ("kv-v2", None | Some("2" | "")) | ("kv", Some("2")) => "2",
@@ -200,9 +294,10 @@ impl Plugins {
             }
             (class, kind) => {
                 let known = match class {
-                    MountClass::Auth => self.auth_kinds().collect::<Vec<_>>().join(", "),
-                    MountClass::Secret => "kv".to_owned(),
+                    MountClass::Auth => self.auth_kinds().collect::<Vec<_>>(),
+                    MountClass::Secret => self.engine_kinds().chain(["kv"]).collect(),
                 };
+                let known = known.join(", ");
                 Err(CoreError::Invalid(format!("plugin not found in the catalog: {kind}; this version has: {known}")))
             }
         }

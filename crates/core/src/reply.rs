@@ -1,4 +1,5 @@
 use crate::Fields;
+use crate::lease::Granted;
 use crate::wrapping::{Opened, Wrap};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ pub struct Reply {
     pub unseen: Option<Auth>,
     /// What the caller should know although it worked.
     pub warnings: Vec<String>,
+    /// The lease of the credential in `data`, made or prolonged.
+    pub lease: Option<Granted>,
     /// The version of the object read or written, for the trail.
     pub version: Option<u64>,
     /// The object is gone, but its metadata is in `data` (Vault: 404 with a body).
@@ -48,7 +51,7 @@ impl Reply {
 
     /// Whether there is anything to say.
     pub fn has_body(&self) -> bool {
-        self.data.is_some() || self.auth.is_some() || !self.warnings.is_empty()
+        self.data.is_some() || self.auth.is_some() || self.lease.is_some() || !self.warnings.is_empty()
     }
 
     /// An answer with data. A value that is no object counts as nothing to say.

@@ -3,9 +3,14 @@ use serde_json::Value;
 use std::sync::Arc;
 use strongroom_audit::{Options, Place, Trail};
 use strongroom_barrier::SystemEntropy;
-use strongroom_core::{Init, Open, Setup, Share, SlotSpec, Strongroom};
+use strongroom_core::{Init, Open, Plugins, Setup, Share, SlotSpec, Strongroom};
 use strongroom_model::{Clock, SecretString};
 use strongroom_storage::{Entry, Epoch, Memory, Store};
+
+/// What the program has: the kinds of auth method and secrets engine.
+fn plugins() -> Plugins {
+    strongroom_auth::plugins()
+}
 
 /// A strongroom in memory with a manual clock.
 pub struct World {
@@ -35,11 +40,21 @@ impl World {
 
     /// A strongroom over a store and a trail of the test's own.
     pub async fn with(store: Arc<dyn Store>, clock: Arc<ManualClock>, trail: Arc<Trail>) -> Self {
+        Self::with_plugins(store, clock, trail, plugins()).await
+    }
+
+    /// As [`World::with`], with plug-ins of the test's own.
+    pub async fn with_plugins(
+        store: Arc<dyn Store>,
+        clock: Arc<ManualClock>,
+        trail: Arc<Trail>,
+        plugins: Plugins,
+    ) -> Self {
         let setup = Setup {
             store: Arc::clone(&store),
             epoch: Epoch::default(),
             trail: Arc::clone(&trail),
-            plugins: Arc::new(strongroom_auth::plugins()),
+            plugins: Arc::new(plugins),
             settings: Default::default(),
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             entropy: Arc::new(SystemEntropy),
@@ -66,9 +81,14 @@ impl World {
         (world, made.shares, made.root.client_token)
     }
 
+    /// The kinds of secrets engine that can be enabled, beside versioned secrets.
+    pub fn engine_kinds() -> Vec<&'static str> {
+        plugins().engine_kinds().collect()
+    }
+
     /// The kinds of auth method that can be enabled.
     pub fn auth_kinds() -> Vec<&'static str> {
-        strongroom_auth::plugins().auth_kinds().collect()
+        plugins().auth_kinds().collect()
     }
 
     /// The lines of the trail so far, checkpoints left out.

@@ -22,7 +22,7 @@ pub(crate) type Body = Bytes;
 #[derive(Serialize)]
 struct Envelope<'a> {
     request_id: RequestId,
-    lease_id: &'static str,
+    lease_id: &'a str,
     renewable: bool,
     lease_duration: u64,
     data: Option<&'a Map<String, Value>>,
@@ -102,9 +102,9 @@ fn envelope<'a>(reply: &'a Reply, request: RequestId, mount: &'a Mount, path: &R
     let data = reply.data.as_ref().map(Fields::map);
     Envelope {
         request_id: request,
-        lease_id: "",
-        renewable: false,
-        lease_duration: u64::from(reply.lease_duration),
+        lease_id: reply.lease.as_ref().map_or("", |lease| &lease.id),
+        renewable: reply.lease.as_ref().is_some_and(|lease| lease.renewable),
+        lease_duration: reply.lease.as_ref().map_or(u64::from(reply.lease_duration), |lease| lease.ttl.secs()),
         data,
         wrap_info: reply.wrap.as_ref().map(wrap_info),
         warnings: (!reply.warnings.is_empty()).then_some(&reply.warnings),
@@ -194,14 +194,14 @@ pub(super) fn error_as(error: &CoreError, status: StatusCode) -> Response<Full<B
 }
 
 /// Nothing to say.
-pub(super) fn no_content() -> Response<Full<Body>> {
+pub(crate) fn no_content() -> Response<Full<Body>> {
     let mut response = Response::new(Full::new(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     never_cached(response)
 }
 
 /// Any JSON with a status. The text is written into a buffer that is wiped after sending.
-pub(super) fn json_body<T: Serialize>(status: StatusCode, value: &T, head: bool) -> Response<Full<Body>> {
+pub(crate) fn json_body<T: Serialize>(status: StatusCode, value: &T, head: bool) -> Response<Full<Body>> {
     let mut text = Wiped(Zeroizing::new(Vec::with_capacity(1_024)));
     if serde_json::to_writer(&mut text, value).is_err() {
         return error(&CoreError::Internal("an answer could not be written as JSON"));
@@ -219,7 +219,7 @@ fn body(status: StatusCode, json: Bytes, head: bool) -> Response<Full<Body>> {
 }
 
 /// A text in a form of its own.
-pub(super) fn raw(raw: RawBody, head: bool) -> Response<Full<Body>> {
+pub(crate) fn raw(raw: RawBody, head: bool) -> Response<Full<Body>> {
     let mut response = body(StatusCode::OK, Bytes::from(raw.text), head);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(raw.media_type));
     response

@@ -3,18 +3,18 @@
 //! The path of a request: `request` parses it, a route table names the endpoint, the core's gate admits it, a handler
 //! of a few lines calls the core, `answer` dresses the result. A path that is in no table does not exist.
 
-mod answer;
+pub(crate) mod answer;
 mod ceremony;
 mod cors;
 mod cubbyhole;
 mod identity;
 mod kv1;
 mod kv2;
-mod limit;
+pub(crate) mod limit;
 mod metric;
 mod openapi;
 mod public;
-mod request;
+pub(crate) mod request;
 mod route;
 mod running;
 mod status;
@@ -71,17 +71,18 @@ pub(crate) struct Vault {
     pub(crate) listeners: Value,
 }
 
-/// An endpoint found for a path: a line of one of our tables, or of an auth method's.
+/// An endpoint found for a path: a line of one of our tables, or of a plug-in's.
 enum Found {
     Ours(&'static route::Route),
     Method(&'static Endpoint, Arc<dyn strongroom_core::AuthMethod>),
+    Engine(&'static Endpoint, Arc<dyn strongroom_core::SecretsEngine>),
 }
 
 impl Found {
     fn endpoint(&self) -> &'static Endpoint {
         match self {
             Found::Ours(line) => &line.endpoint,
-            Found::Method(endpoint, _) => endpoint,
+            Found::Method(endpoint, _) | Found::Engine(endpoint, _) => endpoint,
         }
     }
 
@@ -90,6 +91,17 @@ impl Found {
         match self {
             Found::Ours(line) => sys::ROUTES.iter().any(|ours| std::ptr::eq(ours, *line)),
             Found::Method(..) => true,
+            // Vault's engines tell roles apart by case.
+            Found::Engine(..) => false,
+        }
+    }
+
+    /// Whether what a write would touch is there, for paths that a plug-in serves.
+    async fn exists(&self, captures: &Captures) -> Result<Option<bool>, CoreError> {
+        match self {
+            Found::Ours(_) => Ok(None),
+            Found::Method(endpoint, method) => method.exists(endpoint, captures).await,
+            Found::Engine(endpoint, engine) => engine.exists(endpoint, captures).await,
         }
     }
 }
@@ -280,6 +292,9 @@ impl Vault {
             Found::Method(endpoint, _) => {
                 open.logins.call(grant, endpoint, target.captures.clone(), operation, fields).await
             }
+            Found::Engine(endpoint, _) => {
+                open.leases.serve(grant, endpoint, target.captures.clone(), operation, fields).await
+            }
         }
     }
 
@@ -306,14 +321,14 @@ impl Vault {
         }
         let object = match &found {
             Found::Ours(line) => (line.object)(&captures, visit.operation)?,
-            Found::Method(endpoint, method)
+            plugin
                 if visit.operation == Operation::Write
-                    && endpoint.access != Access::Open
+                    && plugin.endpoint().access != Access::Open
                     && parsed.credential.is_some() =>
             {
-                Object::Path { exists: method.exists(endpoint, &captures).await? }
+                Object::Path { exists: plugin.exists(&captures).await? }
             }
-            Found::Method(..) => Object::Path { exists: None },
+            _ => Object::Path { exists: None },
         };
         Ok((Target { mount, found, captures }, object))
     }
@@ -383,7 +398,12 @@ fn find(open: &Open, mount: &Mount, below: &str) -> Option<(Found, Captures)> {
     if let Some((line, captures)) = route(table(mount), below) {
         return Some((Found::Ours(line), captures));
     }
-    let method = open.mounts.table().method(mount.id)?;
+    let mounts = open.mounts.table();
+    if let Some(engine) = mounts.engine(mount.id) {
+        let (endpoint, captures) = route(engine.endpoints(), below)?;
+        return Some((Found::Engine(endpoint, engine), captures));
+    }
+    let method = mounts.method(mount.id)?;
     let (endpoint, captures) = route(method.endpoints(), below)?;
     Some((Found::Method(endpoint, method), captures))
 }

@@ -74,6 +74,14 @@ async fn furnished() -> (TestServer, Vec<String>) {
         let endpoints = table.method(mount).unwrap().endpoints();
         routes.extend(endpoints.iter().map(|endpoint| format!("auth/{kind}/{}", example(endpoint.pattern))));
     }
+    for kind in World::engine_kinds() {
+        operator.post(&format!("sys/mounts/{kind}"), json!({"type": kind})).await.expect(204);
+        let rooms = server.world.rooms();
+        let table = rooms.mounts.table();
+        let mount = table.at(&MountPath::parse(kind).unwrap()).unwrap().id;
+        let endpoints = table.engine(mount).unwrap().endpoints();
+        routes.extend(endpoints.iter().map(|endpoint| format!("{kind}/{}", example(endpoint.pattern))));
+    }
     (server, routes)
 }
 

@@ -1,6 +1,7 @@
 use super::roster::Roster;
 use super::{MountConfig, MountSpec};
-use crate::plugin::{AuthMethod, MountContext, Plugins};
+use crate::password_policy::PasswordPolicies;
+use crate::plugin::{AuthMethod, MountContext, Plugins, SecretsEngine};
 use crate::records::{PutRecord, Records};
 use crate::{CoreError, Grant};
 use arc_swap::ArcSwap;
@@ -82,6 +83,19 @@ pub struct MountTable {
     by_path: HashMap<String, Arc<Mount>>,
     by_id: HashMap<MountId, Arc<Mount>>,
     methods: HashMap<MountId, Arc<dyn AuthMethod>>,
+    /// Those of removed mounts too, as long as they have leases to revoke.
+    engines: HashMap<MountId, Arc<dyn SecretsEngine>>,
+    /// Mounts that serve nobody any more, whose data is still to be wiped.
+    removed: HashMap<MountId, Arc<Mount>>,
+}
+
+/// A running plug-in.
+#[derive(Clone)]
+enum Plugin {
+    /// A mount that the core or a dialect serves itself.
+    None,
+    Method(Arc<dyn AuthMethod>),
+    Engine(Arc<dyn SecretsEngine>),
 }
 
 impl MountTable {
@@ -117,6 +131,26 @@ impl MountTable {
         self.methods.get(&id).cloned()
     }
 
+    /// The running engine of a mount, also of a removed one that is not wiped yet.
+    pub fn engine(&self, id: MountId) -> Option<Arc<dyn SecretsEngine>> {
+        self.engines.get(&id).cloned()
+    }
+
+    /// The mount with that id, also a removed one that is not wiped yet.
+    pub fn known(&self, id: MountId) -> Option<&Arc<Mount>> {
+        self.by_id.get(&id).or_else(|| self.removed.get(&id))
+    }
+
+    /// Removed mounts that are not wiped yet.
+    pub fn removed(&self) -> impl Iterator<Item = &Arc<Mount>> {
+        self.removed.values()
+    }
+
+    /// Every running engine with its mount.
+    pub fn engines(&self) -> impl Iterator<Item = (&Arc<Mount>, &Arc<dyn SecretsEngine>)> {
+        self.engines.iter().filter_map(|(id, engine)| Some((self.known(*id)?, engine)))
+    }
+
     /// All mounts of a class, in the order of their paths.
     pub fn of(&self, class: MountClass) -> Vec<Arc<Mount>> {
         let mut mounts: Vec<_> = self.by_id.values().filter(|mount| mount.class == class).cloned().collect();
@@ -124,18 +158,45 @@ impl MountTable {
         mounts
     }
 
-    fn insert(&mut self, mount: Mount, method: Option<Arc<dyn AuthMethod>>) {
+    fn insert(&mut self, mount: Mount, plugin: Plugin) {
         let mount = Arc::new(mount);
         self.by_path.insert(mount.path.as_str().to_owned(), Arc::clone(&mount));
-        method.map(|method| self.methods.insert(mount.id, method));
+        match plugin {
+            Plugin::None => {}
+            Plugin::Method(method) => drop(self.methods.insert(mount.id, method)),
+            Plugin::Engine(engine) => drop(self.engines.insert(mount.id, engine)),
+        }
         self.by_id.insert(mount.id, mount);
+    }
+
+    /// Puts another state of a mount in place of the one that is there.
+    fn replace(&mut self, mount: Mount) {
+        if let Some(old) = self.by_id.get(&mount.id) {
+            self.by_path.remove(old.path.as_str());
+        }
+        self.insert(mount, Plugin::None);
+    }
+
+    /// A mount that is still to be wiped; its engine goes on revoking.
+    fn retire(&mut self, mount: Mount, plugin: Plugin) {
+        if let Plugin::Engine(engine) = plugin {
+            self.engines.insert(mount.id, engine);
+        }
+        self.removed.insert(mount.id, Arc::new(mount));
     }
 
     fn remove(&mut self, id: MountId) {
         self.methods.remove(&id);
         if let Some(mount) = self.by_id.remove(&id) {
             self.by_path.remove(mount.path.as_str());
+            self.removed.insert(id, mount);
         }
+    }
+
+    /// Forgets a removed mount; gives its engine, to be closed.
+    fn forget(&mut self, id: MountId) -> Option<Arc<dyn SecretsEngine>> {
+        self.removed.remove(&id);
+        self.engines.remove(&id)
     }
 }
 
@@ -143,6 +204,7 @@ impl MountTable {
 pub struct Mounts {
     records: Arc<Records>,
     plugins: Arc<Plugins>,
+    passwords: Arc<PasswordPolicies>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     table: ArcSwap<MountTable>,
@@ -166,12 +228,14 @@ impl Mounts {
     pub(crate) async fn load(
         records: Arc<Records>,
         plugins: Arc<Plugins>,
+        passwords: Arc<PasswordPolicies>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, CoreError> {
         let mounts = Self {
             records,
             plugins,
+            passwords,
             clock,
             entropy,
             table: ArcSwap::from_pointee(MountTable::default()),
@@ -179,8 +243,12 @@ impl Mounts {
         };
         let mut table = MountTable::default();
         for listed in mounts.records.scan_all::<Mount>(&shelf()).await? {
-            let method = mounts.start(&listed.value)?;
-            table.insert(listed.value, method);
+            let plugin = mounts.start(&listed.value);
+            table.insert(listed.value, plugin);
+        }
+        for mount in mounts.to_wipe().await? {
+            let plugin = mounts.start(&mount);
+            table.retire(mount, plugin);
         }
         mounts.check_roster(&table).await?;
         for (path, kind, class, description) in BUILTIN {
@@ -190,7 +258,7 @@ impl Mounts {
                     MountSpec { kind: kind.to_owned(), description: description.to_owned(), ..MountSpec::default() };
                 let mount = mounts.make(path, class, spec);
                 let txn = Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?;
-                table.insert(mount, None);
+                table.insert(mount, Plugin::None);
                 mounts.commit_with_roster(txn, &table).await?;
             }
         }
@@ -228,17 +296,17 @@ impl Mounts {
             return Err(CoreError::Invalid(format!("path is already in use at {}", shown_path(taken))));
         }
         let mount = self.make(path, class, spec);
-        let method = self.start(&mount)?;
+        let plugin = self.start(&mount);
         let txn = Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?;
         let id = mount.id;
-        table.insert(mount, method);
+        table.insert(mount, plugin);
         self.commit_with_roster(txn, &table).await?;
         let made = table.by_id(id).cloned();
         self.table.store(Arc::new(table));
         made.ok_or(CoreError::Internal("a mount just made is not in the table"))
     }
 
-    /// Removes a mount. It serves no more when this returns; its data is wiped by [`Mounts::wipe_pending`].
+    /// Removes a mount. It serves no more when this returns; its leases are revoked and its data is wiped afterwards.
     /// A path where nothing is mounted is no error, as in Vault.
     pub async fn disable(&self, _grant: &Grant, path: &MountPath) -> Result<bool, CoreError> {
         let _guard = self.changing.lock().await;
@@ -270,10 +338,8 @@ impl Mounts {
         let mut changed = Mount::clone(current);
         change(&mut changed)?;
         self.save(&changed).await?;
-        let method = table.method(changed.id);
         let id = changed.id;
-        table.remove(id);
-        table.insert(changed, method);
+        table.replace(changed);
         let made = table.by_id(id).cloned();
         self.table.store(Arc::new(table));
         made.ok_or(CoreError::Internal("a mount just tuned is not in the table"))
@@ -296,29 +362,36 @@ impl Mounts {
         }
         moved.path = to;
         self.save(&moved).await?;
-        let method = table.method(moved.id);
-        table.remove(moved.id);
-        table.insert(moved, method);
+        table.replace(moved);
         self.table.store(Arc::new(table));
         Ok(())
     }
 
     /// The mounts whose data is still to be wiped.
     pub(crate) async fn to_wipe(&self) -> Result<Vec<Mount>, CoreError> {
-        Ok(self.records.scan::<Mount>(&wiping(), None, 64).await?.into_iter().map(|listed| listed.value).collect())
+        Ok(self.records.scan_all::<Mount>(&wiping()).await?.into_iter().map(|listed| listed.value).collect())
     }
 
-    /// Wipes what an auth method kept; secrets are wiped by the secret store.
-    pub(crate) async fn wipe_method(&self, mount: &Mount) -> Result<(), CoreError> {
-        match self.start(mount)? {
-            Some(method) => method.wipe().await,
-            None => Ok(()),
+    /// Wipes what an auth method or engine kept; versioned secrets are wiped by the secret store.
+    pub(crate) async fn wipe_plugin(&self, mount: &Mount) -> Result<(), CoreError> {
+        let running = self.table.load().engine(mount.id).map(Plugin::Engine);
+        match running.unwrap_or_else(|| self.start(mount)) {
+            Plugin::Method(method) => method.wipe().await,
+            Plugin::Engine(engine) => engine.wipe().await,
+            Plugin::None => Ok(()),
         }
     }
 
     /// Notes that nothing of the mount is left.
     pub(crate) async fn wiped(&self, mount: &Mount) -> Result<(), CoreError> {
+        let _guard = self.changing.lock().await;
         self.records.commit(Txn::new().delete(wiping().named(mount.id.as_bytes()))).await?;
+        let mut table = MountTable::clone(&self.table.load());
+        let engine = table.forget(mount.id);
+        self.table.store(Arc::new(table));
+        if let Some(engine) = engine {
+            engine.close().await;
+        }
         Ok(())
     }
 
@@ -346,12 +419,12 @@ impl Mounts {
         }
     }
 
-    fn start(&self, mount: &Mount) -> Result<Option<Arc<dyn AuthMethod>>, CoreError> {
-        if mount.class == MountClass::Secret {
-            return Ok(None);
+    fn start(&self, mount: &Mount) -> Plugin {
+        let context = MountContext::new(&self.records, mount.id, &self.passwords, &self.clock, &self.entropy);
+        match mount.class {
+            MountClass::Auth => self.plugins.start_auth(&mount.kind, context).map_or(Plugin::None, Plugin::Method),
+            MountClass::Secret => self.plugins.start_engine(&mount.kind, context).map_or(Plugin::None, Plugin::Engine),
         }
-        let context = MountContext::new(&self.records, mount.id, &self.clock, &self.entropy);
-        Ok(self.plugins.start_auth(&mount.kind, context))
     }
 
     /// Refuses a table from which a record was taken while the server was away. A store without a roster is a new one,

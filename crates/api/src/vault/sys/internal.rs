@@ -92,7 +92,9 @@ pub(super) async fn openapi(context: Context<'_>) -> Result<Reply, CoreError> {
         table(&mount).iter().for_each(|line| document.add(&mount, &line.endpoint, generic));
         let method = mounts.method(mount.id);
         let endpoints = method.as_deref().map_or(&[][..], |method| method.endpoints());
-        endpoints.iter().for_each(|endpoint| document.add(&mount, endpoint, generic));
+        let engine = mounts.engine(mount.id);
+        let made = engine.as_deref().map_or(&[][..], |engine| engine.endpoints());
+        endpoints.iter().chain(made).for_each(|endpoint| document.add(&mount, endpoint, generic));
     }
     Ok(Reply::raw("application/json", document.finish().to_string()))
 }

@@ -7,11 +7,13 @@ mod body;
 mod host;
 mod listener;
 mod log;
+mod native;
 mod patient;
 mod server;
 mod vault;
 
 pub use listener::{Bind, Limits, ListenError, Listener, TlsFiles};
 pub use log::{LOG_LEVELS, LogControl};
+pub use native::walk_native_routes;
 pub use server::Server;
 pub use vault::{Identity as ServerIdentity, walk_routes};

@@ -3,6 +3,7 @@
 use crate::body::Budget;
 use crate::listener::{Bind, Limits, Listener};
 use crate::log::LogControl;
+use crate::native::{self, Native};
 use crate::patient::{Patient, Phase, Serving};
 use crate::vault::{Identity, Vault};
 use http_body_util::Full;
@@ -28,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 /// The doors of one strongroom.
 pub struct Server {
     vault: Arc<Vault>,
+    native: Arc<Native>,
     limits: Limits,
     connections: Arc<Semaphore>,
 }
@@ -57,8 +59,9 @@ impl Server {
     pub fn new(strongroom: Arc<Strongroom>, identity: Identity, limits: Limits) -> Self {
         let budget = Budget::new(limits.all_bodies_bytes);
         let connections = Arc::new(Semaphore::new(limits.connections));
+        let native = Arc::new(Native::new(Arc::clone(&strongroom), limits.clone(), budget.clone()));
         let vault = Arc::new(Vault::new(strongroom, identity, limits.clone(), budget));
-        Self { vault, limits, connections }
+        Self { vault, native, limits, connections }
     }
 
     /// The same doors with a handle to the operator log, for `sys/loggers`.
@@ -192,12 +195,16 @@ impl Server {
         _serving: Serving,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (answer, answered) = oneshot::channel();
-        let vault = Arc::clone(&self.vault);
+        let (vault, native) = (Arc::clone(&self.vault), Arc::clone(&self.native));
         {
             let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
             while requests.try_join_next().is_some() {}
             requests.spawn(async move {
-                let _ = answer.send(vault.serve(request, door).await);
+                let response = match native::is_ours(request.uri().path()) {
+                    true => native.serve(request, door).await,
+                    false => vault.serve(request, door).await,
+                };
+                let _ = answer.send(response);
             });
         }
         // The sender is dropped without an answer only when the task panicked.

@@ -10,7 +10,7 @@ use strongroom_core::{CoreError, Strongroom, Visit};
 
 /// What the rules say about one request.
 #[derive(Default)]
-pub(super) struct Limit {
+pub(crate) struct Limit {
     verdict: Option<Verdict>,
     shows_headers: bool,
     records_refusals: bool,
@@ -18,7 +18,7 @@ pub(super) struct Limit {
 
 impl Limit {
     /// Counts the request. A sealed server has no rules.
-    pub(super) fn take(&mut self, strongroom: &Strongroom, visit: &Visit) -> Result<(), CoreError> {
+    pub(crate) fn take(&mut self, strongroom: &Strongroom, visit: &Visit) -> Result<(), CoreError> {
         let Ok(open) = strongroom.open() else { return Ok(()) };
         let Some(verdict) = open.quotas.count(&visit.path, &visit.source, visit.arrived) else { return Ok(()) };
         let config = open.quotas.config.current();
@@ -34,12 +34,12 @@ impl Limit {
 
     /// Whether the request was refused and does not stand in the trail: as in Vault, unless the operator wants it to. A
     /// flood that filled the trail would have reached what the rule is there to prevent.
-    pub(super) fn refused_silently(&self) -> bool {
+    pub(crate) fn refused_silently(&self) -> bool {
         !self.records_refusals && self.verdict.as_ref().is_some_and(|verdict| !verdict.allowed)
     }
 
     /// Tells the client how it stands. When to try again is told in any case.
-    pub(super) fn mark(&self, response: &mut Response<Full<Body>>) {
+    pub(crate) fn mark(&self, response: &mut Response<Full<Body>>) {
         let Some(verdict) = &self.verdict else { return };
         let mut put = |name: &'static str, number: u64| {
             response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(number));

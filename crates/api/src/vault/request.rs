@@ -130,7 +130,7 @@ impl Begun {
     }
 }
 
-fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit {
+pub(crate) fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit {
     Visit {
         request: RequestId::random(strongroom.entropy()),
         arrived: strongroom.clock().now(),
@@ -174,7 +174,7 @@ fn unreadable() -> RequestPath {
 }
 
 /// Percent-decodes once. What then still looks encoded is part of the name.
-fn decode_path(raw: &str) -> Result<RequestPath, PathError> {
+pub(crate) fn decode_path(raw: &str) -> Result<RequestPath, PathError> {
     let decoded = percent_encoding::percent_decode_str(raw).decode_utf8().map_err(|_| PathError::NotText)?;
     RequestPath::parse(&decoded)
 }
@@ -211,7 +211,7 @@ fn fields_of(parts: &Parts, operation: Operation, query: Fields, held: &mut Held
 }
 
 /// One host, as RFC 9112, section 3.2 demands: with two, a proxy and we could each believe another one.
-fn one_host(parts: &Parts) -> Result<(), CoreError> {
+pub(crate) fn one_host(parts: &Parts) -> Result<(), CoreError> {
     match parts.headers.get_all(header::HOST).iter().count() {
         1 => Ok(()),
         0 if parts.version < Version::HTTP_11 || parts.uri.authority().is_some() => Ok(()),
@@ -225,7 +225,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// One header as text; two of the same name are refused, because two programs might each believe another one.
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, CoreError> {
+pub(crate) fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, CoreError> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
@@ -249,7 +249,7 @@ fn wrap_ttl(headers: &HeaderMap) -> Result<Option<Duration>, CoreError> {
     }
 }
 
-fn token(headers: &HeaderMap) -> Result<Option<SecretString>, CoreError> {
+pub(crate) fn token(headers: &HeaderMap) -> Result<Option<SecretString>, CoreError> {
     let direct = header_text(headers, "x-vault-token")?;
     let bearer = header_text(headers, "authorization")?.strip_prefix("Bearer ").unwrap_or_default();
     let token = if direct.is_empty() { bearer } else { direct };
@@ -265,7 +265,7 @@ fn is_merge_patch(headers: &HeaderMap) -> bool {
 }
 
 /// The operation as the trail names it when no gate has told create from update.
-pub(super) fn word(operation: Operation) -> &'static str {
+pub(crate) fn word(operation: Operation) -> &'static str {
     match operation {
         Operation::Read => "read",
         Operation::Write => "update",

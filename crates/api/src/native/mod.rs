@@ -1,0 +1,154 @@
+//! The native dialect: `/api/v1/...`, our own API, beside the foreign ones on the same port.
+//!
+//! One table names its endpoints; it feeds routing, the description at `/api/openapi.json` and the test that walks every
+//! route without credentials. Each endpoint stands for a path of policies (`trail/query` for `sys/trail/query`), passes
+//! the same gate as every other request and stands in the same trail, as dialect `native`. Parameters that an endpoint
+//! does not name are refused: a misspelt filter must not widen an answer. Wraps no answers.
+
+mod answer;
+mod openapi;
+mod request;
+mod route;
+
+use crate::body::Budget;
+use crate::listener::Limits;
+use crate::server::Door;
+use crate::vault::limit::Limit;
+use answer::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use request::{Begun, Malformed, Parsed};
+use route::{Context, Route};
+use std::sync::Arc;
+use strongroom_core::{Ask, CoreError, Endpoint, Fields, Grant, Open, Operation, State, Strongroom};
+
+pub(crate) use request::is_ours;
+
+/// The dialect over one strongroom.
+pub(crate) struct Native {
+    pub(crate) strongroom: Arc<Strongroom>,
+    limits: Limits,
+    budget: Budget,
+}
+
+impl Native {
+    pub(crate) fn new(strongroom: Arc<Strongroom>, limits: Limits, budget: Budget) -> Self {
+        Self { strongroom, limits, budget }
+    }
+
+    /// Serves one request below `/api/`.
+    pub(crate) async fn serve(&self, request: Request<Incoming>, door: Door) -> Response<Full<Body>> {
+        let (parts, body) = request.into_parts();
+        let mut limit = Limit::default();
+        let begun = request::begin(parts, door, &self.strongroom, |visit| limit.take(&self.strongroom, visit));
+        let mut response = match begun {
+            Ok(begun) => self.serve_begun(begun, body).await,
+            Err(malformed) if limit.refused_silently() => answer::error(&malformed.error, malformed.visit.request),
+            Err(malformed) => self.refuse(*malformed).await,
+        };
+        limit.mark(&mut response);
+        response
+    }
+
+    async fn serve_begun(&self, begun: Begun, body: Incoming) -> Response<Full<Body>> {
+        let parsed = match begun.complete(body, &self.limits, &self.budget).await {
+            Ok(parsed) => parsed,
+            Err(malformed) => return self.refuse(*malformed).await,
+        };
+        if parsed.wants_description {
+            return self.describe(parsed).await;
+        }
+        match self.strongroom.state() {
+            State::Open(open) => self.serve_open(&open, parsed).await,
+            State::Sealed(_) => self.refuse(parsed.refused(CoreError::Sealed)).await,
+            State::Uninitialised(_) => self.refuse(parsed.refused(CoreError::Uninitialised)).await,
+        }
+    }
+
+    /// The description is the same for everybody and says nothing of this server's contents.
+    async fn describe(&self, parsed: Parsed) -> Response<Full<Body>> {
+        let Parsed { visit, head, memory: _memory, .. } = parsed;
+        match self.strongroom.note(&visit, "read", &Ok::<(), CoreError>(())).await {
+            Ok(()) => answer::json(&openapi::document(), head),
+            Err(error) => answer::error(&error, visit.request),
+        }
+    }
+
+    async fn serve_open(&self, open: &Open, parsed: Parsed) -> Response<Full<Body>> {
+        let Some((line, captures)) = parsed.found.clone() else {
+            return self.refuse(parsed.refused(no_such_endpoint())).await;
+        };
+        if !line.endpoint.operations.contains(&parsed.visit.operation) {
+            return self.refuse(parsed.refused(CoreError::Unsupported)).await;
+        }
+        if !parsed.visit.namespace.is_root() {
+            let why = format!("no namespace \"{}\"", parsed.visit.namespace);
+            return self.refuse(parsed.refused(CoreError::NotFound(why))).await;
+        }
+        let object = match (line.object)(&captures, parsed.visit.operation) {
+            Ok(object) => object,
+            Err(error) => return self.refuse(parsed.refused(error)).await,
+        };
+        let Parsed { visit, credential, fields, head, memory: _memory, .. } = parsed;
+        let (request, operation) = (visit.request, visit.operation);
+        let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
+        let ask = Ask { visit, credential, mount, access: line.endpoint.access, object };
+        let grant = match open.gate.admit(ask, &fields).await {
+            Ok(grant) => grant,
+            Err(error) => return answer::error(&error, request),
+        };
+        let result = match known_parameters(line, operation, &fields) {
+            Ok(()) => self.act(open, &grant, line, &captures, &fields).await,
+            Err(error) => Err(error),
+        };
+        match open.gate.conclude(grant, &fields, &result).await.and(result) {
+            Ok(reply) => answer::reply(reply, request, head),
+            Err(error) => answer::error(&error, request),
+        }
+    }
+
+    async fn act(
+        &self,
+        open: &Open,
+        grant: &Grant,
+        line: &'static Route,
+        captures: &strongroom_core::Captures,
+        fields: &Fields,
+    ) -> Result<strongroom_core::Reply, CoreError> {
+        let operation = grant.visit().operation;
+        (line.handler)(Context { native: self, open, grant, captures, fields, operation }).await
+    }
+
+    /// Refuses a request that reached no gate; the refusal is in the trail before the answer leaves.
+    async fn refuse(&self, malformed: Malformed) -> Response<Full<Body>> {
+        let Malformed { visit, error } = malformed;
+        let result: Result<(), CoreError> = Err(error);
+        let noted = self.strongroom.note(&visit, request::word(visit.operation), &result).await;
+        match noted.and(result) {
+            Ok(()) => answer::error(&no_such_endpoint(), visit.request),
+            Err(error) => answer::error(&error, visit.request),
+        }
+    }
+}
+
+fn no_such_endpoint() -> CoreError {
+    CoreError::NotFound("there is no such endpoint; /api/openapi.json describes those there are".to_owned())
+}
+
+fn known_parameters(line: &Route, operation: Operation, fields: &Fields) -> Result<(), CoreError> {
+    let known = |name: &str| line.parameters.iter().any(|known| known.name == name && known.is_for(operation));
+    match fields.map().keys().find(|name| !known(name)) {
+        None => Ok(()),
+        // The name is not repeated: somebody may have put a value in its place.
+        Some(_) => {
+            let names: Vec<&str> = line.parameters.iter().map(|known| known.name).collect();
+            Err(CoreError::Invalid(format!("an unknown parameter was sent; known are: {}", names.join(", "))))
+        }
+    }
+}
+
+/// Every route of this dialect: for the test that walks them without credentials, and for documents.
+pub fn walk_native_routes() -> Vec<&'static Endpoint> {
+    route::ROUTES.iter().copied().flatten().map(|line| &line.endpoint).collect()
+}

@@ -30,6 +30,9 @@ pub struct Entry {
     pub mount: Option<MountNote>,
     /// The canonical path.
     pub path: String,
+    /// The versioned secret that it is about, whatever the dialect calls it: with the mount's accessor, its one name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secret: Option<SecretNote>,
     /// What the caller typed, when it differs from the canonical path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub typed: Option<String>,
@@ -105,6 +108,7 @@ impl Entry {
             namespace_id: String::new(),
             mount: None,
             path: path.into(),
+            secret: None,
             typed: None,
             version: None,
             principal: None,
@@ -195,6 +199,15 @@ pub struct MountNote {
     pub accessor: String,
     /// `secret` or `auth`.
     pub class: String,
+}
+
+/// A versioned secret, and what was to be done with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretNote {
+    /// Its path below the mount.
+    pub name: String,
+    /// `read` for a value, `read-metadata`, `write` ...
+    pub act: String,
 }
 
 /// From where a request came.

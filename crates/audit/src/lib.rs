@@ -21,7 +21,9 @@ mod writer;
 
 pub use chain::Checkpoint;
 pub use device::{DeviceSpec, DeviceStatus};
-pub use entry::{Accepted, AuthNote, DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, WrapNote};
+pub use entry::{
+    Accepted, AuthNote, DecisionNote, Entry, EntryKind, MountNote, Outcome, SecretNote, SourceNote, WrapNote,
+};
 pub use error::TrailError;
 pub use redact::{Redactor, redact, redact_except, redact_text};
 pub use trail::{Options, Place, Receipt, Seal, SyncMode, Trail, TrailHealth};

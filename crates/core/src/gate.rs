@@ -15,7 +15,7 @@ use crate::wrapping::{Contents, INVALID};
 use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Visit};
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SourceNote, Trail};
+use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SecretNote, SourceNote, Trail};
 use strongroom_model::policy::{Acl, Decision, Question, Reason};
 use strongroom_model::{
     Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString, TokenRoleName,
@@ -86,6 +86,24 @@ pub enum SecretAct {
 }
 
 impl SecretAct {
+    /// The act as the trail names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            SecretAct::Read => "read",
+            SecretAct::Write => "write",
+            SecretAct::Patch => "patch",
+            SecretAct::DeleteCurrent => "delete-current",
+            SecretAct::DeleteVersions => "delete-versions",
+            SecretAct::Undelete => "undelete",
+            SecretAct::Destroy => "destroy",
+            SecretAct::Subkeys => "read-subkeys",
+            SecretAct::ReadMetadata => "read-metadata",
+            SecretAct::WriteMetadata => "write-metadata",
+            SecretAct::PatchMetadata => "patch-metadata",
+            SecretAct::DeleteAll => "delete-all",
+        }
+    }
+
     /// The section of a KV version 2 mount that the act belongs to.
     pub fn section(self) -> &'static str {
         match self {
@@ -423,6 +441,7 @@ impl Gate {
     fn entry(&self, grant: &Grant, kind: EntryKind, fields: &Fields) -> Entry {
         let mut entry = entry_of(&grant.visit, kind, grant.operation, &*self.clock);
         entry.mount = grant.mount.as_deref().map(mount_note);
+        entry.secret = secret_note(&grant.object);
         entry.principal = grant.principal.clone();
         entry.token_hash = grant.token_hash.clone();
         entry.decision = Some(grant.decision.clone());
@@ -431,6 +450,16 @@ impl Gate {
             entry.request_data = self.hmac.redact_map(fields.map());
         }
         entry
+    }
+}
+
+/// The secret as the trail names it: the same through every dialect.
+fn secret_note(object: &Object) -> Option<SecretNote> {
+    match object {
+        Object::Secret { path, act } => {
+            Some(SecretNote { name: path.as_str().to_owned(), act: act.word().to_owned() })
+        }
+        _ => None,
     }
 }
 

@@ -25,6 +25,7 @@ mod ring;
 mod seal;
 mod shamir;
 mod share;
+mod snapshot;
 mod sweep;
 mod value;
 mod verify;
@@ -39,6 +40,7 @@ pub use seal::{
     StaticKey, Uninitialised,
 };
 pub use share::{Share, ShareError};
+pub use snapshot::{Heir, Moment, is_signed_by, seal_of_row};
 pub use sweep::Progress;
 pub use value::{SealedKey, SealedValue, ValueBinding};
 pub use verify::Finding;

@@ -10,6 +10,7 @@ mod memory;
 mod sqlite;
 mod store;
 mod txn;
+mod whole;
 
 pub use error::StoreError;
 pub use limits::Limits;
@@ -17,3 +18,4 @@ pub use memory::Memory;
 pub use sqlite::Sqlite;
 pub use store::{Change, Changes, Entry, Epoch, LeaderLease, Store};
 pub use txn::{Committed, Compare, Expectation, IdemToken, Op, Revision, Txn};
+pub use whole::{Row, Rows, View};

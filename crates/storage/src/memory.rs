@@ -2,11 +2,13 @@
 //! which the other engines are tested. Keeps every promise of [`Store`] except that nothing outlives the process.
 
 use crate::{
-    Change, Changes, Committed, Compare, Entry, Epoch, Expectation, IdemToken, LeaderLease, Limits, Op, Revision,
-    Store, StoreError, Txn,
+    Change, Changes, Committed, Compare, Entry, Epoch, Expectation, IdemToken, LeaderLease, Limits, Op, Revision, Rows,
+    Store, StoreError, Txn, View, whole::Ascending,
 };
 use async_trait::async_trait;
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fs::File;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -120,6 +122,44 @@ impl Store for Memory {
         }
         Ok(())
     }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        let state = self.state();
+        Ok(Box::new(Moment(state.values.iter().map(|(key, stored)| stored.entry(key)).collect())))
+    }
+
+    async fn replace(&self, epoch: Epoch, rows: Rows) -> Result<Committed, StoreError> {
+        let mut order = Ascending::new(self.limits());
+        let mut values = BTreeMap::new();
+        for row in rows {
+            let row = row?;
+            order.check(&row)?;
+            values.insert(row.0, row.1);
+        }
+        Ok(self.state().replace(epoch, values))
+    }
+
+    fn spool(&self) -> Result<File, StoreError> {
+        let what = "making a file in memory".to_owned();
+        let made = memfd_create("strongroom-spool", MemfdFlags::CLOEXEC);
+        made.map(File::from).map_err(|error| StoreError::Io { what, source: error.into() })
+    }
+}
+
+/// A copy of everything: this engine holds it in memory anyway.
+struct Moment(VecDeque<Entry>);
+
+impl View for Moment {
+    fn portion(&mut self, bytes: usize) -> Result<Vec<Entry>, StoreError> {
+        let (mut portion, mut taken) = (Vec::new(), 0);
+        while taken < bytes
+            && let Some(entry) = self.0.pop_front()
+        {
+            taken += entry.key.len() + entry.value.len();
+            portion.push(entry);
+        }
+        Ok(portion)
+    }
 }
 
 #[derive(Default)]
@@ -149,6 +189,18 @@ impl State {
         self.rev = rev;
         let keys = txn.ops.into_iter().map(|op| self.apply(op, rev)).collect();
         self.remember(Commit { idem: txn.idem, change: Change { rev, keys } });
+        Committed::At(rev)
+    }
+
+    fn replace(&mut self, epoch: Epoch, values: BTreeMap<Vec<u8>, Vec<u8>>) -> Committed {
+        if epoch < self.epoch {
+            return Committed::Fenced;
+        }
+        let rev = Revision(self.rev.0 + 1);
+        self.rev = rev;
+        self.history.clear();
+        self.tokens.clear();
+        self.values = values.into_iter().map(|(key, value)| (key, Stored { value, rev })).collect();
         Committed::At(rev)
     }
 

@@ -1,5 +1,6 @@
-use crate::{Committed, IdemToken, Limits, Revision, StoreError, Txn};
+use crate::{Committed, IdemToken, Limits, Revision, Rows, StoreError, Txn, View};
 use async_trait::async_trait;
+use std::fs::File;
 use std::time::Duration;
 
 /// A value with its key and the commit that wrote it.
@@ -82,4 +83,17 @@ pub trait Store: Send + Sync {
 
     /// Gives the lease back; nothing happens when it was lost already. Its epoch stays good until the next is acquired.
     async fn release(&self, lease: LeaderLease) -> Result<(), StoreError>;
+
+    /// Everything as of the last acknowledged commit. Commits go on and do not show in it; while it is kept the engine
+    /// may have to keep what they replace, so whoever reads slowly should not be waited for without end.
+    async fn view(&self) -> Result<Box<dyn View>, StoreError>;
+
+    /// Replaces everything by these rows in one commit, if no later epoch exists; leases and epochs stay. Earlier
+    /// commits are forgotten: `changes` answers `TooOld` for them, and `outcome` does not know their tokens. An error of
+    /// the rows is given back as it is, and nothing is changed then.
+    async fn replace(&self, epoch: Epoch, rows: Rows) -> Result<Committed, StoreError>;
+
+    /// An empty file without a name, where the store has room, for rows that must be looked at before they replace
+    /// anything. Nothing is left of it when it is closed or the process is killed.
+    fn spool(&self) -> Result<File, StoreError>;
 }

@@ -100,6 +100,14 @@ impl Sealed {
     async fn open(&self, root: LockedKey) -> Result<Arc<Barrier>, BarrierError> {
         let keys = Keys::unwrap(self.record.cluster_id.into_bytes(), wrapping_key(&root)?, &self.record.keyring.0)?;
         drop(root);
+        self.open_with(keys).await
+    }
+
+    pub(crate) fn record(&self) -> &SealRecord {
+        &self.record
+    }
+
+    pub(crate) async fn open_with(&self, keys: Keys) -> Result<Arc<Barrier>, BarrierError> {
         self.ground.open(keys, &self.row, self.record.clone()).await.map(Barrier::start)
     }
 }

@@ -147,6 +147,18 @@ impl Store for Testing {
     async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
         self.inner.release(lease).await
     }
+
+    async fn view(&self) -> Result<Box<dyn strongroom_storage::View>, StoreError> {
+        self.inner.view().await
+    }
+
+    async fn replace(&self, epoch: Epoch, rows: strongroom_storage::Rows) -> Result<Committed, StoreError> {
+        self.inner.replace(epoch, rows).await
+    }
+
+    fn spool(&self) -> Result<std::fs::File, StoreError> {
+        self.inner.spool()
+    }
 }
 
 fn size(op: &Op) -> usize {

@@ -122,4 +122,16 @@ impl Store for Fragile {
     async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
         self.inner.release(lease).await
     }
+
+    async fn view(&self) -> Result<Box<dyn strongroom_storage::View>, StoreError> {
+        self.inner.view().await
+    }
+
+    async fn replace(&self, epoch: Epoch, rows: strongroom_storage::Rows) -> Result<Committed, StoreError> {
+        self.inner.replace(epoch, rows).await
+    }
+
+    fn spool(&self) -> Result<std::fs::File, StoreError> {
+        self.inner.spool()
+    }
 }

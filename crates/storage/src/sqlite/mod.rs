@@ -13,9 +13,12 @@ mod place;
 mod reader;
 mod schema;
 mod verb;
+mod view;
 mod writer;
 
-use crate::{Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Revision, Store, StoreError, Txn};
+use crate::{
+    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Revision, Rows, Store, StoreError, Txn, View,
+};
 use async_trait::async_trait;
 use failure::Failure;
 use place::Place;
@@ -23,16 +26,19 @@ use reader::Readers;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use strongroom_model::Clock;
 use tokio::sync::{Semaphore, oneshot};
 use verb::{Answer, Verb};
+use view::Moment;
 use writer::{Request, Writer};
 
 /// Requests that may wait for the writer, and the memory that each is counted with at least: 64 MiB together.
@@ -182,6 +188,33 @@ impl Store for Sqlite {
             Some(Answer::Released) => Ok(()),
             _ => Err(closed()),
         }
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        Ok(Box::new(Moment::of(&self.place.path)?))
+    }
+
+    async fn replace(&self, epoch: Epoch, rows: Rows) -> Result<Committed, StoreError> {
+        match self.ask(Verb::Replace { epoch, rows: RefCell::new(Some(rows)) }).await? {
+            Some(Answer::Replaced(end)) => end,
+            Some(Answer::Committed(end)) => Ok(end),
+            _ => Ok(Committed::Unknown),
+        }
+    }
+
+    fn spool(&self) -> Result<File, StoreError> {
+        static SPOOLS: AtomicU64 = AtomicU64::new(0);
+        let number = SPOOLS.fetch_add(1, Ordering::Relaxed);
+        let path = place::beside(&self.place.path, &format!(".spool{number}"));
+        let failed = |source| StoreError::Io { what: format!("making the file {}", path.display()), source };
+        // Left behind by a server that was killed in this function: nobody else has the store.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        let file = place::create_private(&path).map_err(failed)?;
+        fs::remove_file(&path).map_err(failed)?;
+        Ok(file)
     }
 }
 

@@ -3,8 +3,12 @@
 
 use super::keys;
 use super::reader::{count, number, revision};
-use crate::{Committed, Compare, Epoch, Expectation, IdemToken, LeaderLease, Op, Revision, Txn};
+use crate::whole::Ascending;
+use crate::{
+    Committed, Compare, Epoch, Expectation, IdemToken, LeaderLease, Limits, Op, Revision, Rows, StoreError, Txn,
+};
 use rusqlite::{Connection, OptionalExtension, params};
+use std::cell::RefCell;
 use std::time::Duration;
 use strongroom_model::Timestamp;
 
@@ -16,11 +20,27 @@ const FORGET_EVERY: u64 = 1_000;
 
 /// One request, with the moment at which it was made where that matters.
 pub(super) enum Verb {
-    Commit { epoch: Epoch, txn: Txn },
+    Commit {
+        epoch: Epoch,
+        txn: Txn,
+    },
     Outcome(IdemToken),
-    Acquire { name: String, ttl: Duration, now: Timestamp },
-    Renew { lease: LeaderLease, ttl: Duration, now: Timestamp },
+    Acquire {
+        name: String,
+        ttl: Duration,
+        now: Timestamp,
+    },
+    Renew {
+        lease: LeaderLease,
+        ttl: Duration,
+        now: Timestamp,
+    },
     Release(LeaderLease),
+    /// The rows are used up by the first attempt.
+    Replace {
+        epoch: Epoch,
+        rows: RefCell<Option<Rows>>,
+    },
 }
 
 /// What each verb is answered with: the first two with a commit's end, the others with their own.
@@ -29,6 +49,8 @@ pub(super) enum Answer {
     Lease(Option<LeaderLease>),
     Renewed(bool),
     Released,
+    /// An error is that of the rows; nothing of this request was done then.
+    Replaced(Result<Committed, StoreError>),
 }
 
 impl Verb {
@@ -64,7 +86,49 @@ impl Group<'_> {
             Verb::Acquire { name, ttl, now } => self.acquire(name, *ttl, *now).map(Answer::Lease),
             Verb::Renew { lease, ttl, now } => self.renew(lease, *ttl, *now).map(Answer::Renewed),
             Verb::Release(lease) => self.release(lease).map(|()| Answer::Released),
+            Verb::Replace { epoch, rows } => match rows.take() {
+                Some(rows) => self.replace(*epoch, rows).map(Answer::Replaced),
+                // Only a full disk leads to a second attempt.
+                None => Ok(Answer::Replaced(Err(StoreError::Full))),
+            },
         }
+    }
+
+    /// Everything else in the group stays when the rows turn out to be bad.
+    fn replace(&mut self, epoch: Epoch, rows: Rows) -> rusqlite::Result<Result<Committed, StoreError>> {
+        if epoch < latest_epoch(self.connection)? {
+            return Ok(Ok(Committed::Fenced));
+        }
+        self.connection.execute_batch("SAVEPOINT whole; DELETE FROM kv; DELETE FROM commits;")?;
+        // The one before is of no commit, so that `changes` after any that were says that it is too old.
+        let rev = Revision(self.rev.0 + 2);
+        let end = match self.fill(rows, rev)? {
+            Ok(()) => {
+                let sql = "INSERT INTO commits (rev, idem, keys) VALUES (?1, ?2, x'')";
+                // A token that nobody has: it is longer than one.
+                self.connection.execute(sql, params![number(rev.0), b"replaced everything"])?;
+                self.rev = rev;
+                Ok(Committed::At(rev))
+            }
+            Err(error) => {
+                self.connection.execute_batch("ROLLBACK TO whole")?;
+                Err(error)
+            }
+        };
+        self.connection.execute_batch("RELEASE whole")?;
+        Ok(end)
+    }
+
+    fn fill(&self, rows: Rows, rev: Revision) -> rusqlite::Result<Result<(), StoreError>> {
+        let mut order = Ascending::new(Limits::LOCAL);
+        let mut insert = self.connection.prepare_cached("INSERT INTO kv (key, value, rev) VALUES (?1, ?2, ?3)")?;
+        for row in rows {
+            match row.and_then(|row| order.check(&row).map(|()| row)) {
+                Ok((key, value)) => insert.execute(params![key, value, number(rev.0)])?,
+                Err(error) => return Ok(Err(error)),
+            };
+        }
+        Ok(Ok(()))
     }
 
     fn commit(&mut self, epoch: Epoch, txn: &Txn) -> rusqlite::Result<Committed> {

@@ -54,6 +54,9 @@ macro_rules! engines {
             an_older_epoch_cannot_write,
             concurrent_commits_get_one_revision_each,
             of_rivals_for_one_key_one_wins,
+            a_view_is_of_one_moment,
+            everything_is_replaced_in_one_commit_or_nothing_is,
+            a_spool_keeps_what_is_written_and_has_no_name,
         ]);)*
     };
 }

@@ -307,3 +307,68 @@ pub(crate) async fn of_rivals_for_one_key_one_wins(bench: &Bench) {
     assert_eq!(bench.value(b"crown").await.unwrap(), winner.to_be_bytes());
     assert_eq!(bench.keys(b"", None, 10).await.len(), 2);
 }
+
+pub(crate) async fn a_view_is_of_one_moment(bench: &Bench) {
+    let puts = (0..500_u32).map(|n| put(format!("k{n:04}"), "x".repeat(100)));
+    let rev = bench.write(puts.collect()).await;
+    let mut view = bench.store.view().await.unwrap();
+    let first = view.portion(1_000).unwrap();
+    assert!((1..=10).contains(&first.len()), "{}", first.len());
+    bench.write(vec![put("k0400", "later"), put("k0400x", "later"), delete("k0300")]).await;
+    let mut seen = first;
+    loop {
+        let portion = view.portion(7_000).unwrap();
+        if portion.is_empty() {
+            break;
+        }
+        seen.extend(portion);
+    }
+    assert!(view.portion(1).unwrap().is_empty());
+    let keys: Vec<_> = seen.iter().map(|entry| String::from_utf8(entry.key.clone()).unwrap()).collect();
+    assert_eq!(keys, (0..500).map(|n| format!("k{n:04}")).collect::<Vec<_>>());
+    assert!(seen.iter().all(|entry| entry.value == "x".repeat(100).as_bytes() && entry.rev == rev));
+}
+
+pub(crate) async fn everything_is_replaced_in_one_commit_or_nothing_is(bench: &Bench) {
+    let before = bench.write(vec![put("a", "1"), put("b", "1")]).await;
+    let row = |key: &str| Ok((key.as_bytes().to_vec(), b"2".to_vec()));
+    let broken = || Err(StoreError::Full);
+    let bad: [Vec<Result<(Vec<u8>, Vec<u8>), StoreError>>; 4] = [
+        vec![row("b"), broken()],
+        vec![row("c"), row("b")],
+        vec![row("b"), row("b")],
+        vec![row("b"), Ok((vec![1; 600], Vec::new()))],
+    ];
+    for rows in bad {
+        bench.store.replace(Epoch(0), Box::new(rows.into_iter())).await.unwrap_err();
+        assert_eq!(bench.store.current_rev().await.unwrap(), before);
+        assert_eq!((bench.value(b"a").await.unwrap(), bench.value(b"b").await.unwrap()), (vec![b'1'], vec![b'1']));
+    }
+    let rows = vec![row("b"), row("c")];
+    let Committed::At(rev) = bench.store.replace(Epoch(0), Box::new(rows.into_iter())).await.unwrap() else {
+        panic!("nothing stands in the way")
+    };
+    assert!(rev > before);
+    assert_eq!(bench.store.current_rev().await.unwrap(), rev);
+    assert_eq!(bench.value(b"a").await, None);
+    let listed = bench.store.list(b"", None, 10).await.unwrap();
+    assert_eq!(listed.iter().map(|entry| entry.key.as_slice()).collect::<Vec<_>>(), [b"b", b"c"]);
+    assert!(listed.iter().all(|entry| entry.rev == rev && entry.value == b"2"));
+    assert_eq!(bench.store.changes(before, 10).await.unwrap(), Changes::TooOld);
+    let after = bench.write(vec![put("d", "3")]).await;
+    assert!(after > rev);
+    let Changes::Since(changes) = bench.store.changes(rev, 10).await.unwrap() else { panic!("it is not too old") };
+    assert_eq!(changes, [Change { rev: after, keys: vec![b"d".to_vec()] }]);
+}
+
+pub(crate) async fn a_spool_keeps_what_is_written_and_has_no_name(bench: &Bench) {
+    use std::io::{Read, Seek, Write};
+    let (mut one, mut other) = (bench.store.spool().unwrap(), bench.store.spool().unwrap());
+    one.write_all(b"first").unwrap();
+    other.write_all(b"second").unwrap();
+    one.rewind().unwrap();
+    let mut text = String::new();
+    one.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "first");
+    assert_eq!(std::os::unix::fs::MetadataExt::nlink(&one.metadata().unwrap()), 0);
+}

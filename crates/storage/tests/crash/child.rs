@@ -36,6 +36,7 @@ fn act() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     match role.as_str() {
         "write" => runtime.block_on(write_until_killed(&path)),
+        "replace" => runtime.block_on(replace_until_killed(&path)),
         "serve" => runtime.block_on(serve(&path)),
         other => panic!("no such role: {other}"),
     }
@@ -65,6 +66,28 @@ async fn write_until_killed(path: &Path) {
         });
     }
     writers.join_all().await;
+}
+
+/// Rows of one replacement; 2 MiB, so that SQLite writes pages before the end.
+pub(crate) const ROWS: usize = 512;
+
+async fn replace_until_killed(path: &Path) {
+    let store = open(path).unwrap();
+    let mut round = match store.get(&0_u32.to_be_bytes()).await.unwrap() {
+        Some(entry) => u64::from_be_bytes(*entry.value.first_chunk().unwrap()),
+        None => 0,
+    };
+    say("open");
+    loop {
+        round += 1;
+        // Every other one is smaller, so that pages become free and are used again.
+        let count = if round.is_multiple_of(2) { ROWS } else { ROWS / 3 };
+        let value = move || [&round.to_be_bytes(), ledger::bytes(&round.to_string(), 4_000).as_slice()].concat();
+        let rows = (0..count as u32).map(move |n| Ok((n.to_be_bytes().to_vec(), value())));
+        let ended = store.replace(Epoch(0), Box::new(rows)).await.unwrap();
+        assert!(matches!(ended, Committed::At(_)), "{ended:?}");
+        say(&format!("done {round}"));
+    }
 }
 
 async fn serve(path: &Path) {

@@ -1,12 +1,13 @@
 //! Kills servers in the middle of writing, and again in the middle of recovering, and counts what is there.
 
-use crate::child::open;
+use crate::child::{ROWS, open};
 use crate::ledger::{self, Random, WRITERS};
 use crate::process::Child;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
+use strongroom_storage::Store;
 
 #[derive(Default)]
 struct Tally {
@@ -46,6 +47,48 @@ fn nothing_acknowledged_is_lost_torn_or_resurrected_when_servers_are_killed() {
     );
     assert!(acknowledged > rounds * 20, "only {acknowledged} commits were made: this run proves nothing");
     assert!(rounds < 20 || kills_before_open > 0, "no recovery was interrupted");
+}
+
+#[test]
+fn a_replacement_that_is_killed_leaves_the_old_or_the_new_and_never_a_mix() {
+    let seed = RandomState::new().hash_one(1);
+    eprintln!("seed {seed}");
+    let mut random = Random(seed);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.db");
+    let (mut done, mut unacknowledged) = (0_u64, 0);
+    for _ in 0..12 {
+        let mut child = Child::start("replace", &path);
+        let (pid, delay) = (child.pid(), Duration::from_micros(30_000 + random.below(200_000)));
+        let killer = thread::spawn(move || {
+            thread::sleep(delay);
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        });
+        while let Some(line) = child.hear() {
+            done = line.strip_prefix("done ").map_or(done, |round| round.parse().unwrap());
+        }
+        killer.join().unwrap();
+        let store = open(&path).unwrap();
+        store.integrity_check().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let rows = runtime.block_on(store.list(b"", None, usize::MAX)).unwrap();
+        let round = rows.first().map_or(0, |row| u64::from_be_bytes(*row.value.first_chunk().unwrap()));
+        assert!(round == done || round == done + 1, "{done} was acknowledged, {round} is there");
+        unacknowledged += u64::from(round > done);
+        let count = if round == 0 {
+            0
+        } else if round.is_multiple_of(2) {
+            ROWS
+        } else {
+            ROWS / 3
+        };
+        assert_eq!(rows.len(), count);
+        assert!(rows.iter().all(|row| row.value.starts_with(&round.to_be_bytes())));
+        done = round;
+        store.close().unwrap();
+    }
+    eprintln!("{done} replacements, 12 kills, {unacknowledged} found done that were not acknowledged; 0 mixed");
+    assert!(done > 12, "only {done} were made: this run proves nothing");
 }
 
 fn write_and_kill(path: &Path, delay: Duration, acked: &mut [u64], tally: &mut Tally) {

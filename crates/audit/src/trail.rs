@@ -224,6 +224,12 @@ impl Trail {
         self.devices.enable(spec).await
     }
 
+    /// Starts a device that was enabled before, as after unsealing. Fails only when its options cannot be served: where
+    /// its far end is not there, it is tried again until it is.
+    pub async fn resume(&self, spec: DeviceSpec) -> Result<(), TrailError> {
+        self.devices.resume(spec).await
+    }
+
     /// Stops a device for good; `false` when there is none at that path.
     pub async fn disable(&self, path: &str) -> bool {
         self.devices.disable(path).await

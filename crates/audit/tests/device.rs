@@ -1,6 +1,8 @@
 //! Devices: what they write, that they never hold up the trail, and that they go on where they stopped.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+#[path = "device/socket.rs"]
+mod socket;
 mod support;
 
 use serde_json::Value;
@@ -98,10 +100,10 @@ async fn what_cannot_be_served_is_refused_at_once_and_says_why() {
         let error = trail.enable(to_file(&path)).await.unwrap_err().to_string();
         assert!(error.contains(why), "{}: {error}", path.display());
     }
-    let mut syslog = to_file(&place.join("a.log"));
-    syslog.kind = "syslog".to_owned();
-    let error = trail.enable(syslog).await.unwrap_err().to_string();
-    assert_eq!(error, "audit device type `syslog` is not available; use `file`");
+    let mut other = to_file(&place.join("a.log"));
+    other.kind = "kafka".to_owned();
+    let error = trail.enable(other).await.unwrap_err().to_string();
+    assert_eq!(error, "audit device type `kafka` is not available; use `file`, `socket` or `syslog`");
     trail.enable(to_file(&place.join("a.log"))).await.unwrap();
     let error = trail.enable(to_file(&place.join("b.log"))).await.unwrap_err().to_string();
     assert!(error.contains("already"), "{error}");

@@ -94,11 +94,11 @@ impl AuditDevices {
         Self { records, trail, hmac }
     }
 
-    /// Starts every device that was enabled. One that cannot start is reported and does not hold up the rest.
+    /// Starts every device that was enabled. One that does not work is reported, tried again, and does not hold up the rest.
     pub(crate) async fn start(&self) -> Result<(), CoreError> {
         for device in self.list().await? {
             let path = device.path.clone();
-            if let Err(error) = self.trail.enable(device).await {
+            if let Err(error) = self.trail.resume(device).await {
                 tracing::error!(device = path, %error, "an audit device could not be started; disable it or mend the cause");
             }
         }

@@ -3,7 +3,7 @@
 //! left out.
 
 use crate::chain::hash;
-use crate::device::option::FileOptions;
+use crate::device::option::DeviceOptions;
 use crate::trail::{Source, lock};
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,7 @@ enum Place {
 
 impl Cursor {
     /// The one of this device.
-    pub(crate) fn new(path: &str, options: &FileOptions, source: &Source, positions: &Arc<Positions>) -> Self {
+    pub(crate) fn new(path: &str, options: &DeviceOptions, source: &Source, positions: &Arc<Positions>) -> Self {
         let name = hex::encode(hash(format!("{path}\n{:?}", options.target).as_bytes()));
         let name = format!("device-{}.cursor", name.get(..16).unwrap_or(""));
         let place = match source.folder() {

@@ -6,17 +6,20 @@
 //! takes nothing for the length of the deadline counts as failed, and the trail says so.
 
 pub(crate) mod cursor;
+mod datagram;
 mod follow;
 mod option;
 mod render;
 mod sink;
+mod stream;
+mod syslog;
 mod worker;
 
 use crate::shared::{Shared, Written};
 use crate::trail::{Source, lock};
 use crate::{Entry, Redactor, TrailError};
 use cursor::{Cursor, Positions};
-use option::FileOptions;
+use option::DeviceOptions;
 use serde::{Deserialize, Serialize};
 use sink::Sink;
 use std::collections::BTreeMap;
@@ -31,12 +34,12 @@ use worker::{Control, Worker};
 pub struct DeviceSpec {
     /// The path it is enabled under, without slash (`file`).
     pub path: String,
-    /// `file`.
+    /// `file`, `socket` or `syslog`.
     #[serde(rename = "type")]
     pub kind: String,
     /// What people wrote about it.
     pub description: String,
-    /// `file_path` and so on, as Vault names them.
+    /// `file_path`, `address` and so on, as Vault names them.
     pub options: BTreeMap<String, String>,
 }
 
@@ -72,6 +75,14 @@ struct Device {
     control: Arc<Control>,
     thread: std::thread::JoinHandle<()>,
     watch: Watch,
+    /// The name under which the trail tells what it met.
+    event: &'static str,
+}
+
+/// A far end, and whether it can be written to now.
+struct Tried {
+    sink: Sink,
+    opened: Result<(), TrailError>,
 }
 
 /// What was seen of a device at the last look.
@@ -102,33 +113,60 @@ impl Devices {
 
     /// Starts one, or says why it cannot work.
     pub(crate) async fn enable(&self, spec: DeviceSpec) -> Result<(), TrailError> {
-        if spec.kind != "file" {
-            let why = format!("audit device type `{}` is not available; use `file`", spec.kind);
-            return Err(TrailError::Device(why));
+        let (path, options) = self.check(spec)?;
+        let sink = self.open(&options).await?;
+        sink.opened?;
+        self.start(path, &options, sink.sink, None)
+    }
+
+    /// Starts one that was enabled before. Where its far end is not there now, it goes on trying: what happens meanwhile
+    /// waits in the trail.
+    pub(crate) async fn resume(&self, spec: DeviceSpec) -> Result<(), TrailError> {
+        let (path, options) = self.check(spec)?;
+        let sink = self.open(&options).await?;
+        let hindered = sink.opened.err().map(|error| error.to_string());
+        if let Some(error) = &hindered {
+            tracing::error!(device = path, %error, "an audit device does not work yet and is tried again");
         }
+        self.start(path, &options, sink.sink, hindered)
+    }
+
+    fn check(&self, spec: DeviceSpec) -> Result<(String, DeviceOptions), TrailError> {
+        let options = DeviceOptions::parse(&spec.kind, &spec.options)?;
         if lock(&self.running).contains_key(&spec.path) {
             return Err(TrailError::Device(format!("there is an audit device at `{}` already", spec.path)));
         }
-        let options = FileOptions::parse(&spec.options)?;
-        let opened = spawn_blocking({
-            let (options, source) = (options.clone(), self.source.clone());
-            move || Sink::open(&options, source.folder())
-        });
-        let sink = opened.await.map_err(|error| TrailError::Device(error.to_string()))??;
-        self.start(spec.path, &options, sink)
+        Ok((spec.path, options))
     }
 
-    fn start(&self, path: String, options: &FileOptions, sink: Sink) -> Result<(), TrailError> {
+    async fn open(&self, options: &DeviceOptions) -> Result<Tried, TrailError> {
+        let (options, source) = (options.clone(), self.source.clone());
+        let opened = spawn_blocking(move || {
+            let mut sink = Sink::new(&options, source.folder());
+            let opened = sink.prove();
+            Tried { sink, opened }
+        });
+        opened.await.map_err(|error| TrailError::Device(error.to_string()))
+    }
+
+    fn start(
+        &self,
+        path: String,
+        options: &DeviceOptions,
+        sink: Sink,
+        hindered: Option<String>,
+    ) -> Result<(), TrailError> {
         let mut running = lock(&self.running);
         let (shared, source, redactor) = (Arc::clone(&self.shared), self.source.clone(), Arc::clone(&self.redactor));
         let cursor = Cursor::new(&path, options, &source, &self.positions);
-        let worker = Worker::new(cursor, options, sink, shared, source, redactor);
+        let event = sink.event();
+        let worker = Worker::new(cursor, options, sink, shared, source, redactor, hindered);
         let control = worker.control();
         let thread = std::thread::Builder::new().name("audit-device".to_owned()).spawn(move || worker.run());
         let thread =
             thread.map_err(|source| TrailError::Io { what: "cannot start an audit device".to_owned(), source })?;
         let watch = Watch { progress: control.progress(), since: Instant::now(), failed_at: None };
-        running.insert(path, Device { control, thread, watch });
+        running.insert(path, Device { control, thread, watch, event });
         Ok(())
     }
 
@@ -183,8 +221,8 @@ impl Devices {
         let (written, now) = (self.shared.written(), Instant::now());
         let mut events = Vec::new();
         for (path, device) in lock(&self.running).iter_mut() {
-            let notes = device.control.take_notes().into_iter();
-            events.extend(notes.map(|note| Entry::event("audit_device_file", path.as_str(), note)));
+            let (notes, event) = (device.control.take_notes().into_iter(), device.event);
+            events.extend(notes.map(|note| Entry::event(event, path.as_str(), note)));
             events.extend(device.judge(path, written, now, self.deadline));
         }
         events

@@ -1,9 +1,12 @@
-//! Reads the options of a `file` device. What could turn an audit file into something else (a prefix, an executable
-//! mode, a place among the trail's own files) is refused: CVE-2025-6000 was made of these.
+//! Reads the options of a device. What could turn an audit file into something else (a prefix, an executable mode, a
+//! place among the trail's own files) is refused: CVE-2025-6000 was made of these.
 
+use super::syslog::Syslog;
 use crate::TrailError;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
+use strongroom_model::Ttl;
 
 /// Where a device writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +17,35 @@ pub(crate) enum Target {
     Stdout,
     /// Nowhere: for measuring.
     Discard,
+    /// The log daemon of this machine.
+    Syslog(Syslog),
+    /// A connection to somebody who listens.
+    Stream(StreamTarget),
+    /// Datagrams to this host and port.
+    Udp(String),
 }
 
-/// The options of a `file` device, checked.
+/// A connection that stays open.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileOptions {
+pub(crate) struct StreamTarget {
+    /// Who listens.
+    pub(crate) peer: Peer,
+    /// For making a connection, and for the other side to take something of what is ready for it.
+    pub(crate) patience: Duration,
+}
+
+/// Who listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// Host and port.
+    Tcp(String),
+    /// A socket on this machine.
+    Unix(PathBuf),
+}
+
+/// The options of a device, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DeviceOptions {
     /// Where to.
     pub(crate) target: Target,
     /// The permissions to set; `None` leaves those of an existing file alone.
@@ -29,35 +56,48 @@ pub(crate) struct FileOptions {
     pub(crate) elide_list_responses: bool,
 }
 
-impl FileOptions {
-    /// Reads them, or says which one cannot be served and why.
-    pub(crate) fn parse(options: &BTreeMap<String, String>) -> Result<Self, TrailError> {
-        let mut read =
-            Self { target: Target::Discard, mode: Some(0o600), hmac_accessor: true, elide_list_responses: false };
-        let path = options.get("file_path").or_else(|| options.get("path"));
-        let path = path.ok_or_else(|| refused("audit device option `file_path` is missing"))?;
-        read.target = target(path)?;
+type Options = BTreeMap<String, String>;
+
+/// Vault's `write_timeout`.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl DeviceOptions {
+    /// Reads those of a device of this type, or says which one cannot be served and why.
+    pub(crate) fn parse(kind: &str, options: &Options) -> Result<Self, TrailError> {
+        let (target, own): (_, &[&str]) = match kind {
+            "file" => (file(options)?, &["file_path", "path", "mode"]),
+            "syslog" => (Target::Syslog(Syslog::parse(options)?), &["facility", "tag", "socket"]),
+            "socket" => (socket(options)?, &["address", "socket_type", "write_timeout"]),
+            _ => {
+                let why = format!("audit device type `{kind}` is not available; use `file`, `socket` or `syslog`");
+                return Err(refused(why));
+            }
+        };
+        let mut read = Self { target, mode: Some(0o600), hmac_accessor: true, elide_list_responses: false };
         for (name, value) in options {
             match name.as_str() {
-                "file_path" | "path" => {}
+                "mode" if kind == "file" => read.mode = mode(value)?,
+                name if own.contains(&name) => {}
                 "hmac_accessor" => read.hmac_accessor = flag(name, value)?,
                 "elide_list_responses" => read.elide_list_responses = flag(name, value)?,
-                "mode" => read.mode = mode(value)?,
                 "log_raw" => raw(flag(name, value)?)?,
                 "format" => format(value)?,
                 "prefix" => prefix(value)?,
-                _ => return Err(refused(format!("audit device option `{name}` is not known"))),
+                _ => return Err(refused(format!("audit device option `{name}` is not known for type `{kind}`"))),
             }
         }
         Ok(read)
     }
 }
 
-fn refused(why: impl Into<String>) -> TrailError {
+/// The refusal of an option.
+pub(super) fn refused(why: impl Into<String>) -> TrailError {
     TrailError::Device(why.into())
 }
 
-fn target(path: &str) -> Result<Target, TrailError> {
+fn file(options: &Options) -> Result<Target, TrailError> {
+    let path = options.get("file_path").or_else(|| options.get("path"));
+    let path = path.ok_or_else(|| refused("audit device option `file_path` is missing"))?;
     if path.eq_ignore_ascii_case("stdout") {
         return Ok(Target::Stdout);
     }
@@ -69,6 +109,41 @@ fn target(path: &str) -> Result<Target, TrailError> {
         return Err(refused("audit device option `file_path` must be an absolute path, `stdout` or `discard`"));
     }
     Ok(Target::File(path))
+}
+
+fn socket(options: &Options) -> Result<Target, TrailError> {
+    let address = options.get("address").filter(|address| !address.is_empty());
+    let address = address.ok_or_else(|| refused("audit device option `address` is missing"))?.clone();
+    let patience =
+        match options.get("write_timeout") {
+            None => WRITE_TIMEOUT,
+            Some(text) => Ttl::parse(text).ok().map(|ttl| ttl.0).filter(|span| !span.is_zero()).ok_or_else(|| {
+                refused("audit device option `write_timeout` must be a time above zero, such as `2s`")
+            })?,
+        };
+    match options.get("socket_type").map_or("tcp", String::as_str) {
+        "tcp" => Ok(Target::Stream(StreamTarget { peer: Peer::Tcp(host_and_port(address)?), patience })),
+        "udp" => Ok(Target::Udp(host_and_port(address)?)),
+        "unix" => Ok(Target::Stream(StreamTarget { peer: Peer::Unix(absolute("address", &address)?), patience })),
+        _ => Err(refused("audit device option `socket_type` must be `tcp`, `udp` or `unix`")),
+    }
+}
+
+fn host_and_port(address: String) -> Result<String, TrailError> {
+    let parts = address.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+    match parts.and_then(|(_, port)| port.parse::<u16>().ok()) {
+        Some(port) if port > 0 => Ok(address),
+        _ => Err(refused("audit device option `address` must be host and port, such as `10.0.0.5:6514`")),
+    }
+}
+
+/// A path that does not depend on where the server was started.
+pub(super) fn absolute(name: &str, path: &str) -> Result<PathBuf, TrailError> {
+    let path = PathBuf::from(path);
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err(refused(format!("audit device option `{name}` must be the absolute path of a socket"))),
+    }
 }
 
 /// The spellings that Go's ParseBool reads, since that is what clients of Vault send.
@@ -119,9 +194,13 @@ fn prefix(value: &str) -> Result<(), TrailError> {
 mod tests {
     use super::*;
 
-    fn parse(options: &[(&str, &str)]) -> Result<FileOptions, String> {
+    fn parse_as(kind: &str, options: &[(&str, &str)]) -> Result<DeviceOptions, String> {
         let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        FileOptions::parse(&options).map_err(|error| error.to_string())
+        DeviceOptions::parse(kind, &options).map_err(|error| error.to_string())
+    }
+
+    fn parse(options: &[(&str, &str)]) -> Result<DeviceOptions, String> {
+        parse_as("file", options)
     }
 
     #[test]
@@ -135,23 +214,52 @@ mod tests {
     }
 
     #[test]
+    fn reads_where_a_socket_device_connects_to() {
+        let read = |options: &[(&str, &str)]| parse_as("socket", options).unwrap().target;
+        let stream = |peer, secs| Target::Stream(StreamTarget { peer, patience: Duration::from_secs(secs) });
+        assert_eq!(read(&[("address", "log:9090")]), stream(Peer::Tcp("log:9090".to_owned()), 2));
+        let unix = [("address", "/run/log.sock"), ("socket_type", "unix"), ("write_timeout", "5s")];
+        assert_eq!(read(&unix), stream(Peer::Unix("/run/log.sock".into()), 5));
+        assert_eq!(read(&[("address", "[::1]:514"), ("socket_type", "udp")]), Target::Udp("[::1]:514".to_owned()));
+        let elided = [("address", "log:1"), ("elide_list_responses", "true"), ("hmac_accessor", "0")];
+        let elided = parse_as("socket", &elided).unwrap();
+        assert!(elided.elide_list_responses && !elided.hmac_accessor);
+    }
+
+    #[test]
     fn refuses_what_it_cannot_serve_and_says_why() {
         let refused = [
-            (vec![], "`file_path` is missing"),
-            (vec![("file_path", "a.log")], "absolute"),
-            (vec![("file_path", "/")], "absolute"),
-            (vec![("file_path", "stdout"), ("log_raw", "true")], "never holds raw values"),
-            (vec![("file_path", "stdout"), ("log_raw", "perhaps")], "`true` or `false`"),
-            (vec![("file_path", "stdout"), ("format", "jsonx")], "use `json`"),
-            (vec![("file_path", "stdout"), ("prefix", "#!/bin/sh\n")], "CVE-2025-6000"),
-            (vec![("file_path", "stdout"), ("mode", "0755")], "read and write"),
-            (vec![("file_path", "stdout"), ("mode", "04600")], "read and write"),
-            (vec![("file_path", "stdout"), ("mode", "rw")], "octal"),
-            (vec![("file_path", "stdout"), ("colour", "red")], "`colour` is not known"),
+            ("file", vec![], "`file_path` is missing"),
+            ("file", vec![("file_path", "a.log")], "absolute"),
+            ("file", vec![("file_path", "/")], "absolute"),
+            ("file", vec![("file_path", "stdout"), ("log_raw", "true")], "never holds raw values"),
+            ("file", vec![("file_path", "stdout"), ("log_raw", "perhaps")], "`true` or `false`"),
+            ("file", vec![("file_path", "stdout"), ("format", "jsonx")], "use `json`"),
+            ("file", vec![("file_path", "stdout"), ("prefix", "#!/bin/sh\n")], "CVE-2025-6000"),
+            ("file", vec![("file_path", "stdout"), ("mode", "0755")], "read and write"),
+            ("file", vec![("file_path", "stdout"), ("mode", "04600")], "read and write"),
+            ("file", vec![("file_path", "stdout"), ("mode", "rw")], "octal"),
+            ("file", vec![("file_path", "stdout"), ("colour", "red")], "`colour` is not known"),
+            ("file", vec![("file_path", "stdout"), ("facility", "AUTH")], "`facility` is not known for type `file`"),
+            ("kafka", vec![], "use `file`, `socket` or `syslog`"),
+            ("socket", vec![], "`address` is missing"),
+            ("socket", vec![("address", "log")], "host and port"),
+            ("socket", vec![("address", ":9090")], "host and port"),
+            ("socket", vec![("address", "log:0")], "host and port"),
+            ("socket", vec![("address", "log:1"), ("socket_type", "icmp")], "`tcp`, `udp` or `unix`"),
+            ("socket", vec![("address", "run/x"), ("socket_type", "unix")], "absolute path"),
+            ("socket", vec![("address", "log:1"), ("write_timeout", "soon")], "such as `2s`"),
+            ("socket", vec![("address", "log:1"), ("write_timeout", "0")], "above zero"),
+            ("socket", vec![("address", "log:1"), ("prefix", "x")], "CVE-2025-6000"),
+            ("socket", vec![("address", "log:1"), ("mode", "0600")], "`mode` is not known"),
+            ("syslog", vec![("facility", "LOCAL9")], "LOCAL7"),
+            ("syslog", vec![("tag", "a b")], "`tag`"),
+            ("syslog", vec![("tag", "")], "`tag`"),
+            ("syslog", vec![("socket", "log")], "absolute path"),
         ];
-        for (options, why) in refused {
-            let error = parse(&options).unwrap_err();
-            assert!(error.contains(why), "{options:?}: {error}");
+        for (kind, options, why) in refused {
+            let error = parse_as(kind, &options).unwrap_err();
+            assert!(error.contains(why), "{kind} {options:?}: {error}");
         }
     }
 }

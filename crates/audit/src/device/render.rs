@@ -5,7 +5,7 @@
 //! for a read the one entry gives both lines. An event gives a `response` line under the name `internal`.
 
 use super::SharedRedactor;
-use super::option::FileOptions;
+use super::option::DeviceOptions;
 use crate::chain::{Header, LineKind};
 use crate::redact::redact_text;
 use crate::trail::lock;
@@ -131,7 +131,7 @@ fn is_zero(number: &u64) -> bool {
 
 impl Renderer {
     /// One for these options; the redactor is looked up for each line, since it comes and goes with the seal.
-    pub(crate) fn new(options: &FileOptions, redactor: Arc<SharedRedactor>) -> Self {
+    pub(crate) fn new(options: &DeviceOptions, redactor: Arc<SharedRedactor>) -> Self {
         Self {
             hmac_accessor: options.hmac_accessor,
             elide_lists: options.elide_list_responses,
@@ -369,12 +369,13 @@ mod tests {
         }
     }
 
-    fn options(more: &[(&str, &str)]) -> FileOptions {
+    fn options(more: &[(&str, &str)]) -> DeviceOptions {
         let all = [("file_path", "discard")].iter().chain(more);
-        FileOptions::parse(&all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()).unwrap()
+        DeviceOptions::parse("file", &all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+            .unwrap()
     }
 
-    fn render_with(entries: &[Entry], options: &FileOptions, key: bool) -> Vec<Value> {
+    fn render_with(entries: &[Entry], options: &DeviceOptions, key: bool) -> Vec<Value> {
         let redactor: Option<Arc<dyn Redactor>> = if key { Some(Arc::new(Fake)) } else { None };
         let mut renderer = Renderer::new(options, Arc::new(Mutex::new(redactor)));
         let mut out = Vec::new();

@@ -1,7 +1,10 @@
-//! The far end of a device: a file, a pipe, the standard output, or nothing. Writes what it is given as far as that
-//! goes without waiting, and notices when its file was taken away. Knows nothing of entries.
+//! The far end of a device: a file, a pipe, a socket, the standard output, or nothing. Writes what it is given as far as
+//! that goes without waiting, and notices when its file was taken away or its connection closed. Knows nothing of
+//! entries.
 
-use super::option::{FileOptions, Target};
+use super::datagram::{DatagramSink, Route};
+use super::option::{DeviceOptions, Target};
+use super::stream::StreamSink;
 use crate::TrailError;
 use crate::folder::{segment_name, segments};
 use rustix::fs::{FileType, Mode, OFlags};
@@ -16,24 +19,42 @@ pub(crate) enum Sink {
     File(FileSink),
     /// The standard output.
     Stdout,
+    /// A connection.
+    Stream(StreamSink),
+    /// A socket that takes a line at a time.
+    Datagram(DatagramSink),
     /// Nothing.
     Discard,
 }
 
 impl Sink {
-    /// Opens it, and fails when it could not be written to. `forbidden` is the trail's own folder.
-    pub(crate) fn open(options: &FileOptions, forbidden: Option<&Path>) -> Result<Self, TrailError> {
-        let path = match &options.target {
-            Target::Stdout => return Ok(Sink::Stdout),
-            Target::Discard => return Ok(Sink::Discard),
-            Target::File(path) => path,
-        };
-        let refused = |why: String| TrailError::Device(format!("audit device cannot write {}: {why}", path.display()));
-        let mut sink =
-            FileSink { path: path.clone(), mode: options.mode, forbidden: forbidden.map(Into::into), open: None };
-        sink.reopen().map_err(|error| refused(error.to_string()))?;
-        sink.write(&[]).map_err(|error| refused(error.to_string()))?;
-        Ok(Sink::File(sink))
+    /// One that is not open yet. `forbidden` is the trail's own folder.
+    pub(crate) fn new(options: &DeviceOptions, forbidden: Option<&Path>) -> Self {
+        match &options.target {
+            Target::Stdout => Sink::Stdout,
+            Target::Discard => Sink::Discard,
+            Target::Stream(target) => Sink::Stream(StreamSink::new(target.clone())),
+            Target::Syslog(syslog) => Sink::Datagram(DatagramSink::new(Route::Syslog(syslog.clone()))),
+            Target::Udp(address) => Sink::Datagram(DatagramSink::new(Route::Udp(address.clone()))),
+            Target::File(path) => Sink::File(FileSink {
+                path: path.clone(),
+                mode: options.mode,
+                forbidden: forbidden.map(Into::into),
+                open: None,
+            }),
+        }
+    }
+
+    /// Opens it, and fails when it could not be written to.
+    pub(crate) fn prove(&mut self) -> Result<(), TrailError> {
+        let proved = self.reopen().and_then(|()| self.write(&[]));
+        match (proved, self) {
+            (Ok(_), _) => Ok(()),
+            (Err(error), Sink::File(file)) => {
+                Err(TrailError::Device(format!("audit device cannot write {}: {error}", file.path.display())))
+            }
+            (Err(error), _) => Err(TrailError::Device(format!("audit device cannot write: {error}"))),
+        }
     }
 
     /// Writes a beginning of the bytes; how many. `WouldBlock` when it is full.
@@ -41,6 +62,8 @@ impl Sink {
         match self {
             Sink::Discard => Ok(bytes.len()),
             Sink::File(file) => file.write(bytes),
+            Sink::Stream(stream) => stream.write(bytes),
+            Sink::Datagram(datagram) => datagram.write(bytes),
             Sink::Stdout => {
                 let mut out = io::stdout().lock();
                 let count = out.write(bytes)?;
@@ -50,20 +73,55 @@ impl Sink {
         }
     }
 
-    /// Opens the file anew.
+    /// Opens the file anew, or connects anew.
     pub(crate) fn reopen(&mut self) -> io::Result<()> {
         match self {
             Sink::File(file) => file.reopen(),
+            Sink::Stream(stream) => stream.reopen(),
+            Sink::Datagram(datagram) => datagram.reopen(),
             Sink::Stdout | Sink::Discard => Ok(()),
         }
     }
 
-    /// Whether there is a file that no longer goes by its name.
-    pub(crate) fn is_lost(&self) -> bool {
+    /// Whether there is a file that no longer goes by its name, or no connection.
+    pub(crate) fn is_lost(&mut self) -> bool {
         match self {
             Sink::File(file) => !file.is_in_place(),
+            Sink::Stream(stream) => stream.is_lost(),
+            Sink::Datagram(datagram) => datagram.is_lost(),
             Sink::Stdout | Sink::Discard => false,
         }
+    }
+
+    /// Whether there is a file to be opened anew on HUP. A connection is left alone.
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self, Sink::File(_))
+    }
+
+    /// The event under which the trail tells what became of it.
+    pub(crate) fn event(&self) -> &'static str {
+        match self {
+            Sink::Stream(_) | Sink::Datagram(_) => "audit_device_socket",
+            Sink::File(_) | Sink::Stdout | Sink::Discard => "audit_device_file",
+        }
+    }
+
+    /// What is told when it was lost and is there again.
+    pub(crate) fn replaced(&self) -> &'static str {
+        match self {
+            Sink::Stream(_) | Sink::Datagram(_) => "the other side closed its connection; a new one was made",
+            _ => "its file was deleted, moved or closed by its reader; a new one was opened by the same name",
+        }
+    }
+
+    /// Lines that it could not take and never will.
+    pub(crate) fn dropped(&self) -> u64 {
+        if let Sink::Datagram(datagram) = self { datagram.dropped() } else { 0 }
+    }
+
+    /// What the trail should tell of it, once.
+    pub(crate) fn take_note(&mut self) -> Option<String> {
+        if let Sink::Datagram(datagram) = self { datagram.take_note() } else { None }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::SharedRedactor;
 use super::cursor::Cursor;
 use super::follow::Follower;
-use super::option::FileOptions;
+use super::option::DeviceOptions;
 use super::render::Renderer;
 use super::sink::Sink;
 use crate::shared::Shared;
@@ -105,18 +105,21 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    /// One that goes on where the device of this path and file stopped, or else begins with what comes next.
+    /// One that goes on where the device of this path and file stopped, or else begins with what comes next. `hindered`
+    /// is why its far end could not be opened.
     pub(crate) fn new(
         cursor: Cursor,
-        options: &FileOptions,
+        options: &DeviceOptions,
         sink: Sink,
         shared: Arc<Shared>,
         source: Source,
         redactor: Arc<SharedRedactor>,
+        hindered: Option<String>,
     ) -> Self {
         let end = shared.written().next;
         let next = cursor.load().filter(|next| *next <= end).unwrap_or(end);
-        let control = Control(Mutex::new(State { next, ..State::default() }));
+        let failing = hindered.is_some();
+        let control = Control(Mutex::new(State { next, error: hindered, ..State::default() }));
         Self {
             control: Arc::new(control),
             shared,
@@ -127,7 +130,7 @@ impl Worker {
             saved: (u64::MAX, Instant::now()),
             outbox: Vec::new(),
             sent: 0,
-            failing: false,
+            failing,
         }
     }
 
@@ -188,7 +191,10 @@ impl Worker {
         match self.sink.write(self.outbox.get(self.sent..).unwrap_or_default()) {
             Ok(count) => {
                 self.sent += count;
-                lock(&self.control.0).bytes += count as u64;
+                let mut state = lock(&self.control.0);
+                state.bytes += count as u64;
+                state.notes.extend(self.sink.take_note());
+                drop(state);
                 if self.sent >= self.outbox.len() {
                     self.outbox.clear();
                     self.sent = 0;
@@ -217,9 +223,8 @@ impl Worker {
         self.rewind();
         match self.sink.reopen() {
             Ok(()) => {
-                let note = "its file was deleted, moved or closed by its reader; a new one was opened by the same name";
                 if !self.failing {
-                    lock(&self.control.0).notes.push(note.to_owned());
+                    lock(&self.control.0).notes.push(self.sink.replaced().to_owned());
                 }
                 true
             }
@@ -231,7 +236,7 @@ impl Worker {
     }
 
     fn reopen_if_asked(&mut self) {
-        if !std::mem::take(&mut lock(&self.control.0).reopen) {
+        if !std::mem::take(&mut lock(&self.control.0).reopen) || !self.sink.is_file() {
             return;
         }
         self.rewind();
@@ -256,7 +261,7 @@ impl Worker {
         self.failing = false;
         let mut state = lock(&self.control.0);
         state.next = self.follower.next();
-        state.dropped = self.follower.dropped();
+        state.dropped = self.follower.dropped() + self.sink.dropped();
         state.error = None;
     }
 

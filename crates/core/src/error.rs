@@ -45,6 +45,18 @@ pub enum CoreError {
     /// Somebody else changed it first, too often to go on.
     #[error("somebody else changed the same object at the same time; read it again and retry")]
     Conflict,
+    /// A check-and-set failed: the caller's view is out of date, or there must be one and was none.
+    #[error("{0}")]
+    Stale(&'static str),
+    /// The name, or the id of a version, is taken by something else.
+    #[error("{0}")]
+    Exists(String),
+    /// The request is one, but the object is in no state for it.
+    #[error("{0}")]
+    Unfit(String),
+    /// The secret is marked for deletion and waits for its day; restored, it is as before.
+    #[error("the secret is marked for deletion and cannot be used; restore it first, or write it anew when it is gone")]
+    Marked,
     /// Over a limit.
     #[error("{0}")]
     TooLarge(String),
@@ -144,7 +156,8 @@ impl Kinded for CoreError {
             CoreError::Denied | CoreError::DeniedBecause(_) => Kind::Denied,
             CoreError::Nothing | CoreError::NotFound(_) | CoreError::NoRoute(_) => Kind::NotFound,
             CoreError::Unsupported => Kind::Unsupported,
-            CoreError::Conflict => Kind::Conflict,
+            CoreError::Conflict | CoreError::Stale(_) | CoreError::Exists(_) | CoreError::Unfit(_) => Kind::Conflict,
+            CoreError::Marked => Kind::NotFound,
             CoreError::TooLarge(_) => Kind::TooLarge,
             CoreError::Busy(_) | CoreError::Limited(_) => Kind::TooMany,
             CoreError::Unreachable { .. } | CoreError::Outside { .. } => Kind::Unavailable,

@@ -5,6 +5,7 @@
 //! leaves an intent entry before it is made; when the trail cannot be written, the request fails and a token just made
 //! is revoked. Does not know what the act is: handlers do.
 
+use crate::access_key::VerifiedKey;
 use crate::audit::Hmac;
 use crate::identity::Identity;
 use crate::mount::Mount;
@@ -133,6 +134,30 @@ pub struct Ask {
     pub object: Object,
 }
 
+/// What somebody shows at the gate.
+enum Credential<'a> {
+    /// A token, to be looked up.
+    Token(SecretString),
+    /// A signature that has been proved.
+    Key(&'a VerifiedKey),
+}
+
+impl Credential<'_> {
+    fn token(&self) -> Option<&SecretString> {
+        match self {
+            Credential::Token(token) => Some(token),
+            Credential::Key(_) => None,
+        }
+    }
+
+    fn into_token(self) -> Option<SecretString> {
+        match self {
+            Credential::Token(token) => Some(token),
+            Credential::Key(_) => None,
+        }
+    }
+}
+
 /// Proof that the gate let a request through: who, where, what. Cannot be made elsewhere, cannot be cloned; closing it
 /// with [`Gate::conclude`] writes the outcome.
 pub struct Grant {
@@ -142,6 +167,8 @@ pub struct Grant {
     mount: Option<Arc<Mount>>,
     object: Object,
     operation: &'static str,
+    /// What the dialect calls the act, where the trail should say it in that dialect's words.
+    action: Option<&'static str>,
     decision: DecisionNote,
     token_hash: Option<String>,
     credential: Option<SecretString>,
@@ -260,9 +287,34 @@ impl Gate {
     }
 
     /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
-    pub async fn admit(&self, ask: Ask, fields: &Fields) -> Result<Grant, CoreError> {
+    pub async fn admit(&self, mut ask: Ask, fields: &Fields) -> Result<Grant, CoreError> {
+        let credential = ask.credential.take().map(Credential::Token);
+        self.enter(ask, credential, None, fields).await
+    }
+
+    /// As [`Gate::admit`], for who signed with an access key instead of sending a token. `action` is what the dialect
+    /// calls the act; the trail names it so. Without a key nobody is there.
+    pub async fn admit_key(
+        &self,
+        ask: Ask,
+        key: Option<&VerifiedKey>,
+        action: &'static str,
+        fields: &Fields,
+    ) -> Result<Grant, CoreError> {
+        self.enter(ask, key.map(Credential::Key), Some(action), fields).await
+    }
+
+    async fn enter(
+        &self,
+        ask: Ask,
+        credential: Option<Credential<'_>>,
+        action: Option<&'static str>,
+        fields: &Fields,
+    ) -> Result<Grant, CoreError> {
+        let token = credential.as_ref().and_then(Credential::token);
         let mut grant = Grant {
-            token_hash: ask.credential.as_ref().map(|token| self.hmac.text(token.expose().as_bytes())),
+            token_hash: token.map(|token| self.hmac.text(token.expose().as_bytes())),
+            action,
             visit: ask.visit,
             bearer: None,
             principal: None,
@@ -277,7 +329,7 @@ impl Gate {
             wrapping: None,
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
-        let admitted = match self.check(&mut grant, ask.credential, ask.access, fields).await {
+        let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
             Ok(()) => self.open_entry(&mut grant, fields).await,
             Err(error) => Err(error),
         };
@@ -334,26 +386,26 @@ impl Gate {
     async fn check(
         &self,
         grant: &mut Grant,
-        credential: Option<SecretString>,
+        credential: Option<Credential<'_>>,
         access: Access,
         fields: &Fields,
     ) -> Result<(), CoreError> {
         if matches!(grant.object, Object::Wrapping) {
-            self.find_wrapping(grant, credential.as_ref(), fields).await?;
+            self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields).await?;
         }
         let credential = match (access, credential) {
             (Access::Open, _) | (Access::Optional | Access::Lenient, None) => return Ok(()),
             (_, None) => return deny(grant, "no token"),
             (_, Some(credential)) => credential,
         };
-        let bearer = match self.tokens.authenticate(&credential, &grant.visit.source).await {
+        let bearer = match self.bearer(&credential, &grant.visit).await {
             Ok(Some(bearer)) => bearer,
             Ok(None) if access == Access::Lenient => return Ok(()),
             Ok(None) => return deny(grant, "bad token"),
             Err(error) => return Err(error),
         };
         grant.principal = Some(bearer.principal());
-        grant.credential = Some(credential);
+        grant.credential = credential.into_token();
         let exists = match (&grant.object, grant.visit.operation) {
             (Object::Secret { path, act }, Operation::Write) => {
                 Some(self.secrets.exists(grant.mount()?, path, *act).await?)
@@ -384,6 +436,14 @@ impl Gate {
         grant.decision = note(&decision);
         grant.bearer = Some(bearer);
         if decision.granted { self.use_token(grant).await } else { Err(CoreError::Denied) }
+    }
+
+    /// Who bears a credential, if anybody does.
+    async fn bearer(&self, credential: &Credential<'_>, visit: &Visit) -> Result<Option<Bearer>, CoreError> {
+        match credential {
+            Credential::Token(token) => self.tokens.authenticate(token, &visit.source).await,
+            Credential::Key(key) => self.tokens.bearer_of(key.stand_in()).await,
+        }
     }
 
     /// Sees that the request names a wrapping token, before all else, as Vault does: who comes too late is told so, and
@@ -439,7 +499,7 @@ impl Gate {
     }
 
     fn entry(&self, grant: &Grant, kind: EntryKind, fields: &Fields) -> Entry {
-        let mut entry = entry_of(&grant.visit, kind, grant.operation, &*self.clock);
+        let mut entry = entry_of(&grant.visit, kind, grant.action.unwrap_or(grant.operation), &*self.clock);
         entry.mount = grant.mount.as_deref().map(mount_note);
         entry.secret = secret_note(&grant.object);
         entry.principal = grant.principal.clone();
@@ -456,9 +516,7 @@ impl Gate {
 /// The secret as the trail names it: the same through every dialect.
 fn secret_note(object: &Object) -> Option<SecretNote> {
     match object {
-        Object::Secret { path, act } => {
-            Some(SecretNote { name: path.as_str().to_owned(), act: act.word().to_owned() })
-        }
+        Object::Secret { path, act } => Some(SecretNote { name: path.as_str().to_owned(), act: act.word().to_owned() }),
         _ => None,
     }
 }

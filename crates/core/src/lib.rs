@@ -5,6 +5,7 @@
 //! gate makes one; no answer leaves before its trail entry is written; nothing is loaded at start in proportion to the
 //! data. Knows nothing of HTTP or of how any foreign API spells things.
 
+pub mod access_key;
 mod audit;
 pub mod ceremony;
 mod cidr;

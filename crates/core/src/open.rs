@@ -1,3 +1,4 @@
+use crate::access_key::AccessKeys;
 use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::gate::Gate;
@@ -58,6 +59,8 @@ pub struct Open {
     pub mounts: Arc<Mounts>,
     /// Versioned secrets.
     pub secrets: Arc<Secrets>,
+    /// Keys that requests are signed with.
+    pub access_keys: Arc<AccessKeys>,
     /// What tokens keep for themselves.
     pub cubbyholes: Arc<Cubbyholes>,
     /// Answers under wrapping tokens.
@@ -118,6 +121,12 @@ impl Open {
             Arc::clone(e),
         ));
         let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
+        let access_keys = Arc::new(AccessKeys::new(
+            Arc::clone(&records),
+            Arc::clone(&identity),
+            Arc::clone(c),
+            Arc::clone(e),
+        ));
         let cubbyholes = Arc::new(Cubbyholes::new(Arc::clone(&records)));
         let wrapping = Wrapping::new(Arc::clone(&records), Arc::clone(&tokens), Arc::clone(&hmac));
         let gate = Gate::new(
@@ -142,6 +151,7 @@ impl Open {
             tokens: Arc::clone(&tokens),
             mounts: Arc::clone(&mounts),
             secrets: Arc::clone(&secrets),
+            access_keys: Arc::clone(&access_keys),
             wake: Notify::new(),
         });
         let trail_memory = Arc::new(TrailMemory::new(Arc::clone(b), Arc::clone(&trail)));
@@ -155,6 +165,7 @@ impl Open {
             quotas,
             mounts,
             secrets,
+            access_keys,
             cubbyholes,
             wrapping,
             logins,
@@ -253,6 +264,7 @@ struct Housekeeper {
     tokens: Arc<Tokens>,
     mounts: Arc<Mounts>,
     secrets: Arc<Secrets>,
+    access_keys: Arc<AccessKeys>,
     wake: Notify,
 }
 
@@ -266,6 +278,9 @@ impl Housekeeper {
     async fn round(&self) -> Result<(), CoreError> {
         self.tokens.resume().await?;
         self.secrets.resume().await?;
+        self.secrets.note_reads().await?;
+        self.secrets.purge_due().await?;
+        self.access_keys.housekeep().await?;
         while self.tokens.sweep(256).await? == 256 {}
         for mount in self.mounts.to_wipe().await? {
             match mount.class {

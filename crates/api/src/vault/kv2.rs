@@ -266,12 +266,13 @@ fn unfit(error: CoreError) -> CoreError {
     CoreError::Invalid(format!("custom_metadata validation failed: {error}"))
 }
 
-/// A value as Vault's clients can read it. Text and bytes come from other dialects: they stand alone under a name.
+/// A value as Vault's clients can read it. Text and bytes come from other dialects: text that is a JSON object reads as
+/// that, and other text and bytes stand alone under a name.
 pub(super) fn object(value: SecretValue) -> Map<String, Value> {
-    let (name, text) = match value {
-        SecretValue::Object(fields) => return fields.into_map(),
-        SecretValue::Text(text) => ("value", text.expose().to_owned()),
-        SecretValue::Bytes(bytes) => ("value_base64", base64(bytes.expose())),
+    let (name, text) = match value.into_object() {
+        Ok(fields) | Err(SecretValue::Object(fields)) => return fields.into_map(),
+        Err(SecretValue::Text(text)) => ("value", text.expose().to_owned()),
+        Err(SecretValue::Bytes(bytes)) => ("value_base64", base64(bytes.expose())),
     };
     [(name.to_owned(), Value::String(text))].into_iter().collect()
 }

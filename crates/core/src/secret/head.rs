@@ -1,4 +1,5 @@
 use super::config::KvConfig;
+use super::particular::Particulars;
 use crate::CoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +35,9 @@ pub struct SecretMetadata {
     pub settings: SecretSettings,
     /// What people noted.
     pub custom: BTreeMap<String, String>,
+    /// What only some dialects ask for; none until one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<Box<Particulars>>,
 }
 
 /// What is known of one version.
@@ -103,6 +107,11 @@ pub struct VersionInfo {
 /// Versions kept when nobody says otherwise, as Vault does.
 const KEPT: u32 = 10;
 
+/// Versions kept of a secret that is written by labels, as AWS does.
+const KEPT_STAGED: u32 = 100;
+/// The most of those, whatever is asked for.
+const MOST_STAGED: u32 = 1_000;
+
 /// The most versions that can be asked for: all are known to one record, and that has a longest size.
 const MOST: u32 = 7_500;
 
@@ -128,6 +137,7 @@ impl SecretMetadata {
             stages: BTreeMap::new(),
             settings: SecretSettings::default(),
             custom: BTreeMap::new(),
+            more: None,
         }
     }
 
@@ -167,16 +177,29 @@ impl SecretMetadata {
         self.newest = number.get();
         self.updated = now;
         self.label(stage, number);
-        (number, self.prune(config.keep(self.settings.max_versions, KEPT)))
+        // Every version with an id of its own costs the head that id, so there is an end to them.
+        let keep = match self.more {
+            None => config.keep(self.settings.max_versions, KEPT),
+            Some(_) => config.keep(self.settings.max_versions, KEPT_STAGED).min(MOST_STAGED),
+        };
+        (number, self.prune(keep))
     }
 
     /// Puts a label on a version; what was current becomes the previous one.
     pub(super) fn label(&mut self, stage: Stage, number: VersionNumber) {
         let moved = if stage == Stage::Current { self.current().filter(|old| *old != number) } else { None };
         if let Some(old) = moved {
+            // What was prepared and then in force is no longer in preparation (recorded on AWS).
+            self.stages.retain(|stage, at| *stage != Stage::Pending || *at != old);
             self.stages.insert(Stage::Previous, old);
         }
         self.stages.insert(stage, number);
+    }
+
+    /// Puts the label of the version in force on a version that is known.
+    pub(super) fn put_in_force(&mut self, number: VersionNumber) {
+        self.label(Stage::Current, number);
+        self.stages.retain(|stage, at| *stage != Stage::Previous || *at != number);
     }
 
     /// When a version written or restored at that moment is hidden.

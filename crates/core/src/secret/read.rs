@@ -1,6 +1,7 @@
 use super::head::{Head, SecretMetadata, VersionInfo};
 use super::merge::outline;
 use super::place::{names, version_at};
+use super::staged::alive;
 use super::store::{Found, Secrets};
 use super::value::SecretValue;
 use crate::mount::Mount;
@@ -42,10 +43,7 @@ impl Secrets {
         Ok(match self.look(mount, path, selector).await? {
             Seen::Gone(info) => Seen::Gone(info),
             Seen::Here(SecretVersion { value, info }) => {
-                let value = match &value {
-                    SecretValue::Object(fields) => outline(fields.map(), depth),
-                    SecretValue::Text(_) | SecretValue::Bytes(_) => Fields::default(),
-                };
+                let value = value.into_object().map(|fields| outline(fields.map(), depth)).unwrap_or_default();
                 Seen::Here(SecretVersion { value, info })
             }
         })
@@ -102,6 +100,7 @@ impl Secrets {
         head: &Head,
         selector: &VersionSelector,
     ) -> Result<Option<Seen>, CoreError> {
+        alive(&head.meta)?;
         let info = head.meta.select(selector).and_then(|number| head.meta.info(number)).ok_or(CoreError::Nothing)?;
         if info.version.is_gone(self.clock.now()) {
             return Ok(Some(Seen::Gone(info)));

@@ -96,7 +96,7 @@ impl Secrets {
         Err(CoreError::Conflict)
     }
 
-    async fn delete_found(&self, mount: &Mount, path: &SecretPath, found: &Found) -> Result<(), CoreError> {
+    pub(super) async fn delete_found(&self, mount: &Mount, path: &SecretPath, found: &Found) -> Result<(), CoreError> {
         let head = &found.head.value;
         let mut txn = Txn::new().expect(found.name.clone(), found.name_rev).expect(found.at.clone(), found.head.rev);
         txn = txn.delete(found.name.clone()).delete(found.at.clone());

@@ -4,9 +4,10 @@ use super::turn::Turns;
 use crate::mount::Mount;
 use crate::records::{Records, Stored};
 use crate::{CoreError, SecretAct};
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use strongroom_barrier::{Address, SealedValue, ValueBinding};
-use strongroom_model::{Clock, Entropy, NamespaceId, SecretBytes, SecretPath, VersionNumber};
+use strongroom_model::{Clock, Entropy, MountId, NamespaceId, SecretBytes, SecretPath, VersionNumber};
 use strongroom_storage::Revision;
 
 /// Reads and writes versioned secrets. Every verb takes a `Grant` for exactly that act on exactly that secret.
@@ -15,6 +16,8 @@ pub struct Secrets {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) turns: Turns,
+    /// Secrets read today that do not say so yet, with the day.
+    pub(super) reads: Mutex<HashMap<(MountId, SecretPath), (Arc<Mount>, u64)>>,
 }
 
 /// How often a change is tried again when somebody else changed the same records. Turns make this rare.
@@ -30,7 +33,7 @@ pub(super) struct Found {
 
 impl Secrets {
     pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { records, clock, entropy, turns: Turns::new() }
+        Self { records, clock, entropy, turns: Turns::new(), reads: Mutex::default() }
     }
 
     /// Whether what a write would touch is there, so that policy can tell create from update. Deleting, restoring and

@@ -69,6 +69,19 @@ impl SecretValue {
         }
     }
 
+    /// The value as named fields: an object as it is, and text that is a JSON object. Other text and bytes come back as
+    /// they are. A name that stands twice in such a text counts as the last one says.
+    pub fn into_object(self) -> Result<Fields, SecretValue> {
+        match self {
+            SecretValue::Object(fields) => Ok(fields),
+            SecretValue::Text(text) => match serde_json::from_str::<Value>(text.expose()) {
+                Ok(Value::Object(map)) => Ok(Fields::new(map)),
+                _ => Err(SecretValue::Text(text)),
+            },
+            bytes @ SecretValue::Bytes(_) => Err(bytes),
+        }
+    }
+
     fn size(&self) -> Result<usize, CoreError> {
         let content = match self {
             SecretValue::Object(fields) => {
@@ -128,6 +141,18 @@ mod tests {
             panic!("not bytes")
         };
         assert_eq!(bytes.expose(), [0, 255, 1]);
+    }
+
+    #[test]
+    fn text_that_is_an_object_reads_as_one_and_other_text_stays() {
+        let text = |text: &str| SecretValue::Text(SecretString::new(text.to_owned()));
+        let fields = text(" {\"a\": 1.0, \"b\": {\"c\": null}}\n").into_object().ok().unwrap();
+        assert_eq!(json!(fields.map()).to_string(), r#"{"a":1.0,"b":{"c":null}}"#);
+        for other in ["", "hunter2", "[1]", "\"x\"", "{\"a\":", "{} {}"] {
+            let Err(SecretValue::Text(kept)) = text(other).into_object() else { panic!("{other}") };
+            assert_eq!(kept.expose(), other);
+        }
+        assert!(SecretValue::Bytes(SecretBytes::new(b"{}".to_vec())).into_object().is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::head::{SecretMetadata, VersionInfo};
 use super::merge::merge;
 use super::place::version_at;
 use super::read::{SecretVersion, Seen};
+use super::staged::alive;
 use super::store::{Found, Secrets, TRIES};
 use super::value::SecretValue;
 use crate::mount::Mount;
@@ -74,17 +75,18 @@ impl Secrets {
             let config = self.config_of(mount).await?;
             let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
             check_cas(&found.head.value.meta, &config, cas)?;
-            let mut value = match self.look_in(mount, &found, &VersionSelector::Current).await? {
+            let value = match self.look_in(mount, &found, &VersionSelector::Current).await? {
                 Seen::Gone(info) => return Ok(Seen::Gone(info)),
                 Seen::Here(version) => version.value,
             };
-            let SecretValue::Object(fields) = &mut value else {
+            let Ok(mut fields) = value.into_object() else {
                 return Err(CoreError::Invalid(
                     "the current version holds no object, so there are no fields to patch; write it as a whole"
                         .to_owned(),
                 ));
             };
             merge(fields.map_mut(), patch.map());
+            let value = SecretValue::Object(fields);
             match self.append(mount, &found, &config, &value.encode()?, options).await {
                 Err(CoreError::Conflict) => continue,
                 other => return other.map(|info| Seen::Here(SecretVersion { value: (), info })),
@@ -103,7 +105,8 @@ impl Secrets {
             if !readable {
                 return Err(CoreError::Nothing);
             }
-            meta.label(Stage::Current, number);
+            alive(meta)?;
+            meta.put_in_force(number);
             meta.stages.retain(|stage, at| *stage != Stage::Pending || *at != number);
             meta.updated = now;
             Ok(Changed::Shred(Vec::new()))
@@ -133,6 +136,7 @@ impl Secrets {
         options: WriteOptions,
     ) -> Result<VersionInfo, CoreError> {
         let mut head = found.head.value.clone();
+        alive(&head.meta)?;
         check_cas(&head.meta, config, options.cas)?;
         let (number, pruned) = head.meta.add(options.stage.stage(), self.clock.now(), config);
         let sealed = self.seal(mount, &head, number, plain).await?;
@@ -143,13 +147,13 @@ impl Secrets {
 }
 
 /// Vault's texts: clients look for them.
-fn check_cas(meta: &SecretMetadata, config: &KvConfig, cas: Option<u64>) -> Result<(), CoreError> {
+pub(super) fn check_cas(meta: &SecretMetadata, config: &KvConfig, cas: Option<u64>) -> Result<(), CoreError> {
     let current = meta.current().map_or(0, VersionNumber::get);
     match cas {
         Some(expected) if expected == current => Ok(()),
-        Some(_) => Err(CoreError::Invalid("check-and-set parameter did not match the current version".to_owned())),
+        Some(_) => Err(CoreError::Stale("check-and-set parameter did not match the current version")),
         None if config.cas_required || meta.settings.cas_required => {
-            Err(CoreError::Invalid("check-and-set parameter required for this call".to_owned()))
+            Err(CoreError::Stale("check-and-set parameter required for this call"))
         }
         None => Ok(()),
     }

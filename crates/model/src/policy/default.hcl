@@ -12,8 +12,11 @@ path "auth/token/revoke-self" {
   capabilities = ["update"]
 }
 
-# What it may do on a path, and everywhere. The second is for user interfaces; its form may change.
+# What it may do on a path, by which rule, and everywhere. The last is for user interfaces; its form may change.
 path "sys/capabilities-self" {
+  capabilities = ["update"]
+}
+path "sys/strongroom/can-self" {
   capabilities = ["update"]
 }
 path "sys/internal/ui/resultant-acl" {

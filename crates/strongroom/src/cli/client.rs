@@ -10,6 +10,7 @@ use super::advice::{self, Failure};
 use super::error::{ApiError, CliError};
 use super::flags::{Settings, TlsSettings};
 use super::request::{Bearer, Request};
+use super::secret::Secret;
 use super::tls;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -131,6 +132,24 @@ impl Client {
     pub(crate) fn send(&self, request: &Request, own: Option<&SecretString>) -> Result<Reply, CliError> {
         let reply = self.exchange(request, own)?;
         if reply.status < 400 { Ok(reply) } else { Err(self.api_error(request, own.is_some(), &reply)) }
+    }
+
+    /// Sends, and reads the answer; `None` when nothing is there. What a server answers with 404 may still be an answer:
+    /// of a deleted version KV gives the metadata that way. A 404 with a text (no such namespace, no such path) is an
+    /// error as others are; only one that says nothing means that nothing is there.
+    pub(crate) fn look(&self, request: &Request, own: Option<&SecretString>) -> Result<Option<Secret>, CliError> {
+        let reply = self.exchange(request, own)?;
+        match reply.status {
+            204 => Ok(None),
+            status if status < 400 => Secret::parse(&reply.body),
+            _ => {
+                let failed = self.api_error(request, own.is_some(), &reply);
+                if !failed.means_nothing_there() {
+                    return Err(failed);
+                }
+                Ok(Secret::parse(&reply.body).ok().flatten().filter(Secret::says_something))
+            }
+        }
     }
 
     /// The error an answer stands for.

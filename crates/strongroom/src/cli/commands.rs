@@ -2,19 +2,23 @@
 
 use super::grammar::Command;
 use super::{
-    Found, audit, auth, help, kv, lease, logical, login, operator, operator_generate_root, operator_rekey,
-    operator_rotate, path_help, policy, secrets, server, status, token, version,
+    Found, audit, auth, can, diff, find, help, history, kv, lease, logical, login, operator, operator_generate_root,
+    operator_rekey, operator_rotate, path_help, policy, secrets, server, status, token, version,
 };
 
 /// Every command.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
-    let nouns: [&'static [Command]; 18] = [
+    let nouns: &[&'static [Command]] = &[
         logical::COMMANDS,
         login::COMMANDS,
         status::COMMANDS,
         kv::READING,
         kv::WRITING,
         kv::METADATA,
+        history::COMMANDS,
+        diff::COMMANDS,
+        find::COMMANDS,
+        can::COMMANDS,
         token::COMMANDS,
         policy::COMMANDS,
         secrets::COMMANDS,
@@ -28,7 +32,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         path_help::COMMANDS,
         version::COMMANDS,
     ];
-    nouns.into_iter().flatten().chain([&server::COMMAND])
+    nouns.iter().copied().flatten().chain([&server::COMMAND])
 }
 
 /// The words that only lead to others, with what is behind them.

@@ -11,6 +11,7 @@ use super::format::{self, Format};
 use super::grammar::{Exit, Parsed};
 use super::input::Input;
 use super::output::Output;
+use super::pool::Pool;
 use super::request::{Bearer, Request};
 use super::secret::Secret;
 use super::token_file::TokenFile;
@@ -123,26 +124,29 @@ impl Session {
         }
     }
 
-    /// Sends, and reads an answer that must say something. What a server answers with 404 may still be an answer: of a
-    /// deleted version KV gives the metadata that way. A 404 with a text (no such namespace, no such path) is an error
-    /// as others are; only one that says nothing means that nothing is there.
+    /// Sends, and reads an answer that must say something.
     pub(crate) fn read(&mut self, request: &Request) -> Result<Secret, CliError> {
-        let found = self.through(request, |client, token| {
-            let reply = client.exchange(request, token)?;
-            match reply.status {
-                204 => Ok(None),
-                status if status < 400 => Secret::parse(&reply.body),
-                _ => {
-                    let failed = client.api_error(request, token.is_some(), &reply);
-                    if !failed.means_nothing_there() {
-                        return Err(failed);
-                    }
-                    Ok(Secret::parse(&reply.body).ok().flatten().filter(Secret::says_something))
-                }
-            }
-        })?;
+        let found = self.through(request, |client, token| client.look(request, token))?;
         self.check_wrapped(request, found.as_ref())?;
         found.ok_or_else(|| CliError::NoValue { path: request.path.clone(), note: String::new() })
+    }
+
+    /// For commands that send requests of their own making: what prints a request instead of sending it, or wraps one
+    /// answer, has no meaning there.
+    pub(crate) fn refuse_single_request_flags(&self, command: &str) -> Result<(), CliError> {
+        let flag = match (self.settings.instead, &self.settings.wrap_ttl) {
+            (Some(Instead::Curl), _) => "-output-curl-string",
+            (Some(Instead::Policy), _) => "-output-policy",
+            (None, Some(_)) => "-wrap-ttl (VAULT_WRAP_TTL)",
+            (None, None) => return Ok(()),
+        };
+        Err(CliError::usage(format!("{flag} is about one request, and `{command}` sends several; leave it out")))
+    }
+
+    /// Several connections with the user's token.
+    pub(crate) fn pool(&mut self) -> Result<Pool, CliError> {
+        let token = self.own_token()?.map(SecretString::duplicate);
+        Pool::new(&self.settings, token)
     }
 
     /// Prints an answer: one field, or all of it in the format asked for.

@@ -1,6 +1,7 @@
 //! `sys/`: mounts, auth methods, policies, capabilities, audit devices, sealing.
 
 mod audit;
+mod can;
 mod capability;
 mod config;
 mod generate_root;
@@ -72,6 +73,20 @@ pub(super) const ROUTES: &[Route] = &[
         Token,
         capability::of_accessor,
         "Tells what the token behind an accessor may do on paths."
+    ),
+    route!(
+        "strongroom/can",
+        [Write],
+        Sudo,
+        can::of_other,
+        "Tells whether somebody may do something on a path, and which rule decides."
+    ),
+    route!(
+        "strongroom/can-self",
+        [Write],
+        Token,
+        can::of_self,
+        "Tells whether the caller may do something on a path, and which rule decides."
     ),
     route!(
         "internal/ui/mounts",

@@ -7,8 +7,10 @@ mod reading;
 mod writing;
 
 pub(crate) use metadata::COMMANDS as METADATA;
+pub(crate) use place::Place;
 pub(crate) use reading::COMMANDS as READING;
-pub(crate) use writing::COMMANDS as WRITING;
+pub(crate) use reading::read;
+pub(crate) use writing::{COMMANDS as WRITING, rollback};
 
 use super::error::CliError;
 use super::format::{Format, section, section_of};

@@ -9,17 +9,25 @@ use crate::cli::session::Session;
 use serde_json::Value;
 
 /// Where a secret is.
-pub(super) struct Place {
-    mount: String,
-    name: String,
+pub(crate) struct Place {
+    /// The engine's path, without slashes at its ends.
+    pub(crate) mount: String,
+    /// The name below it.
+    pub(crate) name: String,
     /// Whether the engine keeps versions.
-    pub(super) versioned: bool,
+    pub(crate) versioned: bool,
 }
 
 impl Place {
     /// Asks the server about the command's argument.
-    pub(super) fn find(session: &mut Session) -> Result<Self, CliError> {
-        let arg = trimmed(session.parsed.arg(0)).to_owned();
+    pub(crate) fn find(session: &mut Session) -> Result<Self, CliError> {
+        let arg = session.parsed.arg(0).to_owned();
+        Self::of(session, &arg)
+    }
+
+    /// Asks the server about a path; `-mount` counts where the command has it.
+    pub(crate) fn of(session: &mut Session, path: &str) -> Result<Self, CliError> {
+        let arg = trimmed(path).to_owned();
         let given =
             session.parsed.text("mount").map(|mount| trimmed(mount).to_owned()).filter(|mount| !mount.is_empty());
         let asked = given.as_deref().unwrap_or(&arg);
@@ -34,7 +42,7 @@ impl Place {
     }
 
     /// The same, but only for an engine that keeps versions.
-    pub(super) fn find_versioned(session: &mut Session, what: &str) -> Result<Self, CliError> {
+    pub(crate) fn find_versioned(session: &mut Session, what: &str) -> Result<Self, CliError> {
         let place = Self::find(session)?;
         if place.versioned {
             return Ok(place);
@@ -46,17 +54,17 @@ impl Place {
     }
 
     /// The path of its value.
-    pub(super) fn data(&self) -> String {
+    pub(crate) fn data(&self) -> String {
         if self.versioned { self.under("data") } else { join(&[&self.mount, &self.name]) }
     }
 
     /// The path under one of the versioned engine's branches, as `metadata`.
-    pub(super) fn under(&self, branch: &str) -> String {
+    pub(crate) fn under(&self, branch: &str) -> String {
         join(&[&self.mount, branch, &self.name])
     }
 
     /// What may be the reason that there is nothing: the API's spelling where the people's is wanted.
-    pub(super) fn note(&self) -> String {
+    pub(crate) fn note(&self) -> String {
         let branch = ["data/", "metadata/"].into_iter().find_map(|branch| self.name.strip_prefix(branch));
         match branch {
             Some(name) if self.versioned => format!(

@@ -34,7 +34,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 /// Reads a secret's value; `None` version is the newest.
-pub(super) fn read(session: &mut Session, place: &Place, version: Option<i64>) -> Result<Secret, CliError> {
+pub(crate) fn read(session: &mut Session, place: &Place, version: Option<i64>) -> Result<Secret, CliError> {
     let path = place.data();
     let mut request = Request::get(path.clone());
     if let Some(version) = version.filter(|version| *version > 0 && place.versioned) {

@@ -191,7 +191,8 @@ fn merge(data: &mut Map<String, Value>, change: Map<String, Value>) {
     }
 }
 
-fn rollback(session: &mut Session) -> Result<Exit, CliError> {
+/// Writes an old version's value as a new one, unless somebody writes in between.
+pub(crate) fn rollback(session: &mut Session) -> Result<Exit, CliError> {
     let Some(version) = session.parsed.number("version")? else {
         return Err(CliError::usage("Version flag must be specified: -version=n"));
     };

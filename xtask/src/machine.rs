@@ -23,6 +23,9 @@ const NEEDS: &[Need] = &[
     Need { program: "openssl", probe: &["version"], package: "openssl" },
     Need { program: "python3", probe: &["--version"], package: "python3" },
     Need { program: "python3", probe: &["-c", "import venv, ensurepip"], package: "python3-venv" },
+    // A second client by other people: node-vault.
+    Need { program: "node", probe: &["--version"], package: "nodejs" },
+    Need { program: "npm", probe: &["--version"], package: "npm" },
     // Systems whose logins are made and ended. Tests start them on ports and folders of their own.
     Need { program: "sh", probe: &["-c", "ls /usr/lib/postgresql/*/bin/postgres"], package: "postgresql" },
     Need { program: "sh", probe: &["-c", "test -x /usr/sbin/mariadbd"], package: "mariadb-server" },

@@ -26,7 +26,7 @@ impl Budget {
     }
 
     /// A share of it, of no bytes yet.
-    fn open(&self) -> Memory {
+    pub(crate) fn open(&self) -> Memory {
         Memory { budget: self.clone(), permit: None, kib: 0 }
     }
 }

@@ -10,6 +10,7 @@ mod log;
 mod native;
 mod patient;
 mod server;
+mod stream;
 mod vault;
 
 pub use listener::{Bind, Limits, ListenError, Listener, TlsFiles};

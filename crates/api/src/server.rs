@@ -5,12 +5,13 @@ use crate::listener::{Bind, Limits, Listener};
 use crate::log::LogControl;
 use crate::native::{self, Native};
 use crate::patient::{Patient, Phase, Serving};
+use crate::stream;
 use crate::vault::{Identity, Vault};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::http::StatusCode;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
@@ -168,6 +169,10 @@ impl Server {
         // Who sends a request and closes its side at once still gets it done; without this it may vanish unseen.
         http.half_close(true);
         let stream = Patient::new(stream, self.limits.headers, self.limits.write, phase.clone());
+        let service = service_fn(|request| {
+            let answer = service.call(request);
+            async { answer.await.map(stream::attached) }
+        });
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {

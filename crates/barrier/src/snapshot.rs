@@ -63,6 +63,11 @@ impl Barrier {
 }
 
 impl Sealed {
+    /// Whether this heir can open it.
+    pub fn is_open_to(&self, heir: &Heir) -> bool {
+        heir.keys(self.record()).is_ok()
+    }
+
     /// Opens without shares or key file: for who had it open before the store was replaced.
     pub async fn reopen(&self, heir: &Heir) -> Result<Arc<Barrier>, BarrierError> {
         let keys = heir.keys(self.record())?;

@@ -120,6 +120,9 @@ pub enum CoreError {
         /// Lines that were signed.
         expected: u64,
     },
+    /// A snapshot that cannot be restored.
+    #[error("the snapshot cannot be used: {0}. Nothing was changed")]
+    Snapshot(String),
     /// Storage or keys failed.
     #[error(transparent)]
     Barrier(BarrierError),
@@ -150,6 +153,7 @@ impl Kinded for CoreError {
             | CoreError::Missing(_)
             | CoreError::Field { .. }
             | CoreError::BadCredentials(_)
+            | CoreError::Snapshot(_)
             | CoreError::Path(_)
             | CoreError::Name(_)
             | CoreError::Ttl(_) => Kind::Invalid,

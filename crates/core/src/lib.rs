@@ -29,6 +29,7 @@ mod records;
 mod reply;
 pub mod secret;
 pub mod setting;
+pub mod snapshot;
 mod strongroom;
 mod task;
 pub mod token;

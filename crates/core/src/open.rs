@@ -77,12 +77,13 @@ pub struct Open {
     pub rekeying: Rekeying,
     /// New root tokens.
     pub root_generation: RootGeneration,
-    barrier: Arc<Barrier>,
+    pub(crate) barrier: Arc<Barrier>,
+    pub(crate) clock: Arc<dyn Clock>,
     trail: Arc<Trail>,
     hmac: Arc<Hmac>,
     trail_memory: Arc<TrailMemory>,
     keeper: Arc<Housekeeper>,
-    tasks: Tasks,
+    pub(crate) tasks: Tasks,
 }
 
 /// What an open strongroom is built from.
@@ -175,6 +176,7 @@ impl Open {
             rekeying,
             root_generation,
             barrier,
+            clock,
             trail,
             hmac,
             trail_memory,

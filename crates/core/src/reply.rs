@@ -1,5 +1,6 @@
 use crate::Fields;
 use crate::lease::Granted;
+use crate::snapshot::Streamed;
 use crate::wrapping::{Opened, Wrap};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub struct Reply {
     pub opened: Option<Opened>,
     /// A text that is the whole answer, in a form of its own; it does not go into the trail.
     pub raw: Option<RawBody>,
+    /// An answer too large for memory, made while it is sent; it does not go into the trail.
+    pub streamed: Option<Streamed>,
     /// The work goes on after the answer, or might (Vault: 202).
     pub accepted: bool,
     /// Seconds after which a reader should look again; 0 where that means nothing (Vault: `lease_duration`).

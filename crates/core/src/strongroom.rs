@@ -4,13 +4,17 @@ use crate::gate::entry_of;
 use crate::metrics::Metrics;
 use crate::open::{Open, Parts, Settings};
 use crate::plugin::Plugins;
+use crate::snapshot::RestoreOrder;
 use crate::{Auth, CoreError, Grant, Visit, audit};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
-use strongroom_audit::{DecisionNote, EntryKind, Outcome, Trail, TrailHealth};
-use strongroom_barrier::{Barrier, Door, Init, Opening, SealKind, SealStatus, Sealed, Share, SlotSpec, Uninitialised};
+use std::sync::atomic::{AtomicBool, Ordering};
+use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail, TrailHealth};
+use strongroom_barrier::{
+    Barrier, BarrierError, Door, Heir, Init, Opening, SealKind, SealStatus, Sealed, Share, SlotSpec, Uninitialised,
+};
 use strongroom_model::{Clock, Entropy, Kinded, SecretBytes, SecretString};
-use strongroom_storage::{Epoch, Store};
+use strongroom_storage::{Committed, Epoch, Store};
 use tokio::sync::Mutex;
 
 /// What the binary gives.
@@ -71,6 +75,8 @@ pub struct Strongroom {
     setup: Setup,
     state: ArcSwap<State>,
     metrics: Metrics,
+    /// The store was replaced by a snapshot since it was last open, so that it need not continue what the trail knows.
+    restored: AtomicBool,
     /// Held while the state changes.
     changing: Mutex<()>,
 }
@@ -79,8 +85,9 @@ impl Strongroom {
     /// Looks at the store; opens at once when a static key fits.
     pub async fn start(setup: Setup) -> Result<Arc<Self>, CoreError> {
         let state = look(&setup).await?;
+        let (metrics, restored) = (Metrics::default(), AtomicBool::new(false));
         let strongroom =
-            Self { setup, state: ArcSwap::from_pointee(state), metrics: Metrics::default(), changing: Mutex::new(()) };
+            Self { setup, state: ArcSwap::from_pointee(state), metrics, restored, changing: Mutex::new(()) };
         strongroom.open_by_key_file().await?;
         Ok(Arc::new(strongroom))
     }
@@ -211,6 +218,54 @@ impl Strongroom {
         Ok(())
     }
 
+    /// Replaces the store by a snapshot. Requests under way end first; the server is sealed while it lasts, and open
+    /// again when the keys of before open what was restored (else it waits for the unseal keys of the snapshot, or a key
+    /// file opens it). When it fails, or the process is killed on the way, the store is as it was.
+    pub async fn restore(&self, order: RestoreOrder) -> Result<(), CoreError> {
+        let _guard = self.changing.lock().await;
+        let open = self.open()?;
+        // Unseal keys may have been replaced since it was examined.
+        if !order.forced {
+            open.check_belongs(&order.report)?;
+        }
+        let heir = open.barrier.heir()?;
+        let report = order.report.clone();
+        let rows = order.into_rows()?;
+        self.state.store(Arc::new(look(&self.setup).await?));
+        open.end().await;
+        drop(open);
+        let replaced = match self.setup.store.replace(self.setup.epoch, rows).await {
+            Ok(Committed::At(_)) => Ok(()),
+            Ok(Committed::Unknown) => Err(BarrierError::Unknown.into()),
+            Ok(Committed::Conflict(_) | Committed::Fenced) => Err(BarrierError::Superseded.into()),
+            Err(error) => Err(CoreError::from(BarrierError::from(error))),
+        };
+        self.restored.store(replaced.is_ok(), Ordering::SeqCst);
+        let what = format!("the snapshot {} of the strongroom {}", report.digest, report.meta.cluster_id);
+        let note = match &replaced {
+            Ok(()) => format!("the store was replaced by {what}, of generation {}", report.meta.generation),
+            Err(error) => format!("the store could not be replaced by {what}: {error}"),
+        };
+        let noted = self.setup.trail.append(Entry::event("snapshot_restored", "sys/storage/raft/snapshot", note)).await;
+        self.state.store(Arc::new(look(&self.setup).await?));
+        self.open_again(&heir).await?;
+        noted?;
+        replaced
+    }
+
+    async fn open_again(&self, heir: &Heir) -> Result<(), CoreError> {
+        let State::Sealed(sealed) = self.state() else { return Ok(()) };
+        if !sealed.is_open_to(heir) {
+            return self.open_by_key_file().await;
+        }
+        let barrier = sealed.reopen(heir).await?;
+        self.enter(barrier).await.map(|_| ())
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.setup.store
+    }
+
     /// Records that a change is about to be made through an endpoint that no gate guards (initialise, unseal).
     pub async fn note_intent(&self, visit: &Visit, operation: &str) -> Result<(), CoreError> {
         self.setup.trail.append(entry_of(visit, EntryKind::Intent, operation, &*self.setup.clock)).await?;
@@ -274,12 +329,14 @@ impl Strongroom {
     /// From keys to serving. A store that is older than the trail's last checkpoint is refused, and a trail that does
     /// not continue what the store remembers of it.
     async fn enter(&self, barrier: Arc<Barrier>) -> Result<Arc<Open>, CoreError> {
-        if let Err(error) = audit::compare(&barrier, &self.setup.trail, self.setup.accept_rollback).await {
+        let accept = self.setup.accept_rollback || self.restored.load(Ordering::SeqCst);
+        if let Err(error) = audit::compare(&barrier, &self.setup.trail, accept).await {
             barrier.close().await;
             return Err(error);
         }
         let open = self.build(barrier).await?;
         open.begin().await?;
+        self.restored.store(false, Ordering::SeqCst);
         self.state.store(Arc::new(State::Open(Arc::clone(&open))));
         Ok(open)
     }

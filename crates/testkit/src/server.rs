@@ -38,6 +38,8 @@ pub struct Answer {
     pub body: Value,
     /// The body as it came.
     pub text: String,
+    /// The same, where it is no text.
+    pub bytes: Bytes,
 }
 
 impl Answer {
@@ -184,7 +186,7 @@ impl TestServer {
             let bytes = body.collect().await.expect("the answer is complete").to_bytes();
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let body = serde_json::from_str(&text).unwrap_or(Value::Null);
-            Answer { status: parts.status, headers: parts.headers, body, text }
+            Answer { status: parts.status, headers: parts.headers, body, text, bytes }
         };
         let mut exchange = std::pin::pin!(exchange);
         tokio::select! {

@@ -2,6 +2,7 @@
 
 use super::status;
 use crate::body::append_wiped;
+use crate::stream;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Response;
@@ -10,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::io;
 use strongroom_core::mount::Mount;
+use strongroom_core::snapshot::Streamed;
 use strongroom_core::wrapping::{Rendered, Wrap};
 use strongroom_core::{Auth, CoreError, Endpoint, Fields, RawBody, Reply};
 use strongroom_model::{Kind, Kinded, RequestId, RequestPath, SecretBytes, Timestamp};
@@ -62,6 +64,7 @@ pub(super) fn result(
             body(status, Bytes::from_owner(Sent(opened.body)), head)
         }
         Ok(Reply { raw: Some(text), .. }) => raw(text, head),
+        Ok(Reply { streamed: Some(streamed), .. }) => self::streamed(streamed, head),
         Ok(reply) if !reply.has_body() && reply.wrap.is_none() => empty(&reply),
         Ok(reply) => json_body(status_of(&reply), &envelope(&reply, request, mount, path), head),
     }
@@ -222,6 +225,16 @@ fn body(status: StatusCode, json: Bytes, head: bool) -> Response<Full<Body>> {
 pub(crate) fn raw(raw: RawBody, head: bool) -> Response<Full<Body>> {
     let mut response = body(StatusCode::OK, Bytes::from(raw.text), head);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(raw.media_type));
+    response
+}
+
+/// An answer that is made while it is sent.
+fn streamed(streamed: Streamed, head: bool) -> Response<Full<Body>> {
+    let mut response = never_cached(Response::new(Full::new(Bytes::new())));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(streamed.media_type));
+    if !head {
+        stream::attach(&mut response, streamed);
+    }
     response
 }
 

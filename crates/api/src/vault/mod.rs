@@ -183,7 +183,7 @@ impl Vault {
             Ok(located) => located,
             Err(error) => return self.lead_nowhere(open, parsed, error).await,
         };
-        let Parsed { visit, credential, fields, head, help, memory: _memory } = parsed;
+        let Parsed { visit, credential, fields, head, help, memory: _memory, upload } = parsed;
         let request = visit.request;
         let mount = Arc::clone(&target.mount);
         // Help needs a token, whatever the token may do: without one it would tell strangers what is mounted.
@@ -205,7 +205,7 @@ impl Vault {
         let after = route::After::default();
         let result = match help {
             true => may_ask_for_help(&grant, &mount),
-            false => self.act(open, &grant, &target, &fields, &after).await,
+            false => self.act(open, &grant, &target, &fields, (&after, &upload)).await,
         };
         let path = grant.visit().path.clone();
         let result = match result {
@@ -246,6 +246,13 @@ impl Vault {
                 }
                 done
             }
+            Some(route::Order::Restore(order)) => {
+                let done = self.strongroom.restore(*order).await;
+                if let Err(error) = &done {
+                    tracing::error!(%error, "a snapshot could not be restored");
+                }
+                done
+            }
             None => Ok(()),
         }
     }
@@ -273,7 +280,7 @@ impl Vault {
         grant: &Grant,
         target: &Target,
         fields: &Fields,
-        after: &route::After,
+        (after, upload): (&route::After, &route::Upload),
     ) -> Result<Reply, CoreError> {
         let operation = grant.visit().operation;
         match &target.found {
@@ -286,6 +293,7 @@ impl Vault {
                     fields,
                     operation,
                     after,
+                    upload,
                 })
                 .await
             }

@@ -1,6 +1,7 @@
 //! From HTTP to a typed request: the only place where this dialect looks at methods, headers, queries and raw paths.
 
-use super::status;
+use super::route::Upload;
+use super::{status, sys};
 use crate::body::{self, Budget, Held, Memory};
 use crate::listener::Limits;
 use crate::server::Door;
@@ -27,6 +28,8 @@ pub(super) struct Parsed {
     pub(super) help: bool,
     /// What the request takes of the memory for all bodies, until it is answered.
     pub(super) memory: Memory,
+    /// A body that is read by the one who serves it.
+    pub(super) upload: Upload,
 }
 
 /// A request that is none; it is recorded all the same.
@@ -118,15 +121,19 @@ impl Begun {
         read_bytes: &Counter,
     ) -> Result<Parsed, Box<Malformed>> {
         let Self { visit, credential, query, parts } = self;
+        let (head, help) = (parts.method == Method::HEAD, query.has("help"));
+        if visit.operation == Operation::Write && sys::takes_upload(&visit.path) {
+            let (memory, upload) = (budget.open(), Upload::of(body));
+            return Ok(Parsed { visit, credential, fields: query, head, help, memory, upload });
+        }
         // Only this part goes at the client's pace; what follows must not be cut off half-way.
         let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
         let late = || Err(CoreError::Invalid("the request body took too long to arrive".to_owned()));
         let mut held = check!(visit, reading.unwrap_or_else(|_| late()));
         read_bytes.add(held.len() as u64);
-        let help = query.has("help");
         let fields = check!(visit, fields_of(&parts, visit.operation, query, &mut held));
         let memory = held.into_memory();
-        Ok(Parsed { visit, credential, fields, head: parts.method == Method::HEAD, help, memory })
+        Ok(Parsed { visit, credential, fields, head, help, memory, upload: Upload::default() })
     }
 }
 

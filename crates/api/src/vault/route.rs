@@ -1,7 +1,9 @@
+use hyper::body::Incoming;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use strongroom_core::ceremony::ShareOrder;
+use strongroom_core::snapshot::RestoreOrder;
 use strongroom_core::{Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, SealOrder};
 
 /// A future that a handler returns.
@@ -23,6 +25,24 @@ pub(crate) struct Context<'a> {
     pub(crate) operation: Operation,
     /// What is to be done when the request has been recorded.
     pub(crate) after: &'a After,
+    /// The body, where the endpoint reads it itself.
+    pub(crate) upload: &'a Upload,
+}
+
+/// A body that nobody has read yet; there is one at few endpoints only.
+#[derive(Default)]
+pub(crate) struct Upload(Mutex<Option<Incoming>>);
+
+impl Upload {
+    /// This body.
+    pub(crate) fn of(body: Incoming) -> Self {
+        Self(Mutex::new(Some(body)))
+    }
+
+    /// The body, once.
+    pub(crate) fn take(&self) -> Option<Incoming> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// What an endpoint puts off until its own request has been recorded: sealing takes away the keys that recording needs,
@@ -36,6 +56,8 @@ pub(crate) enum Order {
     Seal(SealOrder),
     /// Put new unseal keys in force.
     Shares(ShareOrder),
+    /// Replace the store by a snapshot.
+    Restore(Box<RestoreOrder>),
 }
 
 impl After {
@@ -47,6 +69,11 @@ impl After {
     /// Puts new unseal keys in force when the request has been recorded.
     pub(crate) fn order_shares(&self, order: ShareOrder) {
         self.order(Order::Shares(order));
+    }
+
+    /// Replaces the store when the request has been recorded.
+    pub(crate) fn order_restore(&self, order: RestoreOrder) {
+        self.order(Order::Restore(Box::new(order)));
     }
 
     fn order(&self, order: Order) {

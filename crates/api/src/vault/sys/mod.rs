@@ -15,6 +15,7 @@ mod quota;
 mod rekey;
 mod rotate;
 mod seal;
+mod snapshot;
 mod status;
 mod tool;
 mod wrapping;
@@ -33,6 +34,7 @@ macro_rules! route {
     };
 }
 pub(super) use route;
+pub(super) use snapshot::takes_upload;
 
 /// Everything below `sys/` that needs an open server.
 pub(super) const ROUTES: &[Route] = &[
@@ -260,6 +262,20 @@ pub(super) const ROUTES: &[Route] = &[
         "Limits on leases are not served yet."
     ),
     route!("seal", [Write], Sudo, seal::seal, "Seals the server."),
+    route!(
+        "storage/raft/snapshot",
+        [Read, Write],
+        Sudo,
+        snapshot::snapshot,
+        "Gives a snapshot of the whole store, sealed, or replaces the store by one of this strongroom."
+    ),
+    route!(
+        "storage/raft/snapshot-force",
+        [Write],
+        Sudo,
+        snapshot::force,
+        "Replaces the store by a snapshot, also one of another strongroom or with other unseal keys."
+    ),
     route!(
         "key-status",
         [Read],

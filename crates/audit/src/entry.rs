@@ -74,6 +74,9 @@ pub struct Entry {
     /// The lease that the answer hands out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_id: Option<String>,
+    /// The name, in an outside system, of the credential that the lease stands for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<String>,
     /// How the answer was wrapped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wrap: Option<WrapNote>,
@@ -123,6 +126,7 @@ impl Entry {
             response_data: Value::Null,
             response_auth: None,
             lease_id: None,
+            subject: None,
             wrap: None,
             warnings: Vec::new(),
             note: None,

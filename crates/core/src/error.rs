@@ -82,6 +82,16 @@ pub enum CoreError {
         /// What it said, without any secret.
         why: String,
     },
+    /// A lease was marked as to be revoked, and its credential is still there.
+    #[error(
+        "`{what}` is not revoked yet: {why}. It is tried again until it works; see `sys/leases?type=irrevocable`, or have it forgotten with `sys/leases/revoke-force`"
+    )]
+    Unrevoked {
+        /// The lease, or the prefix of several.
+        what: String,
+        /// How it failed, without any secret.
+        why: String,
+    },
     /// The server waits for its unseal shares.
     #[error("Vault is sealed")]
     Sealed,
@@ -164,7 +174,7 @@ impl Kinded for CoreError {
             CoreError::Marked => Kind::NotFound,
             CoreError::TooLarge(_) => Kind::TooLarge,
             CoreError::Busy(_) | CoreError::Limited(_) => Kind::TooMany,
-            CoreError::Unreachable { .. } | CoreError::Outside { .. } => Kind::Unavailable,
+            CoreError::Unreachable { .. } | CoreError::Outside { .. } | CoreError::Unrevoked { .. } => Kind::Unavailable,
             CoreError::Sealed => Kind::Sealed,
             CoreError::Uninitialised => Kind::Uninitialised,
             CoreError::Trail(error) => error.kind(),

@@ -2,19 +2,20 @@
 //! answer leaves.
 //!
 //! Invariants: a [`Grant`] is made here and nowhere else; every request leaves exactly one outcome entry; a change
-//! leaves an intent entry before it is made; when the trail cannot be written, the request fails and a token just made
-//! is revoked. Does not know what the act is: handlers do.
+//! leaves an intent entry before it is made; when the trail cannot be written, the request fails and a token or
+//! credential just made is revoked. Does not know what the act is: handlers do.
 
 use crate::access_key::VerifiedKey;
 use crate::audit::Hmac;
 use crate::identity::Identity;
+use crate::lease::{Leases, Made};
 use crate::mount::Mount;
 use crate::policy::PolicyStore;
 use crate::secret::Secrets;
 use crate::token::{Bearer, TokenKey, Tokens};
 use crate::wrapping::{Contents, INVALID};
 use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Visit};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SecretNote, SourceNote, Trail};
 use strongroom_model::policy::{Acl, Decision, Question, Reason};
@@ -176,6 +177,8 @@ pub struct Grant {
     sudo: bool,
     intent: bool,
     wrapping: Option<TokenKey>,
+    /// The lease that the request made.
+    made: OnceLock<Made>,
 }
 
 impl Grant {
@@ -224,6 +227,17 @@ impl Grant {
         self.operation == "create"
     }
 
+    /// Notes the lease that the request made: it goes if the answer cannot leave.
+    pub(crate) fn note_made(&self, made: Made) {
+        // A request makes at most one.
+        let _ = self.made.set(made);
+    }
+
+    /// The lease that the request made.
+    pub(crate) fn made(&self) -> Option<&Made> {
+        self.made.get()
+    }
+
     /// How long the answer is to be wrapped for. `None` also for what is taken out of a wrapping token.
     pub(crate) fn wrap_ttl(&self) -> Option<Duration> {
         self.visit.wrap_ttl.filter(|_| !matches!(self.object, Object::Wrapping))
@@ -266,6 +280,7 @@ pub struct Gate {
     policies: Arc<PolicyStore>,
     secrets: Arc<Secrets>,
     cubbyholes: Arc<Cubbyholes>,
+    leases: Arc<Leases>,
     trail: Arc<Trail>,
     hmac: Arc<Hmac>,
     clock: Arc<dyn Clock>,
@@ -279,11 +294,12 @@ impl Gate {
         policies: Arc<PolicyStore>,
         secrets: Arc<Secrets>,
         cubbyholes: Arc<Cubbyholes>,
+        leases: Arc<Leases>,
         trail: Arc<Trail>,
         hmac: Arc<Hmac>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { tokens, identity, policies, secrets, cubbyholes, trail, hmac, clock }
+        Self { tokens, identity, policies, secrets, cubbyholes, leases, trail, hmac, clock }
     }
 
     /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
@@ -327,6 +343,7 @@ impl Gate {
             sudo: false,
             intent: false,
             wrapping: None,
+            made: OnceLock::new(),
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
         let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
@@ -358,7 +375,13 @@ impl Gate {
             made.extend(reply.wrap.as_ref().map(|wrap| self.tokens.key_of(&wrap.token)));
             (entry.version, entry.response_data, entry.response_auth) =
                 (contents.version, contents.data, contents.auth);
+            entry.lease_id = contents.lease;
+            entry.subject = reply.lease.as_ref().map(|lease| lease.subject.clone());
             entry.wrap = reply.wrap.as_ref().map(|wrap| wrap.note(&self.hmac));
+        }
+        if let Some(made) = grant.made() {
+            // Also when its answer is wrapped, or could not be.
+            (entry.lease_id, entry.subject) = (Some(made.id.clone()), Some(made.subject.clone()));
         }
         let bare = bare(&grant, result);
         entry.outcome = Some(match result.as_ref().err().or(bare.as_ref()) {
@@ -371,6 +394,10 @@ impl Gate {
             if let Err(error) = self.tokens.revoke_tree(key).await {
                 tracing::warn!(%error, "a token that was used up could not be removed");
             }
+        }
+        let lost = grant.made().filter(|_| result.is_err() || written.is_err() || bare.is_some());
+        if let Some(made) = lost {
+            self.leases.take_back(made).await?;
         }
         let held_back = match (written, bare) {
             (Ok(_), None) => return Ok(()),

@@ -3,9 +3,10 @@ use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::gate::Gate;
 use crate::identity::Identity;
-use crate::lease::Leases;
+use crate::lease::{Book, LeaseParts, Leases};
+use crate::metrics::Metrics;
 use crate::login::Logins;
-use crate::mount::{MountClass, MountSpec, Mounts};
+use crate::mount::{Mount, MountClass, MountSpec, Mounts};
 use crate::password_policy::PasswordPolicies;
 use crate::plugin::Plugins;
 use crate::policy::PolicyStore;
@@ -53,8 +54,8 @@ pub struct Open {
     pub passwords: Arc<PasswordPolicies>,
     /// What is set for the whole server.
     pub settings: ServerSettings,
-    /// Rate limits.
-    pub quotas: Quotas,
+    /// Limits on the rate of requests and on leases.
+    pub quotas: Arc<Quotas>,
     /// Mounts.
     pub mounts: Arc<Mounts>,
     /// Versioned secrets.
@@ -91,6 +92,7 @@ pub(crate) struct Parts {
     pub(crate) barrier: Arc<Barrier>,
     pub(crate) trail: Arc<Trail>,
     pub(crate) plugins: Arc<Plugins>,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -99,7 +101,7 @@ pub(crate) struct Parts {
 impl Open {
     /// Builds the rooms and makes what must always exist. Work does not grow with the number of secrets or tokens.
     pub(crate) async fn new(parts: Parts) -> Result<Arc<Self>, CoreError> {
-        let Parts { barrier, trail, plugins, settings, clock, entropy } = parts;
+        let Parts { barrier, trail, plugins, metrics, settings, clock, entropy } = parts;
         let records = Arc::new(Records::new(Arc::clone(&barrier)));
         let hmac = Arc::new(Hmac::new(Arc::clone(&barrier)));
         let (c, e) = (&clock, &entropy);
@@ -107,16 +109,18 @@ impl Open {
         let policies = Arc::new(PolicyStore::new(Arc::clone(&records)));
         policies.ensure_default().await?;
         let server_settings = ServerSettings::load(&records, &hmac, &**c).await?;
-        let quotas = Quotas::load(&records).await?;
+        let quotas = Arc::new(Quotas::load(&records).await?);
         let passwords = Arc::new(PasswordPolicies::new(Arc::clone(&records), Arc::clone(e)));
         let mounts = Arc::new(
             Mounts::load(Arc::clone(&records), plugins, Arc::clone(&passwords), Arc::clone(c), Arc::clone(e)).await?,
         );
         let longest_life = settings.max_lease_ttl;
+        let book = Arc::new(Book::new(Arc::clone(&records), Arc::clone(c)));
         let tokens = Arc::new(Tokens::new(
             Arc::clone(&records),
             Arc::clone(&identity),
             Arc::clone(&mounts),
+            Arc::clone(&book),
             settings,
             Arc::clone(c),
             Arc::clone(e),
@@ -130,18 +134,29 @@ impl Open {
         ));
         let cubbyholes = Arc::new(Cubbyholes::new(Arc::clone(&records)));
         let wrapping = Wrapping::new(Arc::clone(&records), Arc::clone(&tokens), Arc::clone(&hmac));
+        let leases = Arc::new(Leases::new(LeaseParts {
+            book: &book,
+            mounts: &mounts,
+            tokens: &tokens,
+            identity: &identity,
+            quotas: &quotas,
+            trail: &trail,
+            metrics: &metrics,
+            clock: c,
+            entropy: e,
+        }));
         let gate = Gate::new(
             Arc::clone(&tokens),
             Arc::clone(&identity),
             Arc::clone(&policies),
             Arc::clone(&secrets),
             Arc::clone(&cubbyholes),
+            Arc::clone(&leases),
             Arc::clone(&trail),
             Arc::clone(&hmac),
             Arc::clone(c),
         );
         let logins = Logins::new(Arc::clone(&mounts), Arc::clone(&identity), Arc::clone(&tokens));
-        let leases = Arc::new(Leases::new(Arc::clone(&mounts)));
         let b = &barrier;
         let rotation =
             Rotation::new(Arc::clone(b), Arc::clone(&records), Arc::clone(&mounts), longest_life, Arc::clone(c));
@@ -153,6 +168,7 @@ impl Open {
             mounts: Arc::clone(&mounts),
             secrets: Arc::clone(&secrets),
             access_keys: Arc::clone(&access_keys),
+            leases: Arc::clone(&leases),
             wake: Notify::new(),
         });
         let trail_memory = Arc::new(TrailMemory::new(Arc::clone(b), Arc::clone(&trail)));
@@ -191,6 +207,7 @@ impl Open {
         self.trail_memory.begin().await;
         self.trail.set_redactor(Some(Arc::clone(&self.hmac) as Arc<dyn Redactor>));
         self.devices.start().await?;
+        self.leases.begin().await?;
         let keeper = Arc::clone(&self.keeper);
         self.tasks.start(|mut stop| async move {
             let mut every_second = tokio::time::interval(Duration::from_secs(1));
@@ -214,6 +231,7 @@ impl Open {
     /// Ends everything that needs the keys, and wipes them.
     pub(crate) async fn end(&self) {
         self.tasks.finish().await;
+        self.leases.end().await;
         self.trail.suspend_devices().await;
         self.trail_memory.end().await;
         self.trail.set_redactor(None);
@@ -245,8 +263,12 @@ impl Open {
         self.keeper.wake.notify_one();
     }
 
-    /// One round of housekeeping, for tests that turn the clock: expired tokens, interrupted revocations, removed mounts.
+    /// One round of housekeeping, for tests that turn the clock: expired tokens and leases, interrupted revocations, removed
+    /// mounts.
     pub async fn housekeep(&self) {
+        self.keeper.run().await;
+        self.leases.settle().await;
+        // What ended just now may let a removed mount go.
         self.keeper.run().await;
     }
 
@@ -267,6 +289,7 @@ struct Housekeeper {
     mounts: Arc<Mounts>,
     secrets: Arc<Secrets>,
     access_keys: Arc<AccessKeys>,
+    leases: Arc<Leases>,
     wake: Notify,
 }
 
@@ -284,13 +307,25 @@ impl Housekeeper {
         self.secrets.purge_due().await?;
         self.access_keys.housekeep().await?;
         while self.tokens.sweep(256).await? == 256 {}
+        self.leases.keep_house().await?;
         for mount in self.mounts.to_wipe().await? {
-            match mount.class {
-                MountClass::Secret if mount.kind == "kv" => self.secrets.wipe(&mount).await?,
-                _ => self.mounts.wipe_plugin(&mount).await?,
+            if let Err(error) = self.wipe(&mount).await {
+                tracing::warn!(mount = %mount.path, %error, "a removed mount could not be wiped; it is tried again");
             }
-            self.mounts.wiped(&mount).await?;
         }
         Ok(())
+    }
+
+    /// Wipes what a removed mount kept, when its leases are gone: until then they need what its engine knows.
+    async fn wipe(&self, mount: &Mount) -> Result<(), CoreError> {
+        if mount.class == MountClass::Secret && mount.kind == "kv" {
+            self.secrets.wipe(mount).await?;
+        } else if self.leases.end_mount(mount.id).await? {
+            self.mounts.wipe_plugin(mount).await?;
+            self.leases.forget_mount(mount.id).await?;
+        } else {
+            return Ok(());
+        }
+        self.mounts.wiped(mount).await
     }
 }

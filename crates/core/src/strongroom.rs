@@ -74,7 +74,7 @@ impl SealOrder {
 pub struct Strongroom {
     setup: Setup,
     state: ArcSwap<State>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     /// The store was replaced by a snapshot since it was last open, so that it need not continue what the trail knows.
     restored: AtomicBool,
     /// Held while the state changes.
@@ -85,7 +85,7 @@ impl Strongroom {
     /// Looks at the store; opens at once when a static key fits.
     pub async fn start(setup: Setup) -> Result<Arc<Self>, CoreError> {
         let state = look(&setup).await?;
-        let (metrics, restored) = (Metrics::default(), AtomicBool::new(false));
+        let (metrics, restored) = (Arc::new(Metrics::default()), AtomicBool::new(false));
         let strongroom =
             Self { setup, state: ArcSwap::from_pointee(state), metrics, restored, changing: Mutex::new(()) };
         strongroom.open_by_key_file().await?;
@@ -346,6 +346,7 @@ impl Strongroom {
             barrier,
             trail: Arc::clone(&self.setup.trail),
             plugins: Arc::clone(&self.setup.plugins),
+            metrics: Arc::clone(&self.metrics),
             settings: self.setup.settings.clone(),
             clock: Arc::clone(&self.setup.clock),
             entropy: Arc::clone(&self.setup.entropy),

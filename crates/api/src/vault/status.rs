@@ -16,7 +16,12 @@ pub(super) fn code(error: &CoreError) -> StatusCode {
         Kind::TooMany => StatusCode::TOO_MANY_REQUESTS,
         Kind::Uninitialised if matches!(error, CoreError::Uninitialised) => StatusCode::BAD_REQUEST,
         // Vault's documents: a third party failed. 503 would make clients think that the server is sealed.
-        Kind::Unavailable if matches!(error, CoreError::Unreachable { .. } | CoreError::Outside { .. }) => {
+        Kind::Unavailable
+            if matches!(
+                error,
+                CoreError::Unreachable { .. } | CoreError::Outside { .. } | CoreError::Unrevoked { .. }
+            ) =>
+        {
             StatusCode::BAD_GATEWAY
         }
         Kind::Sealed | Kind::Uninitialised | Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,

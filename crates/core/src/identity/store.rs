@@ -1,4 +1,5 @@
 use super::{Alias, Entity, EntityView};
+use crate::lease;
 use crate::records::{PutRecord, Records, Stored};
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
@@ -163,6 +164,9 @@ impl Identity {
             }
             change.clone().apply(&mut entity)?;
             entity.touch(self.clock.now());
+            if entity.disabled && !current.value.disabled {
+                txn = lease::cut(txn, id)?;
+            }
             match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
@@ -177,7 +181,7 @@ impl Identity {
         for _ in 0..TRIES {
             let Some(current) = self.by_id(id).await? else { return Ok(()) };
             let mut txn = Txn::new().expect(entity_at(id), current.rev).delete(entity_at(id));
-            txn = txn.delete(name_at(&current.value.name));
+            txn = lease::cut(txn.delete(name_at(&current.value.name)), id)?;
             for alias in &current.value.aliases {
                 txn = without_alias(txn, alias);
             }

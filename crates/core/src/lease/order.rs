@@ -66,6 +66,4 @@ pub struct Granted {
     pub renewable: bool,
     /// The credential's name in the outside system, for the trail.
     pub subject: String,
-    /// What names the record, if this request made it: it is revoked when the answer cannot be recorded.
-    pub(crate) made: Option<super::LeaseKey>,
 }

@@ -9,4 +9,5 @@ mod roster;
 mod table;
 
 pub use config::{MountConfig, MountSpec};
+pub(crate) use table::mount_at;
 pub use table::{Mount, MountClass, MountTable, Mounts};

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use strongroom_barrier::{BarrierError, Shelf, Txn};
+use strongroom_barrier::{Address, BarrierError, Shelf, Txn};
 use strongroom_model::{Clock, Entropy, MountId, MountPath, NamespaceId, RequestPath};
 use tokio::sync::Mutex;
 
@@ -146,6 +146,12 @@ impl MountTable {
         self.removed.values()
     }
 
+    /// Every mount that may have leases, removed ones too.
+    pub(crate) fn with_leases(&self) -> impl Iterator<Item = MountId> {
+        let live = self.by_id.values().filter(|mount| mount.class == MountClass::Secret && mount.kind != "kv");
+        live.filter(|mount| !mount.is_builtin()).map(|mount| mount.id).chain(self.removed.keys().copied())
+    }
+
     /// Every running engine with its mount.
     pub fn engines(&self) -> impl Iterator<Item = (&Arc<Mount>, &Arc<dyn SecretsEngine>)> {
         self.engines.iter().filter_map(|(id, engine)| Some((self.known(*id)?, engine)))
@@ -216,6 +222,11 @@ const ROOT: NamespaceId = NamespaceId::ROOT;
 
 fn shelf() -> Shelf {
     Shelf::new("mount", ROOT)
+}
+
+/// Where a mount is kept, for who must see that it is still there.
+pub(crate) fn mount_at(id: MountId) -> Address {
+    shelf().named(id.as_bytes())
 }
 
 /// Mounts whose data is still to be wiped.

@@ -24,21 +24,29 @@ impl RateLimit {
 
     /// Whether the rule is about this path. Case does not count, so that spelling a name otherwise is no way around it.
     pub(super) fn fits(&self, path: &RequestPath) -> bool {
-        let (rule, path) = (self.path.as_bytes(), path.as_str().as_bytes());
-        let begins = |with: &[u8]| path.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
-        match rule.split_last() {
-            None => true,
-            Some((b'*', start)) => begins(start),
-            Some((b'/', mount)) => begins(rule) || path.eq_ignore_ascii_case(mount),
-            Some(_) => path.eq_ignore_ascii_case(rule),
-        }
+        fits(&self.path, path)
     }
 
     /// Orders rules that fit the same path: the longer path wins, and a whole path over one that ends in `*`.
     pub(super) fn specificity(&self) -> (usize, bool) {
-        let start = self.path.trim_end_matches('*');
-        (start.len(), start.len() == self.path.len())
+        specificity(&self.path)
     }
+}
+
+pub(super) fn fits(rule: &str, path: &RequestPath) -> bool {
+    let (rule, path) = (rule.as_bytes(), path.as_str().as_bytes());
+    let begins = |with: &[u8]| path.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    match rule.split_last() {
+        None => true,
+        Some((b'*', start)) => begins(start),
+        Some((b'/', mount)) => begins(rule) || path.eq_ignore_ascii_case(mount),
+        Some(_) => path.eq_ignore_ascii_case(rule),
+    }
+}
+
+pub(super) fn specificity(rule: &str) -> (usize, bool) {
+    let start = rule.trim_end_matches('*');
+    (start.len(), start.len() == rule.len())
 }
 
 /// How rules are applied.

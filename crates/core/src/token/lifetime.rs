@@ -9,26 +9,26 @@ use strongroom_model::Ttl;
 
 /// What a mount or the system says where nothing else is said.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) default: Ttl,
-    pub(super) longest: Ttl,
+pub(crate) struct Limits {
+    pub(crate) default: Ttl,
+    pub(crate) longest: Ttl,
 }
 
 /// What is asked for a token; zero: nothing.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Wish {
-    pub(super) ttl: Ttl,
+pub(crate) struct Wish {
+    pub(crate) ttl: Ttl,
     /// When set, it is what is given, at creation and by each renewal, however old the token is.
-    pub(super) period: Ttl,
+    pub(crate) period: Ttl,
     /// Longest life over renewals.
-    pub(super) max_ttl: Ttl,
+    pub(crate) max_ttl: Ttl,
     /// Longest life that even a period cannot prolong.
-    pub(super) explicit_max_ttl: Ttl,
+    pub(crate) explicit_max_ttl: Ttl,
 }
 
 /// The time to live from now of a token of this age, with warnings about what was cut short. A refusal when it has
 /// lived as long as it may.
-pub(super) fn settle(wish: &Wish, limits: Limits, age: Duration) -> Result<(Ttl, Vec<String>), CoreError> {
+pub(crate) fn settle(wish: &Wish, limits: Limits, age: Duration) -> Result<(Ttl, Vec<String>), CoreError> {
     let mut warnings = Vec::new();
     let longest = [wish.max_ttl, wish.explicit_max_ttl].into_iter().fold(limits.longest, lesser);
     let (mut ttl, end) = match (wish.period, wish.ttl) {
@@ -53,7 +53,7 @@ pub(super) fn settle(wish: &Wish, limits: Limits, age: Duration) -> Result<(Ttl,
 }
 
 /// The lesser of two spans, where zero sets no limit.
-pub(super) fn lesser(one: Ttl, other: Ttl) -> Ttl {
+pub(crate) fn lesser(one: Ttl, other: Ttl) -> Ttl {
     match (one, other) {
         (Ttl::ZERO, only) | (only, Ttl::ZERO) => only,
         (one, other) => one.min(other),

@@ -10,7 +10,7 @@ mod create;
 mod entry;
 mod glob;
 mod kind;
-mod lifetime;
+pub(crate) mod lifetime;
 mod prefix;
 mod renew;
 mod request;

@@ -108,6 +108,7 @@ impl Tokens {
             let children = self.records.scan::<Pointer>(&children_shelf(parent), None, ROUND).await?;
             if children.is_empty() {
                 cubbyhole::wipe(&self.records, parent).await?;
+                self.leases.end_token(parent).await?;
                 self.records.commit(Txn::new().delete(jobs().named(parent.as_bytes()))).await?;
                 continue;
             }

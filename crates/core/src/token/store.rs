@@ -3,6 +3,7 @@ use super::entry::{Token, TokenKey};
 use super::lifetime::Limits;
 use super::{batch, text};
 use crate::identity::Identity;
+use crate::lease::Book;
 use crate::mount::Mounts;
 use crate::records::{PutRecord, Records, Stored};
 use crate::{CoreError, Settings, visit::Source};
@@ -16,6 +17,8 @@ pub struct Tokens {
     pub(super) records: Arc<Records>,
     pub(super) identity: Arc<Identity>,
     pub(super) mounts: Arc<Mounts>,
+    /// What must end with a token.
+    pub(super) leases: Arc<Book>,
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -52,11 +55,12 @@ impl Tokens {
         records: Arc<Records>,
         identity: Arc<Identity>,
         mounts: Arc<Mounts>,
+        leases: Arc<Book>,
         settings: Settings,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { records, identity, mounts, settings, clock, entropy, tidying: tokio::sync::Mutex::new(()) }
+        Self { records, identity, mounts, leases, settings, clock, entropy, tidying: tokio::sync::Mutex::new(()) }
     }
 
     /// The name under which a token would be stored.
@@ -161,7 +165,7 @@ impl Tokens {
 
     /// The default and longest life on a mount, from its settings and the system's. Tokens made by hand are of the
     /// mount `auth/token`.
-    pub(super) fn limits(&self, mount: Option<MountId>) -> Limits {
+    pub(crate) fn limits(&self, mount: Option<MountId>) -> Limits {
         let table = self.mounts.table();
         let mount = match mount {
             Some(id) => table.by_id(id),

@@ -18,6 +18,9 @@ pub(crate) struct Contents {
     /// The version read or written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
+    /// The lease.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lease: Option<String>,
     /// The token that the request made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<TokenKey>,
@@ -37,6 +40,7 @@ impl Contents {
             data: reply.data.as_ref().map_or(Value::Null, |data| hmac.redact_map(data.map())),
             auth: auth.map(|auth| hmac.auth_note(auth)),
             version: reply.version,
+            lease: reply.lease.as_ref().map(|lease| lease.id.clone()),
             token: made.map(|auth| tokens.key_of(&auth.client_token)),
         }
     }

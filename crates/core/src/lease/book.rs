@@ -1,0 +1,208 @@
+//! The records of leases: finding them, marking them as to be revoked, forgetting them. Knows no engine: what it marks
+//! is carried out by the lanes.
+
+use super::lane::{Lane, Lanes};
+use super::ledger::Ledger;
+use super::record::{Cause, Change, Lease, LeaseKey, Revoking, Stage, cuts, leases, of_entity, of_token};
+use crate::CoreError;
+use crate::records::{Listed, Records, Stored};
+use crate::token::TokenKey;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use strongroom_barrier::{Shelf, Txn};
+use strongroom_model::{Clock, EntityId, MountId, Timestamp};
+use tokio::sync::watch;
+
+/// Records looked at in one go.
+pub(super) const PAGE: usize = 256;
+/// Leases marked in one transaction.
+const MARKS: usize = 64;
+
+/// The records of leases.
+pub(crate) struct Book {
+    pub(super) records: Arc<Records>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) lanes: Lanes,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Changes whenever a lease ended or failed to.
+    pub(super) progress: watch::Sender<u64>,
+}
+
+impl Book {
+    pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
+        let ledger = Arc::new(Ledger::new(Arc::clone(&records)));
+        Self { records, ledger, lanes: Lanes::default(), clock, progress: watch::Sender::new(0) }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) async fn get(&self, key: &LeaseKey) -> Result<Option<Arc<Stored<Lease>>>, CoreError> {
+        self.records.get(&key.at()).await
+    }
+
+    /// A page of the leases of a path, after one of them.
+    pub(super) async fn page(
+        &self,
+        mount: MountId,
+        path: &str,
+        after: Option<&[u8]>,
+    ) -> Result<Vec<Listed<Lease>>, CoreError> {
+        let shelf = leases(mount, path);
+        let after = after.map(|name| shelf.named(name));
+        self.records.scan(&shelf, after.as_ref(), PAGE).await
+    }
+
+    pub(super) fn moved(&self) {
+        self.progress.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Marks the leases that end with a token; durable when it returns.
+    pub(crate) async fn end_token(&self, token: TokenKey) -> Result<(), CoreError> {
+        self.end_linked(&of_token(token), Cause::Token, |_| true).await.map(|_| ())
+    }
+
+    /// Marks the leases of an entity; `all`: also those that belong to its tokens.
+    pub(super) async fn end_entity(
+        &self,
+        entity: EntityId,
+        cause: Cause,
+        all: bool,
+    ) -> Result<Vec<LeaseKey>, CoreError> {
+        let owned = |lease: &Lease| all || lease.owner == super::LeaseOwner::Identity;
+        self.end_linked(&of_entity(entity), cause, owned).await
+    }
+
+    /// Carries out what was noted when entities were disabled or removed.
+    pub(super) async fn carry_out_cuts(&self) -> Result<(), CoreError> {
+        for cut in self.records.scan_all::<EntityId>(&cuts()).await? {
+            self.end_entity(cut.value, Cause::Identity, false).await?;
+            self.records.commit(Txn::new().delete(cuts().named(cut.value.as_bytes()))).await?;
+        }
+        Ok(())
+    }
+
+    async fn end_linked(
+        &self,
+        shelf: &Shelf,
+        cause: Cause,
+        is_meant: impl Fn(&Lease) -> bool,
+    ) -> Result<Vec<LeaseKey>, CoreError> {
+        let (mut after, mut marked) = (None, Vec::new());
+        loop {
+            let links = self.records.scan::<LeaseKey>(shelf, after.as_ref(), PAGE).await?;
+            let Some(last) = links.last() else { return Ok(marked) };
+            after = Some(shelf.named(&last.name));
+            let mut keys = Vec::with_capacity(links.len());
+            for link in links {
+                if self.get(&link.value).await?.is_some_and(|lease| is_meant(&lease.value)) {
+                    keys.push(link.value);
+                }
+            }
+            self.mark(&keys, cause).await?;
+            marked.extend(keys);
+        }
+    }
+
+    /// Marks every lease of a path; says how many.
+    pub(super) async fn end_path(&self, mount: MountId, path: &str, cause: Cause) -> Result<u64, CoreError> {
+        let (mut after, mut marked) = (None::<Vec<u8>>, 0);
+        loop {
+            let page = self.page(mount, path, after.as_deref()).await?;
+            let Some(last) = page.last() else { return Ok(marked) };
+            after = Some(last.name.clone());
+            let key = |listed: &Listed<Lease>| LeaseKey { mount, path: path.to_owned(), suffix: listed.text() };
+            let keys: Vec<LeaseKey> = page.iter().map(key).collect();
+            self.mark(&keys, cause).await?;
+            marked += u64::try_from(keys.len()).unwrap_or(u64::MAX);
+        }
+    }
+
+    /// Marks leases as to be revoked, now; one that is being waited for is tried at once. Durable when it returns.
+    pub(super) async fn mark(&self, keys: &[LeaseKey], cause: Cause) -> Result<(), CoreError> {
+        for keys in keys.chunks(MARKS) {
+            let (mut changes, mut lanes) = (Change::default(), BTreeSet::new());
+            for key in keys {
+                if let Some((change, lane)) = self.marking(key, cause).await? {
+                    changes = changes.and(change);
+                    lanes.insert((key.mount, lane));
+                }
+            }
+            if lanes.is_empty() {
+                continue;
+            }
+            match self.ledger.commit(changes).await {
+                Ok(_) => lanes.iter().for_each(|(mount, lane)| self.ring_lane(*mount, lane)),
+                Err(CoreError::Conflict) => {
+                    for key in keys {
+                        self.mark_one(key, cause).await?;
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn mark_one(&self, key: &LeaseKey, cause: Cause) -> Result<(), CoreError> {
+        loop {
+            let Some((change, lane)) = self.marking(key, cause).await? else { return Ok(()) };
+            match self.ledger.commit(change).await {
+                Err(CoreError::Conflict) => continue,
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    self.ring_lane(key.mount, &lane);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The changes that mark a lease, and its lane; none when it is gone or has its turn already.
+    async fn marking(&self, key: &LeaseKey, cause: Cause) -> Result<Option<(Change, String)>, CoreError> {
+        let Some(stored) = self.get(key).await? else { return Ok(None) };
+        let (lease, now) = (&stored.value, self.now());
+        let stage = match &lease.stage {
+            Stage::Revoking(_) if lease.due <= now => return Ok(None),
+            Stage::Revoking(revoking) => Stage::Revoking(revoking.clone()),
+            _ => Stage::Revoking(Revoking { cause, attempts: 0, error: None }),
+        };
+        let new = Lease { stage, due: now, ..lease.clone() };
+        Ok(Some((lease.replaced(key, stored.rev, &new)?, lease.lane.clone())))
+    }
+
+    pub(super) fn ring_lane(&self, mount: MountId, lane: &str) {
+        if let Some(lane) = self.lanes.find(mount, lane) {
+            lane.beat.ring();
+        }
+    }
+
+    /// Moves a lease to another time, if it still is what was read.
+    pub(super) async fn replace(&self, key: &LeaseKey, old: &Stored<Lease>, new: &Lease) -> Result<(), CoreError> {
+        self.ledger.commit(old.value.replaced(key, old.rev, new)?).await?;
+        Ok(())
+    }
+
+    /// Forgets a lease, whatever became of it meanwhile: its credential is gone, or given up.
+    pub(super) async fn forget(&self, key: &LeaseKey) -> Result<(), CoreError> {
+        loop {
+            let Some(stored) = self.get(key).await? else { return Ok(()) };
+            match self.ledger.commit(stored.value.removed(key, stored.rev)).await {
+                Err(CoreError::Conflict) => continue,
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    self.moved();
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Removes a turn that leads nowhere.
+    pub(super) async fn drop_turn(&self, lane: &Lane, number: u64, suffix: &[u8]) -> Result<(), CoreError> {
+        let at = super::record::due(lane.mount, &lane.name).ordered(number, suffix);
+        self.ledger.commit(Change::default().delete(at)).await?;
+        Ok(())
+    }
+}

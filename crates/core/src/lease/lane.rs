@@ -1,0 +1,199 @@
+//! One outside system of one mount: the unit in which revoking is bounded, ordered and put off. What is slow or down in
+//! one lane holds up nothing in another.
+//!
+//! Knows when the lane's next turn is, what is being made in it, and how its outside system does; does no work itself.
+
+use super::beat::Beat;
+use super::record::{LaneNote, LeaseKey, backoff};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use strongroom_model::{Entropy, MountId, Timestamp, Ttl};
+use tokio::sync::Notify;
+
+pub(super) struct Lane {
+    pub(super) mount: MountId,
+    pub(super) name: String,
+    pub(super) beat: Beat,
+    /// Rung when something urgent came while a run is going on.
+    pub(super) hurry: Notify,
+    state: Mutex<State>,
+    /// Seconds; as it is on disk.
+    longest: AtomicU64,
+    /// Set when turns may lie too far ahead.
+    pub(super) clock_went_back: AtomicBool,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct State {
+    /// Leases whose credential is being made now, and whether a run passed them over for that. Nobody may revoke them
+    /// before it is over.
+    making: HashMap<String, bool>,
+    urgent: VecDeque<LeaseKey>,
+    outage: Option<Outage>,
+    outages: u64,
+}
+
+/// How an outside system that cannot be reached is waited for.
+#[derive(Clone)]
+pub(super) struct Outage {
+    pub(super) failures: u32,
+    pub(super) until: Timestamp,
+    pub(super) error: String,
+}
+
+impl Lane {
+    pub(super) fn new(mount: MountId, name: &str) -> Self {
+        Self {
+            mount,
+            name: name.to_owned(),
+            beat: Beat::new(),
+            hurry: Notify::new(),
+            state: Mutex::default(),
+            longest: AtomicU64::new(0),
+            clock_went_back: AtomicBool::new(true),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the credential of this lease is being made, until the guard is dropped.
+    pub(super) fn making(self: &Arc<Self>, key: &LeaseKey) -> Making {
+        self.state().making.insert(key.suffix.clone(), false);
+        Making { lane: Arc::clone(self), suffix: key.suffix.clone() }
+    }
+
+    /// Whether its credential is being made; the lane runs again when that is over.
+    pub(super) fn is_making(&self, suffix: &str) -> bool {
+        self.state().making.get_mut(suffix).map(|passed| *passed = true).is_some()
+    }
+
+    /// Puts a lease before all others.
+    pub(super) fn push_urgent(&self, key: LeaseKey) {
+        self.state().urgent.push_back(key);
+        self.hurry.notify_one();
+    }
+
+    pub(super) fn take_urgent(&self) -> Option<LeaseKey> {
+        self.state().urgent.pop_front()
+    }
+
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.state().outage.clone()
+    }
+
+    /// How often the outside system was found down.
+    pub(super) fn outages(&self) -> u64 {
+        self.state().outages
+    }
+
+    /// Whether it is not yet time to try again.
+    pub(super) fn is_held(&self, now: Timestamp) -> bool {
+        self.state().outage.as_ref().is_some_and(|outage| outage.until > now)
+    }
+
+    /// Lets it be tried at once, because somebody asks.
+    pub(super) fn release(&self) {
+        if let Some(outage) = &mut self.state().outage {
+            outage.until = Timestamp::default();
+        }
+    }
+
+    /// Notes that the outside system could not be reached.
+    pub(super) fn went_down(&self, error: String, now: Timestamp, entropy: &dyn Entropy) {
+        let mut state = self.state();
+        let failures = state.outage.as_ref().map_or(1, |outage| outage.failures.saturating_add(1));
+        let [part] = entropy.array::<1>();
+        let until = now.plus(backoff(failures, part));
+        state.outage = Some(Outage { failures, until, error });
+        state.outages += 1;
+        self.beat.expect(until);
+    }
+
+    pub(super) fn came_up(&self) {
+        self.state().outage = None;
+    }
+
+    /// The changes that make a life this long known, if it is longer than any before it.
+    pub(super) fn note_of(&self, ttl: Ttl) -> Option<LaneNote> {
+        let is_longer = ttl.secs().max(1) > self.longest.load(Ordering::SeqCst);
+        is_longer.then(|| LaneNote {
+            mount: self.mount,
+            name: self.name.clone(),
+            longest: Ttl::from_secs(ttl.secs().max(1)),
+        })
+    }
+
+    /// The note is on disk.
+    pub(super) fn noted(&self, longest: Ttl) {
+        self.longest.fetch_max(longest.secs(), Ordering::SeqCst);
+    }
+
+    pub(super) fn longest(&self) -> Ttl {
+        Ttl::from_secs(self.longest.load(Ordering::SeqCst))
+    }
+
+    /// Has its task end.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.beat.ring();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
+
+/// While it lives, nobody revokes the lease: a credential that is made after it was revoked would live for ever.
+pub(super) struct Making {
+    lane: Arc<Lane>,
+    suffix: String,
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let was_passed = self.lane.state().making.remove(&self.suffix);
+        if was_passed == Some(true) {
+            self.lane.beat.ring();
+        }
+    }
+}
+
+/// All lanes.
+#[derive(Default)]
+pub(super) struct Lanes(Mutex<HashMap<MountId, BTreeMap<String, Arc<Lane>>>>);
+
+impl Lanes {
+    fn locked(&self) -> MutexGuard<'_, HashMap<MountId, BTreeMap<String, Arc<Lane>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn find(&self, mount: MountId, name: &str) -> Option<Arc<Lane>> {
+        self.locked().get(&mount)?.get(name).cloned()
+    }
+
+    /// The lane of that name, and whether this made it.
+    pub(super) fn find_or_make(&self, mount: MountId, name: &str) -> (Arc<Lane>, bool) {
+        let mut lanes = self.locked();
+        let of_mount = lanes.entry(mount).or_default();
+        if let Some(lane) = of_mount.get(name) {
+            return (Arc::clone(lane), false);
+        }
+        let lane = Arc::new(Lane::new(mount, name));
+        of_mount.insert(name.to_owned(), Arc::clone(&lane));
+        (lane, true)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Lane>> {
+        self.locked().values().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// Takes out the lanes of a mount.
+    pub(super) fn remove(&self, mount: MountId) -> Vec<Arc<Lane>> {
+        self.locked().remove(&mount).into_iter().flat_map(BTreeMap::into_values).collect()
+    }
+}

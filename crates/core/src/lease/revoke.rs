@@ -1,0 +1,222 @@
+//! Ending leases before their time. Every verb marks the leases durably and leaves the rest to the lanes; who wants to
+//! wait for the outcome, waits for what the lanes say.
+
+use super::Leases;
+use super::record::{Cause, Lease, LeaseKey};
+use crate::{CoreError, Grant};
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_barrier::Txn;
+use strongroom_model::{EntityId, MountId};
+
+/// How long a caller who wants to wait is kept.
+const SYNC_LIMIT: Duration = Duration::from_secs(60);
+
+/// Leases that were marked together: a part of one mount.
+struct Marked {
+    mount: MountId,
+    path: String,
+}
+
+impl Leases {
+    /// Has a lease revoked; with `wait`, returns when the credential is gone, or says why it is not. A lease that is
+    /// not there is no error.
+    pub async fn revoke(self: &Arc<Self>, _grant: &Grant, id: &str, wait: bool) -> Result<(), CoreError> {
+        let Some((key, stored)) = self.find(id).await? else { return Ok(()) };
+        let (lease, name) = (&stored.value, stored.value.lane.clone());
+        let lane = self.lane(key.mount, &name);
+        let (attempts, outages) = (lease.attempts(), lane.outages());
+        lane.release();
+        let progress = self.book.progress.subscribe();
+        self.book.mark(std::slice::from_ref(&key), Cause::Revoked).await?;
+        lane.push_urgent(key.clone());
+        lane.beat.ring();
+        if !wait {
+            return Ok(());
+        }
+        self.wait(progress, id, async || {
+            let Some(lease) = self.book.get(&key).await? else { return Ok(Some(())) };
+            if lease.value.attempts() > attempts {
+                return Err(unrevoked(id, error_of(&lease.value)));
+            }
+            match lane.outage().filter(|_| lane.outages() > outages) {
+                Some(outage) => Err(unrevoked(id, outage.error)),
+                None => Ok(None),
+            }
+        })
+        .await
+    }
+
+    /// Has every lease below a prefix revoked; says how many were marked.
+    pub async fn revoke_prefix(self: &Arc<Self>, _grant: &Grant, prefix: &str, wait: bool) -> Result<u64, CoreError> {
+        let progress = self.book.progress.subscribe();
+        let scope = self.below(prefix);
+        let before: Vec<_> = self.book.lanes.all().into_iter().map(|lane| (lane.outages(), lane)).collect();
+        let mut count = 0;
+        for part in &scope {
+            before.iter().filter(|(_, lane)| lane.mount == part.mount).for_each(|(_, lane)| lane.release());
+            count += self.book.end_path(part.mount, &part.path, Cause::Revoked).await?;
+        }
+        if !wait {
+            return Ok(count);
+        }
+        self.wait(progress, prefix, async || {
+            let Some(left) = self.first_left(&scope).await? else { return Ok(Some(())) };
+            let down = before.iter().filter(|(_, lane)| scope.iter().any(|part| part.mount == lane.mount));
+            let down = down.filter(|(outages, lane)| lane.outages() > *outages).find_map(|(_, lane)| lane.outage());
+            match (down, left) {
+                (Some(outage), _) => Err(unrevoked(prefix, outage.error)),
+                (None, Left::Failing(error)) => Err(unrevoked(prefix, error)),
+                (None, Left::Waiting) => Ok(None),
+            }
+        })
+        .await?;
+        Ok(count)
+    }
+
+    /// Has every lease of an entity revoked, whichever token asked for it; says how many were marked.
+    pub async fn revoke_entity(&self, _grant: &Grant, entity: EntityId) -> Result<usize, CoreError> {
+        Ok(self.book.end_entity(entity, Cause::Revoked, true).await?.len())
+    }
+
+    /// Forgets every lease below a prefix, whatever became of the credentials: the trail says that they may live on.
+    pub async fn force(self: &Arc<Self>, grant: &Grant, prefix: &str) -> Result<u64, CoreError> {
+        let by = grant.principal().map(|principal| principal.display_name.clone()).unwrap_or_default();
+        let note = format!("forgotten by force, asked for by {by}: the credential may still be there");
+        let mut count = 0;
+        for part in self.below(prefix) {
+            let mut after = None::<Vec<u8>>;
+            loop {
+                let page = self.book.page(part.mount, &part.path, after.as_deref()).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.name.clone());
+                for listed in page {
+                    let key = LeaseKey { mount: part.mount, path: part.path.clone(), suffix: listed.text() };
+                    count += u64::from(self.force_one(&key, &listed.value, &note).await?);
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    async fn force_one(&self, key: &LeaseKey, lease: &Lease, note: &str) -> Result<bool, CoreError> {
+        let lane = self.book.lanes.find(key.mount, &lease.lane);
+        if lane.is_some_and(|lane| lane.is_making(&key.suffix)) {
+            // What is only being made would be made after it was forgotten.
+            self.book.mark(std::slice::from_ref(key), Cause::Revoked).await?;
+            return Ok(false);
+        }
+        self.trail.append(self.event("lease-force", key, lease, note)).await?;
+        self.book.forget(key).await?;
+        Ok(true)
+    }
+
+    /// Marks the leases of a removed mount; `true` when none is left.
+    pub(crate) async fn end_mount(&self, mount: MountId) -> Result<bool, CoreError> {
+        let paths = self.book.ledger.paths(mount);
+        if paths.is_empty() {
+            return Ok(true);
+        }
+        // None can be added to a removed mount, so that marking them once is enough as long as the server runs.
+        let is_first = !self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&mount);
+        if is_first {
+            for (path, _) in paths {
+                self.book.end_path(mount, &path, Cause::Mount).await?;
+            }
+            self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(mount);
+        }
+        Ok(false)
+    }
+
+    /// Forgets the lanes of a mount that has no leases any more.
+    pub(crate) async fn forget_mount(&self, mount: MountId) -> Result<(), CoreError> {
+        let lanes = self.book.lanes.remove(mount);
+        let txn = lanes.iter().fold(Txn::new(), |txn, lane| txn.delete(super::record::lane_at(mount, &lane.name)));
+        lanes.iter().for_each(|lane| lane.close());
+        if !txn.is_empty() {
+            self.book.records.commit(txn).await?;
+        }
+        self.upkeep.stop(mount);
+        self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&mount);
+        Ok(())
+    }
+
+    /// The paths that have leases below a prefix, which names a mount, a part of its paths, or everything.
+    fn below(&self, prefix: &str) -> Vec<Marked> {
+        let prefix = prefix.trim_matches('/');
+        let table = self.mounts.table();
+        let mut found = Vec::new();
+        for (mount, _) in self.book.ledger.totals() {
+            let Some(place) = table.known(mount) else { continue };
+            for (path, _) in self.book.ledger.paths(mount) {
+                let whole = format!("{}/{path}", place.path);
+                let rest = whole.strip_prefix(prefix);
+                if prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+                    found.push(Marked { mount, path });
+                }
+            }
+        }
+        found
+    }
+
+    async fn first_left(&self, scope: &[Marked]) -> Result<Option<Left>, CoreError> {
+        let mut failing = None;
+        for part in scope {
+            let mut after = None::<Vec<u8>>;
+            loop {
+                let page = self.book.page(part.mount, &part.path, after.as_deref()).await?;
+                let Some(last) = page.last() else { break };
+                after = Some(last.name.clone());
+                match page.iter().find(|listed| listed.value.attempts() == 0) {
+                    // New ones may come while we wait; they were not meant.
+                    Some(listed) if listed.value.stage.is_revoking() => return Ok(Some(Left::Waiting)),
+                    _ => {}
+                }
+                let error = page.iter().find(|listed| listed.value.attempts() > 0).map(|l| error_of(&l.value));
+                failing = failing.or(error);
+            }
+        }
+        Ok(failing.map(Left::Failing))
+    }
+
+    /// Asks again whenever a lease ended or failed to, until there is an answer.
+    async fn wait(
+        &self,
+        mut progress: tokio::sync::watch::Receiver<u64>,
+        what: &str,
+        look: impl AsyncFn() -> Result<Option<()>, CoreError>,
+    ) -> Result<(), CoreError> {
+        let waiting = async {
+            loop {
+                progress.borrow_and_update();
+                if look().await?.is_some() {
+                    return Ok(());
+                }
+                if progress.changed().await.is_err() {
+                    return Err(CoreError::Sealed);
+                }
+            }
+        };
+        let late = || unrevoked(what, format!("it takes longer than {} s", SYNC_LIMIT.as_secs()));
+        tokio::time::timeout(SYNC_LIMIT, waiting).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+/// What is left of leases that were marked.
+enum Left {
+    /// Some are yet to be tried.
+    Waiting,
+    /// All that are left were tried, and failed like this.
+    Failing(String),
+}
+
+fn error_of(lease: &Lease) -> String {
+    match &lease.stage {
+        super::record::Stage::Revoking(revoking) => revoking.error.clone().unwrap_or_default(),
+        _ => String::new(),
+    }
+}
+
+fn unrevoked(what: &str, why: String) -> CoreError {
+    CoreError::Unrevoked { what: what.to_owned(), why }
+}

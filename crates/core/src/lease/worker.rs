@@ -1,0 +1,308 @@
+//! Carries out what is due: revokes in the outside system, says so in the trail, forgets the lease; in this order, so
+//! that no lease is forgotten whose credential may live on, and none ends unrecorded.
+//!
+//! One task per lane. A lease that fails is put off by itself; an outside system that cannot be reached holds its whole
+//! lane, without a write per lease.
+
+use super::book::PAGE;
+use super::lane::Lane;
+use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
+use super::{GRACE, Leases};
+use crate::CoreError;
+use crate::records::{Listed, Stored};
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use strongroom_audit::{Entry, MountNote, Outcome};
+use strongroom_barrier::Address;
+use strongroom_model::{Kind, Timestamp};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// Revocations that an outside system is asked for at once.
+const AT_ONCE: usize = 8;
+/// Leases in hand: those beside the ones above wait for their turn, the trail or the disk.
+const IN_HAND: usize = 128;
+/// How long one revocation may take before the outside system counts as down.
+const REVOKE_LIMIT: Duration = Duration::from_secs(45);
+
+/// What became of one lease.
+enum End {
+    /// Forgotten.
+    Gone,
+    /// Not due after all, or somebody else's.
+    Passed,
+    /// Put off, by its own fault.
+    Failed,
+    /// The outside system cannot be reached.
+    Down(String),
+}
+
+/// One run over what is due in a lane.
+struct Run {
+    now: Timestamp,
+    page: VecDeque<Listed<Turn>>,
+    after: Option<Address>,
+    /// The shelf was read to the end of what is due.
+    read: bool,
+    in_hand: HashSet<String>,
+    down: Option<String>,
+    gone: u64,
+}
+
+impl Leases {
+    /// The task of a lane.
+    pub(super) async fn keep_lane(self: Arc<Self>, lane: Arc<Lane>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let ticket = tokio::select! {
+                ticket = lane.beat.rung() => ticket,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            if lane.is_closed() {
+                return lane.beat.answer(u64::MAX);
+            }
+            let done = tokio::select! {
+                done = self.run_lane(&lane) => done,
+                _ = stop.wait_for(|stop| *stop) => return,
+            };
+            if let Err(error) = done {
+                tracing::warn!(lane = lane.name, %error, "leases could not be seen to; it is tried again");
+                lane.went_down(error.to_string(), self.book.now(), &*self.entropy);
+            }
+            lane.beat.answer(ticket);
+            self.book.moved();
+        }
+    }
+
+    /// Ends everything that is due now. Dropping the future stops it anywhere: what was begun is due again.
+    async fn run_lane(self: &Arc<Self>, lane: &Arc<Lane>) -> Result<(), CoreError> {
+        let now = self.book.now();
+        lane.beat.begin();
+        if lane.is_held(now) {
+            lane.outage().into_iter().for_each(|outage| lane.beat.expect(outage.until));
+            return Ok(());
+        }
+        if lane.clock_went_back.swap(false, Ordering::SeqCst) {
+            self.pull_back(lane, now).await?;
+        }
+        let mut run = Run::new(now);
+        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        let mut ending = JoinSet::new();
+        loop {
+            while run.down.is_none() && ending.len() < IN_HAND {
+                let Some(key) = self.next(lane, &mut run).await? else { break };
+                run.in_hand.insert(key.suffix.clone());
+                let (leases, lane, permits) = (Arc::clone(self), Arc::clone(lane), Arc::clone(&permits));
+                ending.spawn(async move {
+                    let end = leases.end_one(&lane, &key, now, &permits).await;
+                    (key, end)
+                });
+            }
+            let ended = tokio::select! {
+                ended = ending.join_next() => ended,
+                () = lane.hurry.notified() => continue,
+            };
+            match ended {
+                None if run.down.is_some() || run.is_over() => break,
+                None => continue,
+                Some(Ok((key, end))) => run.note(&key, end, &permits)?,
+                Some(Err(_)) => return Err(CoreError::Internal("a lease's end was broken off")),
+            }
+        }
+        match run.down {
+            Some(error) => lane.went_down(error, self.book.now(), &*self.entropy),
+            None if run.gone > 0 => lane.came_up(),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The next lease to see to: an urgent one, or the next on the shelf.
+    async fn next(&self, lane: &Lane, run: &mut Run) -> Result<Option<LeaseKey>, CoreError> {
+        loop {
+            if let Some(key) = lane.take_urgent() {
+                if run.in_hand.contains(&key.suffix) {
+                    continue;
+                }
+                return Ok(Some(key));
+            }
+            if let Some(turn) = run.page.pop_front() {
+                if turn.number > run.now.nanos() {
+                    lane.beat.expect(Timestamp::from_nanos(turn.number));
+                    (run.read, _) = (true, run.page.clear());
+                    continue;
+                }
+                if run.in_hand.contains(&turn.value.suffix) || lane.is_making(&turn.value.suffix) {
+                    continue;
+                }
+                let key = LeaseKey { mount: lane.mount, path: turn.value.path, suffix: turn.value.suffix };
+                match self.book.get(&key).await? {
+                    Some(lease) if lease.value.due.nanos() == turn.number => return Ok(Some(key)),
+                    _ => self.book.drop_turn(lane, turn.number, &turn.name).await?,
+                }
+                continue;
+            }
+            if run.read {
+                return Ok(None);
+            }
+            let shelf = due(lane.mount, &lane.name);
+            run.page = self.book.records.scan(&shelf, run.after.as_ref(), PAGE).await?.into();
+            run.read = run.page.len() < PAGE;
+            run.after = run.page.back().map(|last| shelf.ordered(last.number, &last.name));
+        }
+    }
+
+    /// Ends one lease, if it is due.
+    async fn end_one(
+        &self,
+        lane: &Lane,
+        key: &LeaseKey,
+        now: Timestamp,
+        permits: &Semaphore,
+    ) -> Result<End, CoreError> {
+        let Ok(permit) = permits.acquire().await else { return Ok(End::Passed) };
+        let Some(stored) = self.book.get(key).await? else { return Ok(End::Passed) };
+        let lease = &stored.value;
+        let cause = match &lease.stage {
+            _ if lane.is_making(&key.suffix) => return Ok(End::Passed),
+            Stage::Revoking(revoking) => revoking.cause,
+            Stage::Active if lease.expires <= now => Cause::Expired,
+            Stage::Pending if lease.due <= now => Cause::Interrupted,
+            _ => return Ok(End::Passed),
+        };
+        let Some(engine) = self.mounts.table().engine(key.mount) else {
+            let error = CoreError::NotFound("this program has no engine for the mount of the lease".to_owned());
+            return self.put_off(key, &stored, cause, error).await;
+        };
+        let began = self.book.now();
+        let revoked = tokio::time::timeout(REVOKE_LIMIT, engine.revoke(&lease.note)).await;
+        drop(permit);
+        let took = self.book.now().since(began);
+        self.meters.revoke.note(took);
+        match revoked {
+            Err(_) => Ok(End::Down(format!("{} did not answer within {} s", lane.name, REVOKE_LIMIT.as_secs()))),
+            Ok(Err(error @ CoreError::Unreachable { .. })) => Ok(End::Down(error.to_string())),
+            Ok(Err(error)) => self.put_off(key, &stored, cause, error).await,
+            Ok(Ok(())) => {
+                let mut entry = self.event("lease-revoke", key, lease, cause.words());
+                entry.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                entry.outcome = Some(Outcome::ok());
+                self.trail.append(entry).await?;
+                self.book.forget(key).await?;
+                self.meters.revoked.add(1);
+                Ok(End::Gone)
+            }
+        }
+    }
+
+    /// Notes that a lease could not be ended, and when to try again.
+    async fn put_off(
+        &self,
+        key: &LeaseKey,
+        stored: &Stored<Lease>,
+        cause: Cause,
+        error: CoreError,
+    ) -> Result<End, CoreError> {
+        let lease = &stored.value;
+        let (attempts, text) = (lease.attempts().saturating_add(1), error.to_string());
+        self.meters.failed.add(1);
+        if attempts == 1 {
+            let mut entry = self.event("lease-revoke", key, lease, cause.words());
+            entry.outcome = Some(Outcome::failed(Kind::Unavailable, text.clone()));
+            self.trail.append(entry).await?;
+            tracing::warn!(
+                lease = self.id_of(key),
+                error = text,
+                "a credential could not be revoked; it is tried again"
+            );
+        }
+        let [part] = self.entropy.array::<1>();
+        let due = self.book.now().plus(backoff(attempts, part));
+        let stage = Stage::Revoking(Revoking { cause, attempts, error: Some(text) });
+        match self.book.replace(key, stored, &Lease { stage, due, ..lease.clone() }).await {
+            Ok(()) | Err(CoreError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+        let lane = self.book.lanes.find(key.mount, &lease.lane);
+        lane.into_iter().for_each(|lane| lane.beat.expect(due));
+        self.book.moved();
+        Ok(End::Failed)
+    }
+
+    /// An entry about something that happened to a lease without a request.
+    pub(super) fn event(&self, operation: &'static str, key: &LeaseKey, lease: &Lease, note: &str) -> Entry {
+        let id = self.id_of(key);
+        let mut entry = Entry::event(operation, id.clone(), note);
+        entry.lease_id = Some(id);
+        entry.subject = Some(lease.subject.clone());
+        entry.principal = Some(lease.principal());
+        entry.mount = self.mounts.table().known(key.mount).map(|mount| MountNote {
+            path: mount.path.to_string(),
+            kind: mount.kind.clone(),
+            accessor: mount.accessor.clone(),
+            class: mount.class.word().to_owned(),
+        });
+        entry
+    }
+
+    /// After the clock went back: a lease lives no longer from now than the life it was given, so each jump costs at
+    /// most one life, and nothing waits for a time that was never meant.
+    async fn pull_back(&self, lane: &Lane, now: Timestamp) -> Result<(), CoreError> {
+        let shelf = due(lane.mount, &lane.name);
+        // After unsealing nobody knows whether it did; what lies further ahead than any life given proves it.
+        let from = if self.seen_back() { now } else { now.plus(lane.longest().0.max(GRACE).max(LONGEST_WAIT)) };
+        let mut after = Some(shelf.ordered(from.nanos().saturating_add(1), []));
+        loop {
+            let page = self.book.records.scan::<Turn>(&shelf, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(shelf.ordered(last.number, &last.name));
+            for turn in page {
+                let key = LeaseKey { mount: lane.mount, path: turn.value.path, suffix: turn.value.suffix };
+                self.pull_back_one(&key, now).await?;
+            }
+        }
+    }
+
+    async fn pull_back_one(&self, key: &LeaseKey, now: Timestamp) -> Result<(), CoreError> {
+        let Some(stored) = self.book.get(key).await? else { return Ok(()) };
+        let lease = &stored.value;
+        let most = now.plus(match lease.stage {
+            Stage::Pending => GRACE,
+            Stage::Active => lease.ttl.0,
+            Stage::Revoking(_) => LONGEST_WAIT,
+        });
+        if lease.due <= most {
+            return Ok(());
+        }
+        let new = Lease { due: most, expires: lease.expires.min(most), ..lease.clone() };
+        match self.book.replace(key, &stored, &new).await {
+            Err(CoreError::Conflict) => Ok(()),
+            other => other,
+        }
+    }
+}
+
+impl Run {
+    fn new(now: Timestamp) -> Self {
+        Self { now, page: VecDeque::new(), after: None, read: false, in_hand: HashSet::new(), down: None, gone: 0 }
+    }
+
+    fn is_over(&self) -> bool {
+        self.read && self.page.is_empty()
+    }
+
+    fn note(&mut self, key: &LeaseKey, end: Result<End, CoreError>, permits: &Semaphore) -> Result<(), CoreError> {
+        self.in_hand.remove(&key.suffix);
+        match end? {
+            End::Gone => self.gone += 1,
+            End::Passed | End::Failed => {}
+            End::Down(error) => {
+                // Those that wait for their turn need not find out for themselves.
+                permits.close();
+                self.down = Some(error);
+            }
+        }
+        Ok(())
+    }
+}

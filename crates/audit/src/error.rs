@@ -31,6 +31,16 @@ pub enum TrailError {
         /// The folder.
         path: String,
     },
+    /// The index has not reached the end of the trail in time, so an answer would not be complete.
+    #[error("the trail's index is at line {done} of {target} ({why}); ask again in a moment")]
+    Behind {
+        /// How far it is.
+        done: u64,
+        /// How far the trail is.
+        target: u64,
+        /// What holds it up.
+        why: String,
+    },
     /// A device specification that cannot be served.
     #[error("{0}")]
     Device(String),

@@ -4,14 +4,19 @@
 //! Invariants: an acknowledged entry survives the death of the process; entries are numbered without gaps; a change of
 //! any written byte is found by [`verify`]; a slow or broken device never holds up the trail.
 
+mod ask;
 mod chain;
+mod consumer;
 mod desk;
 mod device;
 mod entry;
 mod error;
 mod folder;
+mod index;
 mod keeper;
 mod medium;
+mod proof;
+mod query;
 mod redact;
 mod resume;
 mod shared;
@@ -20,11 +25,15 @@ mod verify;
 mod writer;
 
 pub use chain::Checkpoint;
+pub use consumer::{Habit, Pattern, Use};
 pub use device::{DeviceSpec, DeviceStatus};
 pub use entry::{
     Accepted, AuthNote, DecisionNote, Entry, EntryKind, MountNote, Outcome, SecretNote, SourceNote, WrapNote,
 };
 pub use error::TrailError;
+pub use index::{Index, IndexFinding, IndexReport, check_index, object_of, path_object, rebuild_index};
+pub use proof::Inclusion;
+pub use query::{AddressTest, Page, PathTest, Query, Row, Thing};
 pub use redact::{Redactor, redact, redact_except, redact_text};
 pub use trail::{Options, Place, Receipt, Seal, SyncMode, Trail, TrailHealth};
 pub use verify::{Finding, Report, VerifyOptions, verify};

@@ -8,6 +8,7 @@ use crate::chain::{hash, unspeakable};
 use crate::desk::Desk;
 use crate::device::{Devices, cursor};
 use crate::folder::{self, Folder};
+use crate::index::Index;
 use crate::keeper::Keeper;
 use crate::medium::{Medium, Ring};
 use crate::resume::Resumed;
@@ -113,6 +114,7 @@ pub struct Trail {
     shared: Arc<Shared>,
     source: Source,
     devices: Arc<Devices>,
+    index: Index,
     keeper: Mutex<Option<(Keeper, JoinSet<()>)>>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -186,6 +188,8 @@ impl Trail {
         });
         let writer = writer.map_err(|error| stopped("starting the audit trail's writer", error))?;
         let devices = Arc::new(Devices::new(Arc::clone(&shared), source.clone(), options.device_deadline));
+        let index = Index::start(source.clone(), Arc::clone(&shared));
+        let index = index.map_err(|error| stopped("starting the audit trail's index", error))?;
         let every = options.checkpoint_every;
         let keeper = Keeper::new(Arc::clone(&desk), Arc::clone(&shared), Arc::clone(&devices), every);
         let mut task = JoinSet::new();
@@ -195,6 +199,7 @@ impl Trail {
             shared,
             source,
             devices,
+            index,
             keeper: Mutex::new(Some((keeper, task))),
             writer: Mutex::new(Some(writer)),
         }))
@@ -250,6 +255,11 @@ impl Trail {
     /// business elsewhere while it is open. Devices do it before their next line.
     pub async fn reopen(&self) {
         self.devices.reopen();
+    }
+
+    /// What the trail is asked through.
+    pub fn index(&self) -> &Index {
+        &self.index
     }
 
     /// How the trail does.
@@ -317,6 +327,7 @@ impl Trail {
         if let Some(writer) = writer {
             let _ = spawn_blocking(move || writer.join()).await;
         }
+        self.index.stop();
         self.devices.suspend().await;
     }
 }

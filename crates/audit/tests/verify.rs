@@ -223,7 +223,8 @@ impl Dice {
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn load(folder: &Path) -> Files {
-    let each = fs::read_dir(folder).unwrap().map(|item| item.unwrap());
+    // The index has a folder of its own, and a check of its own.
+    let each = fs::read_dir(folder).unwrap().map(|item| item.unwrap()).filter(|item| item.path().is_file());
     each.map(|item| (item.file_name().into_string().unwrap(), fs::read(item.path()).unwrap())).collect()
 }
 

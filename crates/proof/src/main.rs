@@ -27,7 +27,8 @@ fn run(arguments: &[String]) -> (String, u8) {
     match check(&text, &keys) {
         Err(error) => (error.to_string(), 2),
         Ok(checked) => {
-            let advice = if keys.is_empty() { "; compare that key with the one you know, no key was given" } else { "" };
+            let advice =
+                if keys.is_empty() { "; compare that key with the one you know, no key was given" } else { "" };
             let (count, size) = (checked.lines.len(), checked.size);
             let shown = format!(
                 "{count} entries stand in the trail of {size} lines, signed at {} by {}{advice}",

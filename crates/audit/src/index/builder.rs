@@ -1,0 +1,312 @@
+//! The index of one segment while it is made: fed line by line, asked at any time, written out when the segment is
+//! complete. What is written is a function of the segment's lines alone, so that it can be checked by making it anew.
+
+use super::codec::{mark, put};
+use super::line::Line;
+use super::term::{Field, spell};
+use crate::TrailError;
+use crate::chain::{Hash, Header, LineKind, ORIGIN, hash};
+use crate::consumer::Use;
+use aws_lc_rs::digest::{SHA256, digest};
+use std::collections::HashMap;
+use strongroom_model::Timestamp;
+use strongroom_proof::{Frontier, leaf};
+
+/// When an entry was written, and where its line begins in the segment (for a trail in memory: its number therein).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowAt {
+    pub(crate) time: u64,
+    pub(crate) place: u32,
+}
+
+/// What a file begins with.
+pub(crate) const MAGIC: &[u8; 8] = b"SRTRIDX1";
+/// How long the fixed part of a file is.
+pub(crate) const HEADER: usize = 208;
+
+/// The facts of a segment that stand in the fixed part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// The number of the first line.
+    pub(crate) first: u64,
+    /// How many lines there are.
+    pub(crate) lines: u64,
+    /// How many of them are entries.
+    pub(crate) rows: u64,
+    /// Bytes of the segment.
+    pub(crate) len: u64,
+    /// The earliest and the latest time.
+    pub(crate) earliest: u64,
+    pub(crate) latest: u64,
+    /// Whether the times never go back.
+    pub(crate) ordered: bool,
+    /// The hash of the last line.
+    pub(crate) last: Hash,
+    /// The root over all lines.
+    pub(crate) root: Hash,
+}
+
+/// The index of one segment in memory.
+pub(crate) struct Builder {
+    facts: Facts,
+    rows: Vec<RowAt>,
+    terms: HashMap<Box<[u8]>, Vec<u32>>,
+    marks: Vec<(u32, u32)>,
+    uses: HashMap<String, Use>,
+    tree: Frontier,
+    /// The last line, not yet in the tree.
+    tip: Vec<u8>,
+    buffer: Vec<u8>,
+    object: String,
+}
+
+impl Builder {
+    /// Of a segment whose first line has this number.
+    pub(crate) fn new(first: u64) -> Self {
+        let facts = Facts { first, earliest: u64::MAX, ordered: true, last: ORIGIN, ..Facts::default() };
+        Self {
+            facts,
+            rows: Vec::new(),
+            terms: HashMap::new(),
+            marks: Vec::new(),
+            uses: HashMap::new(),
+            tree: Frontier::default(),
+            tip: Vec::new(),
+            buffer: Vec::new(),
+            object: String::new(),
+        }
+    }
+
+    /// Takes the next line.
+    pub(crate) fn feed(&mut self, line: &[u8], place: u64) -> Result<(), TrailError> {
+        let header = Header::parse(line);
+        if self.facts.lines > 0 {
+            self.tree.push(leaf(&self.hash_before(header.as_ref())));
+        }
+        self.tip.clear();
+        self.tip.extend_from_slice(line);
+        self.facts.lines += 1;
+        self.facts.len += line.len() as u64 + 1;
+        match header {
+            Some(header) if header.kind == LineKind::Entry => {}
+            _ => return Ok(()),
+        }
+        let Some(entry) = Line::parse(line) else { return Ok(()) };
+        let Some(time) = Timestamp::parse(&entry.time).map(Timestamp::nanos) else { return Ok(()) };
+        let too_long = || TrailError::Unwritable { why: "a segment is too long for its index".to_owned() };
+        let place = u32::try_from(place).map_err(|_| too_long())?;
+        let row = u32::try_from(self.rows.len()).map_err(|_| too_long())?;
+        self.facts.ordered &= time >= self.facts.latest || self.rows.is_empty();
+        self.facts.earliest = self.facts.earliest.min(time);
+        self.facts.latest = self.facts.latest.max(time);
+        self.rows.push(RowAt { time, place });
+        self.take_terms(&entry, row);
+        if entry.is_use() {
+            self.count_use(&entry, time);
+        }
+        Ok(())
+    }
+
+    /// The last line's hash: the line behind it names it, which saves hashing every line once more. Where that one is
+    /// wrong, `verify` finds it.
+    fn hash_before(&self, behind: Option<&Header<'_>>) -> Hash {
+        let mut named = ORIGIN;
+        match behind {
+            Some(header) if hex::decode_to_slice(header.prev, &mut named).is_ok() => named,
+            _ => hash(&self.tip),
+        }
+    }
+
+    fn take_terms(&mut self, entry: &Line<'_>, row: u32) {
+        let mut object = std::mem::take(&mut self.object);
+        entry.object_into(&mut object);
+        self.add(Field::Object, &object, row);
+        self.object = object;
+        self.add(Field::Path, &entry.path, row);
+        self.add(Field::Operation, &entry.operation, row);
+        self.add(Field::Address, &entry.source.address, row);
+        self.add(Field::Dialect, &entry.dialect, row);
+        self.add(Field::Kind, &entry.kind, row);
+        if let Some(outcome) = &entry.outcome {
+            self.add(Field::Result, &outcome.result, row);
+        }
+        if !entry.namespace.is_empty() {
+            self.add(Field::Namespace, &entry.namespace, row);
+        }
+        if let Some(typed) = &entry.typed {
+            self.add(Field::Typed, typed, row);
+        }
+        if let Some(who) = &entry.principal {
+            self.add(Field::Principal, &who.accessor, row);
+            self.add(Field::Principal, &who.display_name, row);
+            if let Some(entity) = &who.entity {
+                self.add(Field::Principal, entity, row);
+            }
+        }
+        self.marks.push((mark(&entry.request), row));
+        if let Some(lease) = &entry.lease_id {
+            self.marks.push((mark(lease), row));
+        }
+    }
+
+    fn add(&mut self, field: Field, value: &str, row: u32) {
+        let term = spell(&mut self.buffer, field, value);
+        match self.terms.get_mut(term) {
+            Some(rows) if rows.last() == Some(&row) => {}
+            Some(rows) => rows.push(row),
+            None => drop(self.terms.insert(term.into(), vec![row])),
+        }
+    }
+
+    fn count_use(&mut self, entry: &Line<'_>, time: u64) {
+        let Some(consumer) = entry.consumer() else { return };
+        let mut key = std::mem::take(&mut self.object);
+        let length = key.len();
+        key.push('\0');
+        key.push_str(consumer);
+        match self.uses.get_mut(&key) {
+            Some(known) => known.count(entry, time),
+            None => {
+                let object = key.get(..length).unwrap_or_default().to_owned();
+                let mut fresh = Use::of(object, consumer);
+                fresh.count(entry, time);
+                self.uses.insert(key.clone(), fresh);
+            }
+        }
+        self.object = key;
+    }
+
+    /// What is known so far.
+    pub(crate) fn facts(&self) -> Facts {
+        let (mut tree, mut last) = (self.tree.clone(), ORIGIN);
+        if self.facts.lines > 0 {
+            last = hash(&self.tip);
+            tree.push(leaf(&last));
+        }
+        Facts { rows: self.rows.len() as u64, root: tree.root(), last, ..self.facts }
+    }
+
+    /// The number of its segment's first line.
+    pub(crate) fn first(&self) -> u64 {
+        self.facts.first
+    }
+
+    /// How many entries there are so far.
+    pub(crate) fn count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// One entry.
+    pub(crate) fn row(&self, row: u32) -> Option<RowAt> {
+        self.rows.get(row as usize).copied()
+    }
+
+    /// The entries under a term.
+    pub(crate) fn posting(&self, term: &[u8]) -> Option<&[u32]> {
+        self.terms.get(term).map(Vec::as_slice)
+    }
+
+    /// All terms, in no order.
+    pub(crate) fn terms(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
+        self.terms.iter().map(|(term, rows)| (&**term, rows.as_slice()))
+    }
+
+    /// The entries whose request or lease may have this mark.
+    pub(crate) fn marked(&self, wanted: u32) -> Vec<u32> {
+        self.marks.iter().filter(|(mark, _)| *mark == wanted).map(|(_, row)| *row).collect()
+    }
+
+    /// Who uses what.
+    pub(crate) fn uses(&self) -> impl Iterator<Item = &Use> {
+        self.uses.values()
+    }
+
+    /// The file.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER];
+        let mut sections = [0; 7];
+        let mut note = |number: usize, bytes: &Vec<u8>| {
+            if let Some(section) = sections.get_mut(number) {
+                *section = bytes.len() as u64;
+            }
+        };
+        note(0, &bytes);
+        for row in &self.rows {
+            bytes.extend_from_slice(&row.time.to_le_bytes());
+            bytes.extend_from_slice(&row.place.to_le_bytes());
+        }
+        let (table, data) = self.encode_terms();
+        note(1, &bytes);
+        bytes.extend_from_slice(&table);
+        note(2, &bytes);
+        bytes.extend_from_slice(&data);
+        note(3, &bytes);
+        let mut marks = self.marks.clone();
+        marks.sort_unstable();
+        for (mark, row) in &marks {
+            bytes.extend_from_slice(&mark.to_le_bytes());
+            bytes.extend_from_slice(&row.to_le_bytes());
+        }
+        let (table, data) = self.encode_uses();
+        note(4, &bytes);
+        bytes.extend_from_slice(&table);
+        note(5, &bytes);
+        bytes.extend_from_slice(&data);
+        note(6, &bytes);
+        let header = self.header(&sections);
+        if let Some(place) = bytes.get_mut(..HEADER) {
+            place.copy_from_slice(&header);
+        }
+        let seal = digest(&SHA256, &bytes);
+        bytes.extend_from_slice(seal.as_ref());
+        bytes
+    }
+
+    fn header(&self, sections: &[u64; 7]) -> [u8; HEADER] {
+        let facts = self.facts();
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(MAGIC);
+        let numbers =
+            [facts.first, facts.lines, facts.rows, facts.len, facts.earliest, facts.latest, u64::from(facts.ordered)];
+        numbers.iter().for_each(|number| header.extend_from_slice(&number.to_le_bytes()));
+        header.extend_from_slice(&facts.last);
+        header.extend_from_slice(&facts.root);
+        sections.iter().for_each(|number| header.extend_from_slice(&number.to_le_bytes()));
+        header.resize(HEADER, 0);
+        let mut fixed = [0; HEADER];
+        fixed.copy_from_slice(&header);
+        fixed
+    }
+
+    fn encode_terms(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut terms: Vec<(&[u8], &[u32])> = self.terms().collect();
+        terms.sort_unstable_by_key(|(term, _)| *term);
+        let (mut table, mut data) = (Vec::new(), Vec::new());
+        for (term, rows) in terms {
+            table.extend_from_slice(&(data.len() as u32).to_le_bytes());
+            put(&mut data, term.len() as u64);
+            data.extend_from_slice(term);
+            put(&mut data, rows.len() as u64);
+            let mut before = 0;
+            for row in rows {
+                put(&mut data, u64::from(row - before));
+                before = *row;
+            }
+        }
+        (table, data)
+    }
+
+    fn encode_uses(&self) -> (Vec<u8>, Vec<u8>) {
+        let mut uses: Vec<&Use> = self.uses.values().collect();
+        uses.sort_unstable_by(|a, b| (&a.object, &a.consumer).cmp(&(&b.object, &b.consumer)));
+        let (mut table, mut data) = (Vec::new(), Vec::new());
+        for one in uses {
+            table.extend_from_slice(&(data.len() as u32).to_le_bytes());
+            let mut record = Vec::new();
+            one.encode(&mut record);
+            put(&mut data, record.len() as u64);
+            data.extend_from_slice(&record);
+        }
+        (table, data)
+    }
+}

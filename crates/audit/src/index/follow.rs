@@ -1,0 +1,214 @@
+//! The thread that keeps the index: reads what the writer has published, in order, and writes the file of each segment
+//! that is complete.
+
+use super::builder::Builder;
+use super::file::Sealed;
+use super::part::Part;
+use super::{Inside, LOOK, REST};
+use crate::TrailError;
+use crate::chain::Header;
+use crate::folder::{segment_name, segments};
+use crate::shared::Written;
+use crate::trail::Source;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// How much is read at once, unless one line is longer.
+const CHUNK: usize = 128 * 1024;
+/// So many entries of a trail in memory make a part.
+const HELD: usize = 50_000;
+
+/// The thread's own state.
+pub(super) struct Follow<'a> {
+    inside: &'a Inside,
+    reading: Option<Reading>,
+    /// The first line of the last segment that is done.
+    done: Option<u64>,
+    /// The next line of a trail in memory.
+    next: u64,
+}
+
+/// A segment being read.
+struct Reading {
+    first: u64,
+    file: File,
+    offset: u64,
+}
+
+impl<'a> Follow<'a> {
+    pub(super) fn new(inside: &'a Inside) -> Self {
+        Self { inside, reading: None, done: None, next: 0 }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let rest = match self.catch_up() {
+                Ok(()) => LOOK,
+                Err(error) => {
+                    let why = error.to_string();
+                    tracing::warn!(error = why, "the trail's index cannot go on; it is tried again in a second");
+                    self.inside.fail(why);
+                    // What was read of the segment is made anew: a part of it may be counted already.
+                    self.reading = None;
+                    self.inside.change(|state| state.live = None);
+                    REST
+                }
+            };
+            if !self.inside.wait(rest) {
+                return;
+            }
+        }
+    }
+
+    /// Reads everything that is written by now.
+    fn catch_up(&mut self) -> Result<(), TrailError> {
+        let written = self.inside.shared.written();
+        loop {
+            if self.inside.is_stopped() {
+                return Ok(());
+            }
+            let more = match self.inside.source.clone() {
+                Source::Memory(ring) => {
+                    let (start, lines) = ring.read(self.next, 512);
+                    let lines: Vec<_> = lines.into_iter().zip(start..).filter(|(_, at)| *at < written.next).collect();
+                    self.take_held(&lines)?
+                }
+                Source::Folder(folder) => self.step(&folder, written).map_err(|source| unreadable(&folder, source))?,
+            };
+            if !more {
+                self.inside.tell(written.next);
+                return Ok(());
+            }
+        }
+    }
+
+    fn take_held(&mut self, lines: &[(Arc<str>, u64)]) -> Result<bool, TrailError> {
+        let (Some((_, first)), Some((_, last))) = (lines.first(), lines.last()) else { return Ok(false) };
+        self.next = last + 1;
+        self.inside.change(|state| {
+            let live = state.live.get_or_insert_with(|| Builder::new(*first));
+            let begin = live.first();
+            for (line, at) in lines {
+                live.feed(line.as_bytes(), at - begin)?;
+            }
+            if live.count() >= HELD {
+                state.parts.extend(state.live.take().map(|live| Part::Held(Arc::new(live))));
+            }
+            Ok(true)
+        })
+    }
+
+    /// One step in a folder: some lines, or from one segment to the next. False at the end of what is written.
+    fn step(&mut self, folder: &Path, written: Written) -> io::Result<bool> {
+        let Some(reading) = &mut self.reading else { return self.enter(folder, written) };
+        let lines = reading.read(written)?;
+        if !lines.is_empty() {
+            let mut place = reading.offset;
+            reading.offset += lines.len() as u64;
+            return self.inside.change(|state| {
+                let Some(live) = &mut state.live else { return Ok(true) };
+                for line in lines.split_inclusive(|byte| *byte == b'\n') {
+                    live.feed(line.strip_suffix(b"\n").unwrap_or(line), place).map_err(io::Error::other)?;
+                    place += line.len() as u64;
+                }
+                Ok(true)
+            });
+        }
+        if reading.first >= written.segment {
+            return Ok(false);
+        }
+        self.finish(folder);
+        Ok(true)
+    }
+
+    /// Goes on with the next segment: one whose file is there is only noted.
+    fn enter(&mut self, folder: &Path, written: Written) -> io::Result<bool> {
+        let firsts = segments(folder)?;
+        let Some(first) = firsts.iter().copied().find(|first| self.done.is_none_or(|done| *first > done)) else {
+            return Ok(false);
+        };
+        if first > written.segment {
+            return Ok(false);
+        }
+        let behind = firsts.into_iter().find(|other| *other > first);
+        if let Some(sealed) = usable(folder, first, behind)? {
+            self.inside.change(|state| state.parts.push(Part::Sealed(Arc::new(sealed))));
+            self.done = Some(first);
+            return Ok(true);
+        }
+        self.reading = Some(Reading { first, file: File::open(folder.join(segment_name(first)))?, offset: 0 });
+        self.inside.change(|state| state.live = Some(Builder::new(first)));
+        Ok(true)
+    }
+
+    /// The segment is complete: writes its file. Where that fails, it stays in memory until the next start.
+    fn finish(&mut self, folder: &Path) {
+        self.done = self.reading.take().map(|reading| reading.first).or(self.done);
+        let Some(builder) = self.inside.change(|state| {
+            let builder = Arc::new(state.live.take()?);
+            state.parts.push(Part::Held(Arc::clone(&builder)));
+            Some(builder)
+        }) else {
+            return;
+        };
+        match Sealed::write(folder, &builder) {
+            Ok(sealed) => self.inside.change(|state| {
+                if let Some(last) = state.parts.last_mut() {
+                    *last = Part::Sealed(Arc::new(sealed));
+                }
+            }),
+            Err(error) => {
+                tracing::warn!(%error, "the index of a segment of the trail could not be written; it stays in memory");
+            }
+        }
+    }
+}
+
+/// The file of a segment, if it is there and speaks of just this segment: as long, and ending as the next one says. The
+/// last segment may still grow or be cut at a start, so it has none.
+pub(super) fn usable(folder: &Path, first: u64, behind: Option<u64>) -> io::Result<Option<Sealed>> {
+    let Some(behind) = behind else { return Ok(None) };
+    let Some(sealed) = Sealed::load(folder, first)? else { return Ok(None) };
+    let len = fs::metadata(folder.join(segment_name(first)))?.len();
+    if sealed.facts.len != len {
+        return Ok(None);
+    }
+    let mut head = Vec::new();
+    File::open(folder.join(segment_name(behind)))?.take(512).read_to_end(&mut head)?;
+    // A gap between segments (a folder that was removed while open) leaves nothing to compare with.
+    let gap = sealed.facts.first + sealed.facts.lines != behind;
+    Ok((gap || names_before(&head, &sealed)).then_some(sealed))
+}
+
+fn names_before(head: &[u8], sealed: &Sealed) -> bool {
+    // The beginning of a line ends where its third field does; the kind of the line is not looked at.
+    Header::parse(head).is_some_and(|header| header.follows(&sealed.facts.last))
+}
+
+impl Reading {
+    /// The next whole lines; empty at the end of what may be read.
+    fn read(&mut self, written: Written) -> io::Result<Vec<u8>> {
+        let end = if self.first == written.segment { written.len } else { self.file.metadata()?.len() };
+        let mut size = CHUNK;
+        loop {
+            let left = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; left.min(size)];
+            self.file.read_exact_at(&mut bytes, self.offset)?;
+            if let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') {
+                bytes.truncate(last + 1);
+                return Ok(bytes);
+            }
+            if left <= size {
+                return Ok(Vec::new());
+            }
+            size = size.saturating_mul(2);
+        }
+    }
+}
+
+fn unreadable(folder: &Path, source: io::Error) -> TrailError {
+    TrailError::Io { what: format!("cannot index the audit trail in {}: {source}", folder.display()), source }
+}

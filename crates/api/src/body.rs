@@ -120,6 +120,11 @@ impl Held {
         pairs(text)
     }
 
+    /// The bytes as they came.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// How many bytes there are.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()

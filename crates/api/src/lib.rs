@@ -3,6 +3,7 @@
 //! A dialect parses strings into the types of `model`, asks the gate, calls the core, and dresses the result; it
 //! decides nothing. Every request runs to its end even when its client goes away.
 
+mod aws;
 mod body;
 mod host;
 mod listener;
@@ -13,6 +14,7 @@ mod server;
 mod stream;
 mod vault;
 
+pub use aws::{AwsSettings, walk_operations};
 pub use listener::{Bind, Limits, ListenError, Listener, TlsFiles};
 pub use log::{LOG_LEVELS, LogControl};
 pub use native::walk_native_routes;

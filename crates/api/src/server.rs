@@ -1,5 +1,6 @@
 //! Accepts connections and serves them until told to stop; then finishes what is under way.
 
+use crate::aws::{Aws, AwsSettings};
 use crate::body::Budget;
 use crate::listener::{Bind, Limits, Listener};
 use crate::log::LogControl;
@@ -31,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 pub struct Server {
     vault: Arc<Vault>,
     native: Arc<Native>,
+    aws: Arc<Aws>,
     limits: Limits,
     connections: Arc<Semaphore>,
 }
@@ -61,14 +63,24 @@ impl Server {
         let budget = Budget::new(limits.all_bodies_bytes);
         let connections = Arc::new(Semaphore::new(limits.connections));
         let native = Arc::new(Native::new(Arc::clone(&strongroom), limits.clone(), budget.clone()));
+        let settings = AwsSettings::default();
+        let aws = Arc::new(Aws::new(Arc::clone(&strongroom), settings, limits.clone(), budget.clone()));
         let vault = Arc::new(Vault::new(strongroom, identity, limits.clone(), budget));
-        Self { vault, native, limits, connections }
+        Self { vault, native, aws, limits, connections }
     }
 
     /// The same doors with a handle to the operator log, for `sys/loggers`.
     pub fn with_log(mut self, log: LogControl) -> Self {
         if let Some(vault) = Arc::get_mut(&mut self.vault) {
             vault.log = Some(log);
+        }
+        self
+    }
+
+    /// The same doors, told how to serve the AWS dialect.
+    pub fn with_aws(mut self, settings: AwsSettings) -> Self {
+        if let Some(aws) = Arc::get_mut(&mut self.aws) {
+            aws.settings = settings;
         }
         self
     }
@@ -201,12 +213,14 @@ impl Server {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let (answer, answered) = oneshot::channel();
         let (vault, native) = (Arc::clone(&self.vault), Arc::clone(&self.native));
+        let aws = Arc::clone(&self.aws);
         {
             let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
             while requests.try_join_next().is_some() {}
             requests.spawn(async move {
                 let response = match native::is_ours(request.uri().path()) {
                     true => native.serve(request, door).await,
+                    false if Aws::claims(&request) => aws.serve(request, door).await,
                     false => vault.serve(request, door).await,
                 };
                 let _ = answer.send(response);

@@ -264,6 +264,14 @@ impl Grant {
         }
     }
 
+    /// The secret that was granted, for whatever act: for what tells nothing of its content.
+    pub(crate) fn any_secret(&self) -> Result<(&Arc<Mount>, &SecretPath), CoreError> {
+        match &self.object {
+            Object::Secret { path, .. } => Ok((self.mount()?, path)),
+            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
+        }
+    }
+
     /// The folder that was granted for listing.
     pub(crate) fn folder(&self) -> Result<(&Arc<Mount>, &FolderPath), CoreError> {
         match &self.object {

@@ -1,5 +1,6 @@
 //! The whole server without its doors: from a store and a trail to an open strongroom, and back to a sealed one.
 
+use crate::access_key::{AccessKeyId, MadeKey};
 use crate::gate::entry_of;
 use crate::metrics::Metrics;
 use crate::open::{Open, Parts, Settings};
@@ -197,6 +198,12 @@ impl Strongroom {
             open.tokens.revoke_orphan(key).await?;
         }
         open.root_token(root).await
+    }
+
+    /// Makes an access key for whoever holds `root`, for `-dev`: with an id and a secret of the user's choice, or fresh.
+    pub async fn dev_access_key(&self, chosen: Option<(String, SecretString)>) -> Result<MadeKey, CoreError> {
+        let chosen = chosen.map(|(id, secret)| Ok::<_, CoreError>((AccessKeyId::parse(&id)?, secret))).transpose()?;
+        self.open()?.access_keys.create_root(chosen).await
     }
 
     /// Lifetimes, as an operator set them.

@@ -81,6 +81,12 @@ impl Secrets {
         }
     }
 
+    /// The six characters of the granted secret, whatever it was granted for; `None` when there is none.
+    pub async fn granted_suffix(&self, grant: &Grant) -> Result<Option<String>, CoreError> {
+        let (mount, path) = grant.any_secret()?;
+        Ok(self.find(mount, path).await?.map(|found| super::particular::suffix(found.head.value.id)))
+    }
+
     /// What is known of a secret, marked or not. `Nothing` when there is none.
     pub async fn sight(&self, grant: &Grant) -> Result<Sighting, CoreError> {
         let (mount, path) = grant.secret(SecretAct::ReadMetadata)?;

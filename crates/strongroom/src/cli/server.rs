@@ -17,6 +17,8 @@ pub(crate) struct ServerArgs {
     pub(crate) dev_root_token_id: Option<SecretString>,
     /// Where a development server listens (`VAULT_DEV_LISTEN_ADDRESS`), as `127.0.0.1:8200`.
     pub(crate) dev_listen_address: Option<String>,
+    /// Id, secret and account of the access key of a development server; made up where not given.
+    pub(crate) dev_aws: DevAws,
     /// A folder in which a development server keeps its data after all.
     pub(crate) dev_data: Option<PathBuf>,
     /// Whether a development server leaves the user's token file alone.
@@ -29,6 +31,17 @@ pub(crate) struct ServerArgs {
     pub(crate) log_format: Option<String>,
     /// Whether to start although the storage is older than the trail says it was.
     pub(crate) accept_rollback: bool,
+}
+
+/// What a development server is told about its AWS door.
+#[derive(Default)]
+pub(crate) struct DevAws {
+    /// The id of its access key.
+    pub(crate) key_id: Option<String>,
+    /// The secret half.
+    pub(crate) secret: Option<SecretString>,
+    /// The account.
+    pub(crate) account: Option<String>,
 }
 
 /// The command; what it does is in `crate::server`.
@@ -47,6 +60,13 @@ pub(crate) const COMMAND: Command = Command {
             "address",
             "Where a -dev server listens. Env: VAULT_DEV_LISTEN_ADDRESS. Default: 127.0.0.1:8200",
         ),
+        valued("dev-aws-access-key-id", "id", "Id of the access key that a -dev server makes for AWS clients"),
+        valued(
+            "dev-aws-secret-access-key",
+            "secret",
+            "Its secret half; other programs may see it among the arguments. Env: VAULT_DEV_AWS_SECRET_ACCESS_KEY",
+        ),
+        valued("dev-aws-account-id", "number", "The account that ARNs of a -dev server name. Default: 000000000000"),
         valued("dev-data", "folder", "Keep the data of a -dev server in this folder"),
         switch("dev-no-store-token", "Do not write the root token of a -dev server to ~/.vault-token"),
         valued("log-level", "level", "trace, debug, info, warn or error. Env: VAULT_LOG_LEVEL"),
@@ -69,6 +89,11 @@ impl ServerArgs {
             dev: parsed.is_on("dev"),
             dev_root_token_id: either("dev-root-token-id", "DEV_ROOT_TOKEN_ID").map(SecretString::new),
             dev_listen_address: either("dev-listen-address", "DEV_LISTEN_ADDRESS"),
+            dev_aws: DevAws {
+                key_id: either("dev-aws-access-key-id", "DEV_AWS_ACCESS_KEY_ID"),
+                secret: either("dev-aws-secret-access-key", "DEV_AWS_SECRET_ACCESS_KEY").map(SecretString::new),
+                account: either("dev-aws-account-id", "DEV_AWS_ACCOUNT_ID"),
+            },
             dev_data: parsed.text("dev-data").map(PathBuf::from),
             dev_no_store_token: parsed.is_on("dev-no-store-token"),
             token_file: TokenFile::of(env).map(|file| file.path().to_owned()),
@@ -76,6 +101,11 @@ impl ServerArgs {
             log_format: either("log-format", "LOG_FORMAT"),
             accept_rollback: parsed.is_on("accept-rollback"),
         };
+        if args.dev_aws.key_id.is_some() != args.dev_aws.secret.is_some() {
+            return Err(CliError::usage(
+                "an access key has two halves: give -dev-aws-access-key-id and its secret, or neither",
+            ));
+        }
         if !args.dev && args.config.is_empty() {
             return Err(CliError::usage("no configuration: give -config=FILE, or -dev for a try"));
         }

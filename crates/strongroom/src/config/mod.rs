@@ -4,6 +4,7 @@
 //! `docs/configuration.md`. A key is refused when leaving it out would be less safe than the operator thinks.
 //! Reads files and checks what stands in them; opens no port, no storage and no key.
 
+mod aws;
 mod error;
 mod file;
 mod listener;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use strongroom_model::Ttl;
 
+pub(crate) use aws::Aws;
 pub(crate) use error::{ConfigError, Warning};
 pub(crate) use listener::{ClientCerts, Listener, TlsVersion};
 pub(crate) use seal::{KeySource, Seal, SealType};
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) seals: Vec<Seal>,
     /// The audit trail.
     pub(crate) trail: Trail,
+    /// How the AWS dialect is served.
+    pub(crate) aws: Aws,
     /// The address that other programs reach this server under, as a URL.
     pub(crate) api_addr: Option<String>,
     /// The address for other servers of a cluster, as a URL. Kept for `sys/leader`.

@@ -2,8 +2,8 @@
 
 use super::file::ParsedFile;
 use super::reader::Reader;
+use super::{Aws, Listener, Loaded, Seal, Storage};
 use super::{Config, ConfigError, DEFAULT_LEASE, DEFAULT_REQUEST, LogFormat, LogLevel, Trail, TrailSync, Warning};
-use super::{Listener, Loaded, Seal, Storage};
 use std::path::PathBuf;
 use std::time::Duration;
 use strongroom_model::Ttl;
@@ -76,6 +76,7 @@ pub(super) struct Draft {
     seals: Vec<Seal>,
     storage: Option<Storage>,
     trail: Trail,
+    aws: Aws,
     api_addr: Option<String>,
     cluster_addr: Option<String>,
     cluster_name: Option<String>,
@@ -120,6 +121,7 @@ impl Draft {
             }
             "storage" | "backend" => self.take_storage(item, reader, storages)?,
             "trail" => self.take_trail(item, reader)?,
+            "aws" => self.aws.read(item, reader)?,
             "default_lease_ttl" => self.default_lease_ttl = self.default_lease_ttl.max(reader.ttl(item)?),
             "max_lease_ttl" => self.max_lease_ttl = self.max_lease_ttl.max(reader.ttl(item)?),
             "default_max_request_duration" => {
@@ -211,6 +213,7 @@ impl Draft {
             storage,
             seals: self.seals,
             trail: self.trail,
+            aws: self.aws,
             api_addr: self.api_addr,
             cluster_addr: self.cluster_addr,
             cluster_name: self.cluster_name,

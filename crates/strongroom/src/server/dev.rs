@@ -8,9 +8,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use strongroom_api::{Bind, Limits};
+use strongroom_api::{AwsSettings, Bind, Limits};
 use strongroom_audit::{Options as TrailOptions, Place};
 use strongroom_barrier::SystemEntropy;
+use strongroom_core::access_key::MadeKey;
 use strongroom_core::{Init, Settings, Share, SlotSpec, State};
 use strongroom_model::{Entropy, SecretBytes, SecretString};
 use zeroize::Zeroizing;
@@ -40,6 +41,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<Plan> {
             json: args.log_format.as_deref() == Some("json"),
             file: None,
         },
+        aws: aws(args)?,
         pid_file: None,
     })
 }
@@ -77,11 +79,38 @@ pub(super) async fn open(running: &Running, args: &ServerArgs) -> anyhow::Result
             tracing::warn!("the root token was not written to the token file: {error:#}");
         }
     }
-    banner(&running.url(), args, &root, share);
+    let key = access_key(running, args).await?;
+    banner(&running.url(), args, &root, &key, share);
     Ok(())
 }
 
-fn banner(url: &str, args: &ServerArgs, root: &SecretString, share: Option<String>) {
+fn aws(args: &ServerArgs) -> anyhow::Result<AwsSettings> {
+    let usual = AwsSettings::default();
+    let account = args.dev_aws.account.clone().unwrap_or(usual.account.clone());
+    let fits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
+    anyhow::ensure!(fits, "-dev-aws-account-id must have twelve digits, as 000000000000");
+    Ok(AwsSettings { account, ..usual })
+}
+
+/// The access key of the root token's holder: as chosen, else as the last time, else a new one.
+async fn access_key(running: &Running, args: &ServerArgs) -> anyhow::Result<MadeKey> {
+    let kept = args.dev_data.as_ref().map(|folder| folder.join("aws.key"));
+    let chosen = match (&args.dev_aws.key_id, &args.dev_aws.secret) {
+        (Some(id), Some(secret)) => Some((id.clone(), secret.duplicate())),
+        _ => kept.as_deref().map(read_secret).transpose()?.flatten().and_then(|text| {
+            let (id, secret) = text.expose().split_once(' ')?;
+            Some((id.to_owned(), SecretString::new(secret.to_owned())))
+        }),
+    };
+    let key = running.strongroom.dev_access_key(chosen).await?;
+    if let Some(path) = &kept {
+        let text = Zeroizing::new(format!("{} {}", key.key.id, key.secret.expose()));
+        write_secret(path, text.as_bytes())?;
+    }
+    Ok(key)
+}
+
+fn banner(url: &str, args: &ServerArgs, root: &SecretString, key: &MadeKey, share: Option<String>) {
     let place = match &args.dev_data {
         None => "in memory: everything is gone when it stops".to_owned(),
         Some(folder) => format!("in {}, with the key beside the data", folder.display()),
@@ -97,8 +126,15 @@ fn banner(url: &str, args: &ServerArgs, root: &SecretString, share: Option<Strin
          strongroom kv put secret/database/config username=dbadmin host=db.example.com\n    \
          strongroom kv get -field=username secret/database/config\n    \
          curl -H \"X-Vault-Token: $VAULT_TOKEN\" $VAULT_ADDR/v1/secret/data/database/config\n\n\
+         Try it with the AWS CLI:\n\n    \
+         export AWS_ENDPOINT_URL='{url}' AWS_DEFAULT_REGION='us-east-1'\n    \
+         export AWS_ACCESS_KEY_ID='{}' AWS_SECRET_ACCESS_KEY='{}'\n    \
+         aws secretsmanager create-secret --name prod/db --secret-string hunter2\n    \
+         aws secretsmanager get-secret-value --secret-id prod/db --query SecretString --output text\n\n\
          ==> Listening on {url}\n",
-        *share
+        *share,
+        key.key.id,
+        key.secret.expose(),
     ));
     log::say(&text);
 }

@@ -106,7 +106,7 @@ impl Running {
         };
         let strongroom = Strongroom::start(setup).await?;
         let server = Server::new(Arc::clone(&strongroom), plan.identity, plan.limits);
-        let server = Arc::new(server.with_log(log).with_listeners(&plan.binds));
+        let server = Arc::new(server.with_log(log).with_aws(plan.aws).with_listeners(&plan.binds));
         let pid_file = plan.pid_file.map(PidFile::write).transpose()?;
         Ok(Self { strongroom, listeners, server, _pid_file: pid_file })
     }

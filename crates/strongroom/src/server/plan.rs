@@ -1,5 +1,5 @@
 use std::path::PathBuf;
-use strongroom_api::{Bind, Limits, ServerIdentity};
+use strongroom_api::{AwsSettings, Bind, Limits, ServerIdentity};
 use strongroom_audit::{Options as TrailOptions, Place};
 use strongroom_core::Settings;
 use strongroom_model::SecretBytes;
@@ -26,6 +26,8 @@ pub(super) struct Plan {
     pub(super) accept_rollback: bool,
     /// The operator log.
     pub(super) log: LogPlan,
+    /// How the AWS dialect is served.
+    pub(super) aws: AwsSettings,
     /// Where the number of the process is written.
     pub(super) pid_file: Option<PathBuf>,
 }

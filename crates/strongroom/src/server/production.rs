@@ -4,11 +4,11 @@ use super::Running;
 use super::plan::{Keep, LogPlan, Plan, identity};
 use crate::cli::ServerArgs;
 use crate::config::{
-    ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, Seal, SealType, Storage, TlsVersion, TrailSync,
+    Aws, ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, Seal, SealType, Storage, TlsVersion, TrailSync,
 };
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
-use strongroom_api::{Bind, Limits, TlsFiles};
+use strongroom_api::{AwsSettings, Bind, Limits, TlsFiles};
 use strongroom_audit::{Options as TrailOptions, Place, SyncMode};
 use strongroom_core::Settings;
 use strongroom_model::SecretBytes;
@@ -40,6 +40,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
         static_keys: static_keys(&config.seals)?,
         accept_rollback: args.accept_rollback,
         log: log(args, &config),
+        aws: aws(&config.aws),
         pid_file: config.pid_file.clone(),
     };
     Ok((plan, warnings))
@@ -54,6 +55,16 @@ pub(super) fn announce(running: &Running) {
         strongroom_core::State::Uninitialised(_) => tracing::info!("not initialised: run `strongroom operator init`"),
         strongroom_core::State::Sealed(_) => tracing::info!("sealed: run `strongroom operator unseal`"),
         strongroom_core::State::Open(_) => tracing::info!("unsealed"),
+    }
+}
+
+fn aws(aws: &Aws) -> AwsSettings {
+    let usual = AwsSettings::default();
+    AwsSettings {
+        account: aws.account_id.clone().unwrap_or(usual.account),
+        default_region: aws.default_region.clone().unwrap_or(usual.default_region),
+        regions: aws.regions.clone(),
+        clock_skew: aws.clock_skew.unwrap_or(usual.clock_skew),
     }
 }
 

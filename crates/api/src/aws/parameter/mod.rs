@@ -1,0 +1,6 @@
+//! Parameter Store.
+
+use super::operation::Operation;
+
+/// What is served.
+pub(super) const OPERATIONS: &[Operation] = &[];

@@ -1,0 +1,342 @@
+//! Reads AWS Signature Version 4 out of headers or a presigned query, and builds the text that was signed (AWS General
+//! Reference, "Create a signed AWS API request"). Pure: no key is here, and nothing is believed; the core compares.
+//!
+//! Stricter than the reference: `host` and the time must be signed, and so must every header that says what is wanted
+//! (`x-amz-target`, `x-amz-security-token`) if it was sent; bodies are always signed.
+
+use hyper::http::request::Parts;
+use std::fmt::Write;
+use std::time::Duration;
+use strongroom_model::{SecretString, Timestamp};
+
+/// What a request says of its signature.
+pub(super) struct Signed {
+    pub(super) key: String,
+    pub(super) date: String,
+    pub(super) region: String,
+    pub(super) service: String,
+    pub(super) signature: Vec<u8>,
+    pub(super) session_token: Option<SecretString>,
+    /// The time as it was written.
+    stamp: String,
+    time: Timestamp,
+    /// Names of signed headers as they were listed.
+    headers: Vec<String>,
+    /// Set for presigned queries: for how long they are good.
+    lifetime: Option<Duration>,
+}
+
+/// Why there is nothing to check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// No signature was sent.
+    Missing,
+    /// One was, with something missing or malformed.
+    Incomplete(&'static str),
+}
+
+/// How the time of a signature is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// It lies too far back.
+    Expired,
+    /// It lies too far ahead.
+    NotYet,
+}
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// The longest that a presigned query is good for (AWS: seven days).
+const LONGEST: u64 = 604_800;
+/// The longest part that is looked at; session tokens of AWS have no stated limit.
+const LONGEST_TOKEN: usize = 8_192;
+
+/// Reads the signature of a request.
+pub(super) fn read(parts: &Parts) -> Result<Signed, Flaw> {
+    let query = parts.uri.query().unwrap_or_default();
+    match (parts.headers.contains_key("authorization"), parameter(query, "X-Amz-Algorithm")?) {
+        (true, None) => read_headers(parts),
+        (false, Some(_)) => read_query(parts, query),
+        (true, Some(_)) => Err(Flaw::Incomplete("it is signed twice, in a header and in the query")),
+        (false, None) => Err(Flaw::Missing),
+    }
+}
+
+fn read_headers(parts: &Parts) -> Result<Signed, Flaw> {
+    let text = one(parts, "authorization")?.unwrap_or_default();
+    let rest = text.strip_prefix(ALGORITHM).ok_or(Flaw::Incomplete("it must begin with AWS4-HMAC-SHA256"))?;
+    let part = |name: &'static str| {
+        let mut found = rest.split(',').filter_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        found.next().filter(|_| found.next().is_none())
+    };
+    let credential = part("Credential").ok_or(Flaw::Incomplete("'Credential' is missing"))?;
+    let headers = part("SignedHeaders").ok_or(Flaw::Incomplete("'SignedHeaders' is missing"))?;
+    let signature = part("Signature").ok_or(Flaw::Incomplete("'Signature' is missing"))?;
+    let stamp = one(parts, "x-amz-date")?.ok_or(Flaw::Incomplete("'X-Amz-Date' is missing"))?;
+    let token = one(parts, "x-amz-security-token")?.map(str::to_owned);
+    let signed = build(credential, headers, signature, stamp, token, None)?;
+    signed.demand(parts, &["host", "x-amz-date"])?;
+    Ok(signed)
+}
+
+fn read_query(parts: &Parts, query: &str) -> Result<Signed, Flaw> {
+    let need = |name, missing| parameter(query, name)?.ok_or(Flaw::Incomplete(missing));
+    if need("X-Amz-Algorithm", "'X-Amz-Algorithm' is missing")? != ALGORITHM {
+        return Err(Flaw::Incomplete("'X-Amz-Algorithm' must be AWS4-HMAC-SHA256"));
+    }
+    let credential = need("X-Amz-Credential", "'X-Amz-Credential' is missing")?;
+    let headers = need("X-Amz-SignedHeaders", "'X-Amz-SignedHeaders' is missing")?;
+    let signature = need("X-Amz-Signature", "'X-Amz-Signature' is missing")?;
+    let stamp = need("X-Amz-Date", "'X-Amz-Date' is missing")?;
+    let expires = need("X-Amz-Expires", "'X-Amz-Expires' is missing")?;
+    let expires = expires.parse().ok().filter(|secs| (1..=LONGEST).contains(secs));
+    let expires = expires.ok_or(Flaw::Incomplete("'X-Amz-Expires' must lie between 1 and 604800 seconds"))?;
+    let token = parameter(query, "X-Amz-Security-Token")?;
+    let lifetime = Some(Duration::from_secs(expires));
+    let signed = build(&credential, &headers, &signature, &stamp, token, lifetime)?;
+    signed.demand(parts, &["host"])?;
+    Ok(signed)
+}
+
+fn build(
+    credential: &str,
+    headers: &str,
+    signature: &str,
+    stamp: &str,
+    token: Option<String>,
+    lifetime: Option<Duration>,
+) -> Result<Signed, Flaw> {
+    let scope: Vec<&str> = credential.split('/').collect();
+    let [key, date, region, service, "aws4_request"] = scope.as_slice() else {
+        return Err(Flaw::Incomplete("'Credential' must be KEY/DATE/REGION/SERVICE/aws4_request"));
+    };
+    let time = time_of(stamp).ok_or(Flaw::Incomplete("the date must be written as 20261121T084412Z"))?;
+    if !stamp.starts_with(*date) || date.len() != 8 {
+        return Err(Flaw::Incomplete("the date in 'Credential' is another one than the request's"));
+    }
+    let signature = hex::decode(signature).map_err(|_| Flaw::Incomplete("'Signature' is no hexadecimal number"))?;
+    let headers: Vec<String> = headers.split(';').map(str::to_ascii_lowercase).collect();
+    if !headers.is_sorted_by(|a, b| a < b) {
+        return Err(Flaw::Incomplete("'SignedHeaders' must be sorted, each name once"));
+    }
+    Ok(Signed {
+        key: (*key).to_owned(),
+        date: (*date).to_owned(),
+        region: (*region).to_owned(),
+        service: (*service).to_owned(),
+        signature,
+        session_token: token.map(SecretString::new),
+        stamp: stamp.to_owned(),
+        time,
+        headers,
+        lifetime,
+    })
+}
+
+impl Signed {
+    fn demand(&self, parts: &Parts, always: &[&str]) -> Result<(), Flaw> {
+        let signed = |name: &str| self.headers.iter().any(|header| header == name);
+        let sent = ["x-amz-target", "x-amz-security-token"];
+        let sent = sent.iter().filter(|name| parts.headers.contains_key(**name));
+        if always.iter().chain(sent).all(|name| signed(name)) {
+            Ok(())
+        } else {
+            Err(Flaw::Incomplete(
+                "'SignedHeaders' must name host, x-amz-date, and x-amz-target and x-amz-security-token if sent",
+            ))
+        }
+    }
+
+    /// Whether it was made now, give or take the skew, or is a presigned one that is still good.
+    pub(super) fn check_time(&self, now: Timestamp, skew: Duration) -> Result<(), Late> {
+        if self.time > now.plus(skew) {
+            return Err(Late::NotYet);
+        }
+        let until = self.time.plus(self.lifetime.unwrap_or(skew));
+        if until < now { Err(Late::Expired) } else { Ok(()) }
+    }
+
+    /// The canonical request: method, path, query, headers, their names, and the hash of the body. The path is always
+    /// `/`, since nothing else leads here.
+    pub(super) fn canonical(&self, parts: &Parts, body_hash: &str) -> String {
+        let mut text = format!("{}\n/\n{}\n", parts.method, canonical_query(parts.uri.query().unwrap_or_default()));
+        for name in &self.headers {
+            let values = parts.headers.get_all(name.as_str()).iter();
+            let values: Vec<String> = values.map(|value| squeeze(&String::from_utf8_lossy(value.as_bytes()))).collect();
+            let _ = writeln!(text, "{name}:{}", values.join(","));
+        }
+        let _ = write!(text, "\n{}\n{body_hash}", self.headers.join(";"));
+        text
+    }
+
+    /// What the signature is made over, given the hash of the canonical request.
+    pub(super) fn string_to_sign(&self, canonical_hash: &str) -> String {
+        let Self { stamp, date, region, service, .. } = self;
+        format!("{ALGORITHM}\n{stamp}\n{date}/{region}/{service}/aws4_request\n{canonical_hash}")
+    }
+}
+
+/// Whether the hash that a client declared for the body, if it did, is the body's. What stands for no hash is refused:
+/// these services sign their bodies.
+pub(super) fn declared_hash_fits(parts: &Parts, body_hash: &str) -> bool {
+    parts.headers.get("x-amz-content-sha256").is_none_or(|declared| declared.as_bytes() == body_hash.as_bytes())
+}
+
+/// Pairs sorted by name and value as they were sent, without the signature itself.
+fn canonical_query(query: &str) -> String {
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    let mut pairs: Vec<(&str, &str)> = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
+    pairs.retain(|(name, _)| *name != "X-Amz-Signature");
+    pairs.sort_unstable();
+    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+}
+
+/// Without blanks at the ends, and one in place of several inside.
+fn squeeze(value: &str) -> String {
+    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A header that was sent at most once.
+fn one<'a>(parts: &'a Parts, name: &'static str) -> Result<Option<&'a str>, Flaw> {
+    let mut values = parts.headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        return Err(Flaw::Incomplete("a header of the signature was sent more than once"));
+    }
+    let text = first
+        .map(|value| value.to_str().ok().filter(|text| text.len() <= LONGEST_TOKEN))
+        .map(|text| text.ok_or(Flaw::Incomplete("a header of the signature is too long or no plain text")));
+    text.transpose()
+}
+
+/// A parameter of the query that was sent at most once, decoded.
+fn parameter(query: &str, name: &str) -> Result<Option<String>, Flaw> {
+    let mut found = query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(known, _)| *known == name);
+    let first = found.next();
+    if found.next().is_some() {
+        return Err(Flaw::Incomplete("a parameter of the signature was sent more than once"));
+    }
+    let decode = |(_, value): (&str, &str)| {
+        let text = percent_encoding::percent_decode_str(value).decode_utf8();
+        text.map(|text| text.into_owned()).map_err(|_| Flaw::Incomplete("the query is not UTF-8"))
+    };
+    first.map(decode).transpose()
+}
+
+/// Reads `20261121T084412Z`.
+fn time_of(stamp: &str) -> Option<Timestamp> {
+    let digits = |range| stamp.get(range).filter(|part: &&str| part.bytes().all(|byte| byte.is_ascii_digit()));
+    let (year, month, day) = (digits(0..4)?, digits(4..6)?, digits(6..8)?);
+    let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
+    if stamp.get(8..9)? != "T" || stamp.get(15..)? != "Z" {
+        return None;
+    }
+    Timestamp::parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::Request;
+
+    fn parts(uri: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().method("POST").uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    const SCOPE: &str = "AKIDEXAMPLE/20261121/us-east-1/secretsmanager/aws4_request";
+
+    fn authorization(signed: &str) -> String {
+        format!("AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders={signed}, Signature=abcd")
+    }
+
+    fn header_request(signed: &str) -> Parts {
+        parts(
+            "/",
+            &[
+                ("host", "localhost:8200"),
+                ("x-amz-date", "20261121T084412Z"),
+                ("x-amz-target", "  secretsmanager.GetSecretValue   x "),
+                ("authorization", &authorization(signed)),
+            ],
+        )
+    }
+
+    #[test]
+    fn the_canonical_request_is_that_of_the_reference() {
+        let parts = header_request("host;x-amz-date;x-amz-target");
+        let signed = read(&parts).ok().unwrap();
+        assert_eq!(
+            signed.canonical(&parts, "BODY"),
+            "POST\n/\n\nhost:localhost:8200\nx-amz-date:20261121T084412Z\n\
+             x-amz-target:secretsmanager.GetSecretValue x\n\nhost;x-amz-date;x-amz-target\nBODY"
+        );
+        assert_eq!(
+            signed.string_to_sign("HASH"),
+            "AWS4-HMAC-SHA256\n20261121T084412Z\n20261121/us-east-1/secretsmanager/aws4_request\nHASH"
+        );
+    }
+
+    #[test]
+    fn what_says_what_is_wanted_must_be_signed() {
+        for signed in
+            ["host;x-amz-date", "host;x-amz-target", "x-amz-date;x-amz-target", "x-amz-date;host;x-amz-target"]
+        {
+            assert!(matches!(read(&header_request(signed)), Err(Flaw::Incomplete(_))), "{signed}");
+        }
+    }
+
+    #[test]
+    fn half_a_signature_is_none() {
+        let auth = |text: &str| {
+            read(&parts("/", &[("host", "h"), ("x-amz-date", "20261121T084412Z"), ("authorization", text)])).err()
+        };
+        assert_eq!(read(&parts("/", &[("host", "h")])).err(), Some(Flaw::Missing));
+        for text in [
+            "Bearer x",
+            "AWS4-HMAC-SHA256",
+            "AWS4-HMAC-SHA256 Credential=a/b/c, SignedHeaders=host;x-amz-date, Signature=ab",
+            &format!("AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host;x-amz-date, Signature=xyz"),
+            &format!(
+                "AWS4-HMAC-SHA256 Credential={SCOPE}, Credential={SCOPE}, SignedHeaders=host;x-amz-date, Signature=ab"
+            ),
+            &format!(
+                "AWS4-HMAC-SHA256 Credential={}, SignedHeaders=host;x-amz-date, Signature=ab",
+                SCOPE.replace("21/us", "20/us")
+            ),
+        ] {
+            assert!(matches!(auth(text), Some(Flaw::Incomplete(_))), "{text}");
+        }
+        assert!(
+            auth(&format!("AWS4-HMAC-SHA256 Credential={SCOPE},SignedHeaders=host;x-amz-date,Signature=ab")).is_none()
+        );
+        let twice = format!("/?X-Amz-Algorithm={ALGORITHM}");
+        assert!(read(&parts(&twice, &[("authorization", "x")])).is_err());
+    }
+
+    #[test]
+    fn a_presigned_query_is_good_until_it_ends() {
+        let query = format!(
+            "/?X-Amz-Signature=abcd&X-Amz-Algorithm={ALGORITHM}&Action=GetCallerIdentity&X-Amz-Credential={}&X-Amz-Date=20261121T084412Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host",
+            SCOPE.replace('/', "%2F")
+        );
+        let parts = parts(&query, &[("host", "h")]);
+        let signed = read(&parts).ok().unwrap();
+        assert!(signed.canonical(&parts, "B").contains("\nAction=GetCallerIdentity&X-Amz-Algorithm=AWS4-HMAC-SHA256&"));
+        assert!(!signed.canonical(&parts, "B").contains("abcd"));
+        let at = |text: &str| signed.check_time(Timestamp::parse(text).unwrap(), Duration::from_secs(900));
+        assert_eq!(at("2026-11-21T08:45:12Z"), Ok(()));
+        assert_eq!(at("2026-11-21T08:45:13Z"), Err(Late::Expired));
+        assert_eq!(at("2026-11-21T08:29:12Z"), Ok(()));
+        assert_eq!(at("2026-11-21T08:29:11Z"), Err(Late::NotYet));
+    }
+
+    #[test]
+    fn a_declared_hash_must_be_the_bodys() {
+        let with = |hash: &str| declared_hash_fits(&parts("/", &[("x-amz-content-sha256", hash)]), "abc");
+        assert!(with("abc") && !with("UNSIGNED-PAYLOAD") && !with("abd"));
+        assert!(declared_hash_fits(&parts("/", &[]), "abc"));
+    }
+}

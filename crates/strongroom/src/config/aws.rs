@@ -1,0 +1,93 @@
+//! The `aws` block: how the AWS dialect is served.
+
+use super::ConfigError;
+use super::reader::Reader;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use strongroom_model::MountPath;
+use strongroom_model::hcl::Item;
+
+/// What the block says; what is `None` is as without it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Aws {
+    /// The number of the account that ARNs name.
+    pub(crate) account_id: Option<String>,
+    /// The region of requests that name none.
+    pub(crate) default_region: Option<String>,
+    /// The mounts that regions stand for.
+    pub(crate) regions: BTreeMap<String, MountPath>,
+    /// How far a client's clock may be off.
+    pub(crate) clock_skew: Option<Duration>,
+}
+
+impl Aws {
+    /// Reads the block over what earlier ones said.
+    pub(super) fn read(&mut self, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+        for body in item.bodies().map_err(|error| reader.syntax(error))? {
+            reader.warn_repeated(body);
+            for item in body {
+                match item.name.as_str() {
+                    "account_id" => self.account_id = Some(account(item, reader)?),
+                    "default_region" => self.default_region = Some(region(&reader.text(item)?, item, reader)?),
+                    "clock_skew" => self.clock_skew = Some(skew(item, reader)?),
+                    "region" => self.read_regions(item, reader)?,
+                    // Ours alone, so there is no foreign file to be kind to.
+                    other => {
+                        let what = format!(
+                            "`{other}` is not a key of aws; there are: account_id, clock_skew, default_region, region"
+                        );
+                        return Err(reader.wrong(item.line, what));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_regions(&mut self, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+        for block in reader.blocks(item)? {
+            let name = region(block.label, item, reader)?;
+            let mut mount = None;
+            for inner in block.body {
+                match inner.name.as_str() {
+                    "mount" => mount = Some(reader.text(inner)?),
+                    other => {
+                        return Err(
+                            reader.wrong(inner.line, format!("`{other}` is not a key of region; there is: mount"))
+                        );
+                    }
+                }
+            }
+            let mount = mount.as_deref().map(MountPath::parse).and_then(Result::ok);
+            let mount = mount.ok_or_else(|| {
+                reader.wrong(block.line, "a region needs the path of a KV version 2 mount: write `mount = \"secret\"`")
+            })?;
+            self.regions.insert(name, mount);
+        }
+        Ok(())
+    }
+}
+
+fn account(item: &Item, reader: &Reader<'_>) -> Result<String, ConfigError> {
+    let text = reader.text(item)?;
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(text);
+    }
+    Err(reader.wrong(item.line, "`account_id` must have twelve digits: write `account_id = \"123456789012\"`"))
+}
+
+fn region(text: &str, item: &Item, reader: &Reader<'_>) -> Result<String, ConfigError> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if !text.is_empty() && text.len() <= 64 && text.bytes().all(fits) {
+        return Ok(text.to_owned());
+    }
+    Err(reader.wrong(item.line, "a region is written in small letters, digits and hyphens, as `us-east-1`"))
+}
+
+fn skew(item: &Item, reader: &Reader<'_>) -> Result<Duration, ConfigError> {
+    let span = reader.span(item)?;
+    if (1..=3_600).contains(&span.as_secs()) {
+        return Ok(span);
+    }
+    Err(reader.wrong(item.line, "`clock_skew` must lie between 1 s and 1 h: a signature can be replayed for that long"))
+}

@@ -8,6 +8,7 @@
 
 mod ban;
 mod bench;
+mod fuzz;
 mod lint;
 mod machine;
 mod python;
@@ -21,6 +22,8 @@ use tally::Tally;
 
 const USAGE: &str = "\
 usage: cargo xtask test [--only lint|rust|python]...   install what is missing, run every check, count
+       cargo xtask fuzz [--seconds N] [--target NAME]  hostile input for every parser that a stranger reaches
+                        [--seed N]
        cargo xtask deny                                compare the dependencies with the bans in deny.toml
        cargo xtask bench [--seconds N] [--many N]      measure a release build beside its limits
                          [--address URL --token T]     the same load on another server";
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let tally = match words.as_slice() {
         ["test", rest @ ..] => parts(rest).map(|parts| test(&root(), &parts)),
         ["bench", options @ ..] => Some(Tally::of_check("bench", bench::run_bench(&root(), options))),
+        ["fuzz", options @ ..] => Some(fuzz::run(&root(), options)),
         ["deny"] => Some(Tally::of_check("dependencies", ban::check(&root()))),
         _ => None,
     };
@@ -57,7 +61,11 @@ fn test(root: &Path, parts: &[Part]) -> Tally {
     for part in parts {
         tally += match part {
             Part::Lint => lint::run(root),
-            Part::Rust => rust::run(root),
+            Part::Rust => {
+                let mut tally = rust::run(root);
+                tally += fuzz::run_briefly(root);
+                tally
+            }
             Part::Python => python::run(root),
         };
     }

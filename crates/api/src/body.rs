@@ -93,6 +93,11 @@ pub(crate) fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
     bytes.extend_from_slice(data);
 }
 
+/// Reads bytes that are at hand as [`Held::json_object`] reads a body.
+pub(crate) fn parse_object(bytes: &[u8], budget: &Budget) -> Result<Fields, CoreError> {
+    Held { bytes: Zeroizing::new(bytes.to_vec()), memory: budget.open() }.json_object()
+}
+
 impl Held {
     /// The body as a JSON object; an empty body is an empty object. The error says where, never what.
     pub(crate) fn json_object(&mut self) -> Result<Fields, CoreError> {

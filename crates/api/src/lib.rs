@@ -5,6 +5,7 @@
 
 mod aws;
 mod body;
+pub mod harness;
 mod host;
 mod listener;
 mod log;

@@ -268,5 +268,7 @@ impl AsRef<[u8]> for Sent {
 
 fn never_cached(mut response: Response<Full<Body>>) -> Response<Full<Body>> {
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // A browser that is shown an answer takes it for what it says it is, whatever values stand in it (CVE-2023-2121).
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

@@ -31,6 +31,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use limit::Limit;
+pub(crate) use request::decode_path;
 use request::{Begun, Malformed, Parsed};
 use running::Running;
 use serde_json::Value;

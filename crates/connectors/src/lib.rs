@@ -6,9 +6,19 @@
 //!
 //! Knows nothing of leases, roles or mounts, and keeps nothing: who needs a login to die decides when, and remembers it.
 
+mod address;
 mod connector;
 mod error;
+mod mysql;
+mod network;
+mod pool;
+mod postgres;
+mod rabbitmq;
+mod redis;
+mod scrub;
 mod settings;
+mod statement;
+mod task;
 
 pub use connector::{Connector, NewLogin, System, open};
 pub use error::{ConnectorError, Doubt};

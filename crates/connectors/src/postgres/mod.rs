@@ -1,0 +1,355 @@
+//! PostgreSQL: logins are roles.
+//!
+//! What belongs together goes to the server as one message that begins and commits one transaction, so it happens
+//! completely or not at all, and costs one round trip. Revoking without statements ends the sessions, hands what the
+//! role owns in this database to the connector's own role, and drops it. Does not know what roles are granted.
+
+mod scram;
+mod session;
+mod target;
+
+use crate::pool::{Place, Pool};
+use crate::scrub::scrub;
+use crate::statement::{self, Dialect, Values, identifier, literal};
+use crate::task::Task;
+use crate::{Connector, ConnectorError, NewLogin, PasswordForm, Settings};
+use async_trait::async_trait;
+use session::{Failure, Session};
+use std::time::Duration;
+use strongroom_model::{SecretString, Timestamp};
+use target::Target;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::{DbError, Severity};
+use zeroize::Zeroizing;
+
+/// A connection unused for longer is asked for a sign of life first: the server may have closed it.
+const FRESH: Duration = Duration::from_millis(250);
+/// Longer names are cut by the server, silently (PostgreSQL documentation, 4.1.1).
+const LONGEST_NAME: usize = 63;
+
+pub(crate) struct Postgres {
+    address: String,
+    target: Target,
+    settings: Settings,
+    pool: Pool<Session>,
+}
+
+impl Postgres {
+    pub(crate) fn new(mut settings: Settings) -> Result<Self, ConnectorError> {
+        let target = Target::read(&settings)?;
+        let address = target.host.label();
+        settings.username = target.username.clone();
+        settings.password = target.password.duplicate();
+        let pool = Pool::new(&address, &settings.limits);
+        Ok(Self { address, target, settings, pool })
+    }
+
+    /// Opens a connection as somebody, by the deadline for that.
+    async fn connect(&self, name: &str, password: &SecretString) -> Result<Session, ConnectorError> {
+        let after = self.settings.limits.connect;
+        match timeout(after, Session::open(&self.target, name, password)).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(failure)) => Err(self.not_connected(name, password, failure)),
+            Err(_) => Err(Task::look("accept a connection").late(&self.address, after)),
+        }
+    }
+
+    fn not_connected(&self, name: &str, password: &SecretString, failure: Failure) -> ConnectorError {
+        let address = self.address.clone();
+        let error = match failure {
+            Failure::Said(error) => error,
+            Failure::Lost(why) => return ConnectorError::Unreachable { address, why },
+        };
+        let why = scrub(error.message(), &[password]);
+        match error.code().code().get(..2) {
+            Some("28") => ConnectorError::LoginRefused { address, name: name.to_owned(), why },
+            // No room, shutting down, starting up: the server is there and passes.
+            Some("53" | "57") => ConnectorError::Unreachable { address, why },
+            _ => Task::look("let us in").rejected(&address, error.code().code().to_owned(), why),
+        }
+    }
+
+    async fn connect_as_self(&self) -> Result<Session, ConnectorError> {
+        self.connect(&self.settings.username, &self.settings.password).await.map_err(|error| match error {
+            ConnectorError::LoginRefused { address, name, why } => {
+                ConnectorError::Refused { address, username: name, why }
+            }
+            other => other,
+        })
+    }
+
+    /// Sends one message and waits for all its answers.
+    async fn run(
+        &self,
+        task: Task,
+        sql: &str,
+        secrets: &[&SecretString],
+    ) -> Result<Vec<SimpleQueryMessage>, ConnectorError> {
+        let mut place = self.pool.take().await?;
+        let mut session = match place.left.take() {
+            Some((session, unused)) => match self.still_there(session, unused).await {
+                Some(session) => session,
+                None => self.connect_as_self().await?,
+            },
+            None => self.connect_as_self().await?,
+        };
+        let after = self.settings.limits.statement;
+        match timeout(after, session.ask(sql)).await {
+            Ok(Ok(answers)) => {
+                self.pool.give_back(place, session);
+                Ok(answers)
+            }
+            Ok(Err(failure)) => {
+                if matches!(&failure, Failure::Said(error) if !ends_session(error)) {
+                    self.put_right(place, session).await;
+                }
+                Err(self.failed(task, failure, secrets))
+            }
+            Err(_) => {
+                session.cancel(&self.target, self.settings.limits.connect).await;
+                Err(task.late(&self.address, after))
+            }
+        }
+    }
+
+    async fn still_there(&self, mut session: Session, unused: Duration) -> Option<Session> {
+        if session.has_ended().await {
+            return None;
+        }
+        if unused < FRESH {
+            return Some(session);
+        }
+        let answer = timeout(self.settings.limits.connect, session.ask("")).await;
+        if matches!(answer, Ok(Ok(_))) { Some(session) } else { None }
+    }
+
+    /// Leaves a connection for the next call whose transaction failed.
+    async fn put_right(&self, place: Place<Session>, mut session: Session) {
+        let answer = timeout(self.settings.limits.connect, session.ask("ROLLBACK")).await;
+        if matches!(answer, Ok(Ok(_))) {
+            self.pool.give_back(place, session);
+        }
+    }
+
+    fn failed(&self, task: Task, failure: Failure, secrets: &[&SecretString]) -> ConnectorError {
+        match failure {
+            Failure::Lost(why) => task.lost(&self.address, why),
+            // The server ends the session; whether before or after a commit, it does not say.
+            Failure::Said(error) if ends_session(&error) => task.lost(&self.address, scrub(error.message(), secrets)),
+            Failure::Said(error) => {
+                let code = error.code().code().to_owned();
+                task.rejected(&self.address, code, scrub(&all_words(&error), secrets))
+            }
+        }
+    }
+
+    /// Fills statements and sends them as one transaction.
+    async fn transact(&self, task: Task, statements: &[String], values: &Values<'_>) -> Result<(), ConnectorError> {
+        let mut sql = Zeroizing::new("BEGIN;\n".to_owned());
+        for text in statements {
+            sql.push_str(&statement::fill(Dialect::Postgres, text, values)?);
+            // A line end first: the statement may end in a comment.
+            sql.push_str("\n;\n");
+        }
+        sql.push_str("COMMIT");
+        let secrets: Vec<&SecretString> = values.password.into_iter().collect();
+        self.run_again(task, &sql, &secrets).await.map(drop)
+    }
+
+    /// Repeats a transaction that was undone because another one was quicker, as two that grant on one table are.
+    async fn run_again(
+        &self,
+        task: Task,
+        sql: &str,
+        secrets: &[&SecretString],
+    ) -> Result<Vec<SimpleQueryMessage>, ConnectorError> {
+        let begun = Instant::now();
+        loop {
+            match self.run(task, sql, secrets).await {
+                Err(error) if is_collision(&error) && begun.elapsed() < self.settings.limits.statement => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// What the server is given as a password.
+    fn form(&self, password: &SecretString) -> Result<SecretString, ConnectorError> {
+        match self.settings.password_form {
+            PasswordForm::Plain => Ok(password.duplicate()),
+            PasswordForm::ScramSha256 => scram::verifier(password),
+        }
+    }
+
+    /// Says that the login is missing when that is why the server refused.
+    async fn or_missing(&self, name: &str, result: Result<(), ConnectorError>) -> Result<(), ConnectorError> {
+        match &result {
+            Err(ConnectorError::Rejected { code, .. }) if code == "42704" && !self.login_exists(name).await? => {
+                Err(ConnectorError::NoSuchLogin { address: self.address.clone(), name: name.to_owned() })
+            }
+            _ => result,
+        }
+    }
+
+    /// Ends sessions by the role's number, which they keep when the role is gone.
+    async fn end_sessions(&self, role: &str) -> Result<(), ConnectorError> {
+        let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = {role}");
+        self.run(Task::change("end the sessions of a login"), &sql, &[]).await.map(drop)
+    }
+
+    async fn role_number(&self, name: &str) -> Result<Option<u32>, ConnectorError> {
+        let sql = format!("SELECT oid FROM pg_roles WHERE rolname = {}", *literal(Dialect::Postgres, name));
+        let answers = self.run(Task::look("look for a login"), &sql, &[]).await?;
+        Ok(first_number(&answers))
+    }
+}
+
+#[async_trait]
+impl Connector for Postgres {
+    async fn check(&self) -> Result<(), ConnectorError> {
+        let _place = self.pool.take().await?;
+        self.connect_as_self().await.map(drop)
+    }
+
+    async fn create_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError> {
+        checked(login.name)?;
+        if statements.iter().all(|text| text.trim().is_empty()) {
+            let what = "creation_statements are missing: a login without them could do nothing; give at least \
+                        CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
+            return Err(ConnectorError::Config { what: what.to_owned() });
+        }
+        let password = self.form(login.password)?;
+        let values = Values { name: login.name, password: Some(&password), expires: Some(login.expires) };
+        let result = self.transact(Task::change("make a login"), statements, &values).await;
+        match &result {
+            // duplicate_object may be another thing that the statements make.
+            Err(ConnectorError::Rejected { code, .. }) if code == "42710" && self.login_exists(login.name).await? => {
+                Err(ConnectorError::LoginExists { address: self.address.clone(), name: login.name.to_owned() })
+            }
+            _ => result,
+        }
+    }
+
+    async fn renew_login(&self, name: &str, expires: Timestamp, statements: &[String]) -> Result<(), ConnectorError> {
+        checked(name)?;
+        let task = Task::change("renew a login");
+        let usual = ["ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}'".to_owned()];
+        let statements = if statements.is_empty() { &usual } else { statements };
+        let values = Values { name, password: None, expires: Some(expires) };
+        let result = self.transact(task, statements, &values).await;
+        self.or_missing(name, result).await
+    }
+
+    async fn set_password(
+        &self,
+        name: &str,
+        password: &SecretString,
+        statements: &[String],
+    ) -> Result<(), ConnectorError> {
+        checked(name)?;
+        let task = Task::change("set a password");
+        let usual = ["ALTER ROLE \"{{name}}\" WITH PASSWORD '{{password}}'".to_owned()];
+        let statements = if statements.is_empty() { &usual } else { statements };
+        let form = self.form(password)?;
+        let result = self.transact(task, statements, &Values { name, password: Some(&form), expires: None }).await;
+        self.or_missing(name, result).await
+    }
+
+    async fn verify(&self, name: &str, password: &SecretString) -> Result<(), ConnectorError> {
+        checked(name)?;
+        let _place = self.pool.take().await?;
+        self.connect(name, password).await.map(drop)
+    }
+
+    async fn drop_login(&self, name: &str, statements: &[String]) -> Result<(), ConnectorError> {
+        checked(name)?;
+        if statements.is_empty() {
+            let answers = self.run_again(Task::change("drop a login"), &drop_usually(name), &[]).await?;
+            // Somebody may have come in between the end of the sessions and that of the role.
+            return match first_number(&answers) {
+                Some(role) => self.end_sessions(&role.to_string()).await,
+                None => Ok(()),
+            };
+        }
+        let Some(role) = self.role_number(name).await? else { return Ok(()) };
+        let values = Values { name, password: None, expires: None };
+        self.transact(Task::change("drop a login"), statements, &values).await?;
+        self.end_sessions(&role.to_string()).await
+    }
+
+    async fn sessions(&self, name: &str) -> Result<u64, ConnectorError> {
+        checked(name)?;
+        let name = literal(Dialect::Postgres, name);
+        let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE usename = {}", *name);
+        let answers = self.run(Task::look("count the sessions of a login"), &sql, &[]).await?;
+        Ok(first_number(&answers).map_or(0, u64::from))
+    }
+
+    async fn login_exists(&self, name: &str) -> Result<bool, ConnectorError> {
+        checked(name)?;
+        Ok(self.role_number(name).await?.is_some())
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// One message: the role's number, its sessions ended, what it owns handed over, its rights taken, and itself dropped.
+///
+/// Who is not superuser becomes a member first, for REASSIGN OWNED and for ending sessions. What the role owns or may
+/// do in other databases the server tells in its refusal; it can only be changed from there.
+fn drop_usually(name: &str) -> String {
+    let text = literal(Dialect::Postgres, name);
+    let role = identifier(Dialect::Postgres, name);
+    let body = format!(
+        "BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = {text}) THEN \
+           IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN GRANT {role} TO CURRENT_USER; END IF; \
+           PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {text}; \
+           REASSIGN OWNED BY {role} TO CURRENT_USER; \
+           DROP OWNED BY {role}; \
+           DROP ROLE {role}; \
+         END IF; END",
+        text = *text
+    );
+    let number = format!("SELECT oid FROM pg_roles WHERE rolname = {}", *text);
+    format!("BEGIN; {number}; DO {}; COMMIT", *literal(Dialect::Postgres, &body))
+}
+
+fn checked(name: &str) -> Result<(), ConnectorError> {
+    let why = if name.is_empty() {
+        "is empty"
+    } else if name.len() > LONGEST_NAME {
+        "is longer than the 63 bytes that PostgreSQL keeps of a name"
+    } else if name.contains('\0') {
+        "holds a zero byte"
+    } else {
+        return Ok(());
+    };
+    Err(ConnectorError::Config {
+        what: format!("the name of the login {why}: use another, or another username_template"),
+    })
+}
+
+fn ends_session(error: &DbError) -> bool {
+    // Untranslated since version 9.6, unlike severity().
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+}
+
+/// A deadlock, a failed serialization, or two changes of one row of the catalogue, which has no code of its own.
+fn is_collision(error: &ConnectorError) -> bool {
+    let ConnectorError::Rejected { code, message, .. } = error else { return false };
+    matches!(code.as_str(), "40001" | "40P01") || (code == "XX000" && message.contains("concurrently"))
+}
+
+fn all_words(error: &DbError) -> String {
+    let more = [error.detail(), error.hint()].into_iter().flatten();
+    more.fold(error.message().to_owned(), |text, more| format!("{text}; {more}"))
+}
+
+fn first_number(answers: &[SimpleQueryMessage]) -> Option<u32> {
+    answers.iter().find_map(|answer| match answer {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    })
+}

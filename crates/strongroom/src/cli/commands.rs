@@ -2,8 +2,9 @@
 
 use super::grammar::Command;
 use super::{
-    Found, audit, auth, can, diff, find, help, history, kv, lease, logical, login, operator, operator_generate_root,
-    operator_rekey, operator_rotate, path_help, policy, secrets, server, status, token, version,
+    Found, audit, auth, can, diff, find, help, history, import, kv, lease, logical, login, operator,
+    operator_generate_root, operator_rekey, operator_rotate, path_help, policy, secrets, server, status, token,
+    version,
 };
 
 /// Every command.
@@ -19,6 +20,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         diff::COMMANDS,
         find::COMMANDS,
         can::COMMANDS,
+        import::COMMANDS,
         token::COMMANDS,
         policy::COMMANDS,
         secrets::COMMANDS,

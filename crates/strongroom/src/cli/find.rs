@@ -7,9 +7,8 @@ use super::glob::{Glob, fits_segment};
 use super::grammar::{Command, Exit, valued};
 use super::path::trimmed;
 use super::pool::Pool;
-use super::secret::Secret;
 use super::session::Session;
-use super::walk::{Engine, Spot, Walked, walk};
+use super::walk::{Engine, Spot, Walked, inside, walk, walk_below};
 use serde_json::{Value, json};
 
 /// What there is.
@@ -38,7 +37,7 @@ fn find(session: &mut Session) -> Result<Exit, CliError> {
     let mut walked = if Glob::is_pattern(&pattern) {
         by_pattern(session, &mut pool, &engines, &pattern)?
     } else {
-        below(session, &mut pool, &engines, &pattern)?
+        walk_below(&mut pool, &session.settings, &engines, &pattern).doing(|| "Error listing secrets".to_owned())?
     };
     let named = |spot: &Spot| match (&last, spot.name.rsplit('/').next()) {
         (Some(glob), Some(name)) => fits_segment(glob, name),
@@ -59,48 +58,6 @@ fn by_pattern(session: &Session, pool: &mut Pool, engines: &[Engine], pattern: &
         .doing(|| "Error listing secrets".to_owned())?;
     walked.secrets.retain(|spot| glob.fits(&spot.path()));
     Ok(walked)
-}
-
-/// Everything at and below a path; an empty one is everything.
-fn below(session: &Session, pool: &mut Pool, engines: &[Engine], path: &str) -> Result<Walked, CliError> {
-    let is_above = |engine: &&Engine| path == engine.path || is_below(path, &engine.path);
-    let starts: Vec<Spot> = match engines.iter().filter(is_above).max_by_key(|engine| engine.path.len()) {
-        Some(engine) => vec![Spot { engine: engine.clone(), name: inside(path, engine) }],
-        None => engines
-            .iter()
-            .filter(|engine| path.is_empty() || is_below(&engine.path, path))
-            .map(|engine| Spot { engine: engine.clone(), name: String::new() })
-            .collect(),
-    };
-    let itself = match starts.as_slice() {
-        [one] if !one.name.is_empty() => is_secret(pool, one)?,
-        _ => false,
-    };
-    let itself = if itself { starts.first().cloned() } else { None };
-    let mut walked = walk(pool, &session.settings, starts, |_| true).doing(|| "Error listing secrets".to_owned())?;
-    walked.secrets.splice(0..0, itself);
-    Ok(walked)
-}
-
-/// Whether the folder around it lists it. One that may not be listed says nothing: what is below is told all the same.
-fn is_secret(pool: &Pool, spot: &Spot) -> Result<bool, CliError> {
-    let (folder, name) = spot.name.rsplit_once('/').unwrap_or(("", &spot.name));
-    match pool.look(&spot.engine.list(folder)) {
-        Err(error) if error.status() == Some(403) => Ok(false),
-        looked => {
-            let listed = looked.doing(|| "Error listing secrets".to_owned())?;
-            let keys = listed.as_ref().and_then(Secret::keys).unwrap_or_default();
-            Ok(keys.iter().any(|key| key.as_str() == Some(name)))
-        }
-    }
-}
-
-fn is_below(path: &str, folder: &str) -> bool {
-    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
-}
-
-fn inside(path: &str, engine: &Engine) -> String {
-    path.strip_prefix(&engine.path).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default().to_owned()
 }
 
 fn show(session: &mut Session, walked: &Walked) -> Result<Exit, CliError> {

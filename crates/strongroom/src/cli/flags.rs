@@ -121,6 +121,27 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// The same manners towards another server: no token, no headers and no certificate of ours go there.
+    pub(crate) fn towards(&self, address: &str, namespace: String, tls: TlsSettings) -> Self {
+        Self {
+            address: address.to_owned(),
+            token: None,
+            namespace,
+            tls,
+            timeout: self.timeout,
+            retries: self.retries,
+            redirects: self.redirects,
+            headers: Vec::new(),
+            wrap_ttl: None,
+            format: self.format,
+            field: None,
+            instead: None,
+            non_interactive: self.non_interactive,
+        }
+    }
+}
+
 impl TlsSettings {
     fn resolve(parsed: &Parsed, env: &Env) -> Result<Self, CliError> {
         let file = |flag: &str, name: &str| parsed.text(flag).or_else(|| env.setting(name)).map(PathBuf::from);

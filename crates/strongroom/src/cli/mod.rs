@@ -21,6 +21,7 @@ mod grammar;
 mod hcl;
 mod help;
 mod history;
+mod import;
 mod input;
 mod kv;
 mod lease;

@@ -35,6 +35,12 @@ impl Engine {
         engines
     }
 
+    /// Whether the answer about one mount (`sys/internal/ui/mounts/PATH`) is about an engine that keeps versions.
+    pub(crate) fn is_versioned(mount: &Secret) -> bool {
+        let version = mount.object("options").and_then(|options| options.get("version"));
+        version.is_some_and(|version| version.as_str() == Some("2") || version.as_u64() == Some(2))
+    }
+
     /// What asks for the mounts.
     pub(crate) fn request() -> Request {
         Request::get("sys/internal/ui/mounts").preliminary()
@@ -110,6 +116,54 @@ pub(crate) fn walk(
     walked.secrets.sort_by_cached_key(Spot::path);
     walked.refused.sort();
     Ok(walked)
+}
+
+/// Everything at and below a path; an empty one is everything.
+pub(crate) fn walk_below(
+    pool: &mut Pool,
+    settings: &Settings,
+    engines: &[Engine],
+    path: &str,
+) -> Result<Walked, CliError> {
+    let is_above = |engine: &&Engine| path == engine.path || is_below(path, &engine.path);
+    let starts: Vec<Spot> = match engines.iter().filter(is_above).max_by_key(|engine| engine.path.len()) {
+        Some(engine) => vec![Spot { engine: engine.clone(), name: inside(path, engine) }],
+        None => engines
+            .iter()
+            .filter(|engine| path.is_empty() || is_below(&engine.path, path))
+            .map(|engine| Spot { engine: engine.clone(), name: String::new() })
+            .collect(),
+    };
+    let itself = match starts.as_slice() {
+        [one] if !one.name.is_empty() => is_secret(pool, one)?,
+        _ => false,
+    };
+    let itself = if itself { starts.first().cloned() } else { None };
+    let mut walked = walk(pool, settings, starts, |_| true)?;
+    walked.secrets.splice(0..0, itself);
+    Ok(walked)
+}
+
+/// Whether the folder around it lists it. One that may not be listed says nothing: what is below is told all the same.
+fn is_secret(pool: &Pool, spot: &Spot) -> Result<bool, CliError> {
+    let (folder, name) = spot.name.rsplit_once('/').unwrap_or(("", &spot.name));
+    match pool.look(&spot.engine.list(folder)) {
+        Err(error) if error.status() == Some(403) => Ok(false),
+        looked => {
+            let listed = looked?;
+            let keys = listed.as_ref().and_then(Secret::keys).unwrap_or_default();
+            Ok(keys.iter().any(|key| key.as_str() == Some(name)))
+        }
+    }
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// What of a path is below the engine.
+pub(crate) fn inside(path: &str, engine: &Engine) -> String {
+    path.strip_prefix(&engine.path).and_then(|rest| rest.strip_prefix('/')).unwrap_or_default().to_owned()
 }
 
 fn trimmed_end(key: &str) -> &str {

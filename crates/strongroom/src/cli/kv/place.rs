@@ -6,6 +6,7 @@ use crate::cli::error::{CliError, Doing};
 use crate::cli::path::{join, trimmed};
 use crate::cli::request::Request;
 use crate::cli::session::Session;
+use crate::cli::walk::Engine;
 use serde_json::Value;
 
 /// Where a secret is.
@@ -86,9 +87,7 @@ fn preflight(session: &mut Session, path: &str) -> Result<(String, bool), CliErr
         found => found.doing(|| format!("Error finding the engine of {path}"))?,
     };
     let mount = found.get("path").and_then(Value::as_str).map(trimmed).unwrap_or_default().to_owned();
-    let version = found.object("options").and_then(|options| options.get("version"));
-    let versioned = version.is_some_and(|version| version.as_str() == Some("2") || version.as_u64() == Some(2));
-    Ok((mount, versioned))
+    Ok((mount, Engine::is_versioned(&found)))
 }
 
 /// Splits a path into mount and name. A server may name the mount with the namespace in front, which the user's path

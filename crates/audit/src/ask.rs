@@ -1,9 +1,12 @@
-//! What may be asked of an open trail. Each question is a piece of work for a thread of its own, since it reads files.
+//! What may be asked of an open trail. Each question is a piece of work for a thread of its own, since it reads files; it
+//! waits, for a bounded time, until the index has reached what was written when it was asked.
 
 use crate::consumer::Use;
+use crate::index::part::View;
+use crate::index::term::Field;
 use crate::proof::{Inclusion, prove};
-use crate::query::{PATIENCE, Page, Query, run};
-use crate::{Trail, TrailError};
+use crate::query::{Lines, PATIENCE, Page, Query, run};
+use crate::{Entry, Trail, TrailError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::task::spawn_blocking;
@@ -26,6 +29,47 @@ impl Trail {
         .await
     }
 
+    /// The rules that let somebody through, as policy and pattern, with how often.
+    pub async fn rules_used(&self) -> Result<BTreeMap<(String, String), u64>, TrailError> {
+        let inside = Arc::clone(self.index().inside());
+        blocking(move || {
+            inside.catch_up(PATIENCE)?;
+            let mut used: BTreeMap<(String, String), u64> = BTreeMap::new();
+            let mut add = |rule: &str, count: usize| {
+                if let Some((policy, pattern)) = rule.split_once('\n') {
+                    *used.entry((policy.to_owned(), pattern.to_owned())).or_default() += count as u64;
+                }
+            };
+            let state = inside.read();
+            for part in &state.parts {
+                part.view().and_then(|view| view.values(Field::Rule, &mut add)).map_err(unreadable)?;
+            }
+            if let Some(live) = &state.live {
+                View::Memory(live.facts(), live).values(Field::Rule, &mut add).map_err(unreadable)?;
+            }
+            Ok(used)
+        })
+        .await
+    }
+
+    /// The policies that the last token of a principal had, by what the trail says; none when it was never seen.
+    pub async fn last_policies(&self, principal: &str) -> Result<Vec<String>, TrailError> {
+        let inside = Arc::clone(self.index().inside());
+        let principals = vec![principal.to_owned()];
+        blocking(move || {
+            let query = Query { principals, backwards: true, limit: 1, ..Query::default() };
+            let page = run(&inside, &query)?;
+            let Some((first, place)) = page.spots.first() else { return Ok(Vec::new()) };
+            let line = Lines::new(inside.source.clone()).read(*first, *place).map_err(unreadable)?;
+            let entry: Option<Entry> = line.and_then(|line| serde_json::from_slice(&line).ok());
+            let policies = entry
+                .and_then(|entry| entry.principal)
+                .map(|who| who.token_policies.iter().chain(&who.identity_policies).map(ToString::to_string).collect());
+            Ok(policies.unwrap_or_default())
+        })
+        .await
+    }
+
     /// Who uses the object, or who uses what at all: one item per object and principal that `keep` wants.
     pub async fn uses(
         &self,
@@ -35,10 +79,6 @@ impl Trail {
         let inside = Arc::clone(self.index().inside());
         blocking(move || {
             inside.catch_up(PATIENCE)?;
-            let failed = |source: std::io::Error| TrailError::Io {
-                what: format!("cannot read who uses what from the trail's index: {source}"),
-                source,
-            };
             let mut uses: BTreeMap<(String, String), Use> = BTreeMap::new();
             let mut add = |found: Use| {
                 if !keep(&found) {
@@ -52,7 +92,7 @@ impl Trail {
             // Under one lock, so that no segment is counted twice, or not at all, while it becomes complete.
             let state = inside.read();
             for part in &state.parts {
-                part.view().and_then(|view| view.uses(object.as_deref(), &mut add)).map_err(failed)?;
+                part.view().and_then(|view| view.uses(object.as_deref(), &mut add)).map_err(unreadable)?;
             }
             let live = state.live.iter().flat_map(|live| live.uses());
             live.filter(|one| object.as_ref().is_none_or(|object| one.object == *object)).cloned().for_each(add);
@@ -60,6 +100,10 @@ impl Trail {
         })
         .await
     }
+}
+
+fn unreadable(source: std::io::Error) -> TrailError {
+    TrailError::Io { what: format!("cannot read the trail's index: {source}"), source }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -217,6 +217,11 @@ impl Grant {
         self.acl.as_deref()
     }
 
+    /// As [`Grant::acl`], to be kept beyond the request's own work.
+    pub(crate) fn shared_acl(&self) -> Option<Arc<Acl>> {
+        self.acl.clone()
+    }
+
     /// The mount, or an error where there must be one.
     pub fn mount(&self) -> Result<&Arc<Mount>, CoreError> {
         self.mount.as_ref().ok_or(CoreError::Internal("a grant without a mount"))

@@ -16,6 +16,7 @@ mod error;
 mod fields;
 mod gate;
 pub mod identity;
+pub mod inquiry;
 pub mod lease;
 mod login;
 pub mod metrics;

@@ -3,6 +3,7 @@ use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::gate::Gate;
 use crate::identity::Identity;
+use crate::inquiry::Inquiry;
 use crate::lease::{Book, LeaseParts, Leases};
 use crate::metrics::Metrics;
 use crate::login::Logins;
@@ -74,6 +75,8 @@ pub struct Open {
     pub devices: AuditDevices,
     /// New terms of the encryption key.
     pub rotation: Arc<Rotation>,
+    /// Questions to the trail.
+    pub inquiry: Inquiry,
     /// New unseal keys.
     pub rekeying: Rekeying,
     /// New root tokens.
@@ -126,12 +129,8 @@ impl Open {
             Arc::clone(e),
         ));
         let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
-        let access_keys = Arc::new(AccessKeys::new(
-            Arc::clone(&records),
-            Arc::clone(&identity),
-            Arc::clone(c),
-            Arc::clone(e),
-        ));
+        let access_keys =
+            Arc::new(AccessKeys::new(Arc::clone(&records), Arc::clone(&identity), Arc::clone(c), Arc::clone(e)));
         let cubbyholes = Arc::new(Cubbyholes::new(Arc::clone(&records)));
         let wrapping = Wrapping::new(Arc::clone(&records), Arc::clone(&tokens), Arc::clone(&hmac));
         let leases = Arc::new(Leases::new(LeaseParts {
@@ -162,6 +161,7 @@ impl Open {
             Rotation::new(Arc::clone(b), Arc::clone(&records), Arc::clone(&mounts), longest_life, Arc::clone(c));
         let root_generation = RootGeneration::new(Arc::clone(b), Arc::clone(&tokens), Arc::clone(c), Arc::clone(e));
         let rekeying = Rekeying::new(Arc::clone(b));
+        let inquiry = Inquiry::new(&trail, &mounts, &secrets, &identity, &policies, b, c);
         let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
             tokens: Arc::clone(&tokens),
@@ -189,6 +189,7 @@ impl Open {
             leases,
             devices,
             rotation: Arc::new(rotation),
+            inquiry,
             rekeying,
             root_generation,
             barrier,

@@ -143,6 +143,9 @@ impl Builder {
                 self.add(Field::Principal, entity, row);
             }
         }
+        if let Some((policy, pattern)) = entry.deciding_rule() {
+            self.add(Field::Rule, &format!("{policy}\n{pattern}"), row);
+        }
         self.marks.push((mark(&entry.request), row));
         if let Some(lease) = &entry.lease_id {
             self.marks.push((mark(lease), row));

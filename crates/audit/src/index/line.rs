@@ -126,6 +126,12 @@ impl<'a> Line<'a> {
         engine && act && self.kind == "outcome" && self.operation == "read"
     }
 
+    /// The rule that let it through.
+    pub(crate) fn deciding_rule(&self) -> Option<(&str, &str)> {
+        let decision = self.decision.as_ref().filter(|decision| decision.granted)?;
+        Some((decision.policy.as_deref()?, decision.rule.as_deref()?))
+    }
+
     /// Whether it went well.
     pub(crate) fn is_ok(&self) -> bool {
         self.outcome.as_ref().is_some_and(|outcome| outcome.result == "ok")

@@ -2,6 +2,7 @@
 
 use super::builder::{Builder, Facts, RowAt};
 use super::file::{Asked, Sealed};
+use super::term::{Field, value};
 use crate::consumer::Use;
 use std::io;
 use std::sync::Arc;
@@ -80,6 +81,18 @@ impl View<'_> {
         all.sort_unstable();
         all.dedup();
         Ok(all)
+    }
+
+    /// The values of a field, with how many entries each has.
+    pub(crate) fn values(&self, field: Field, visit: &mut dyn FnMut(&str, usize)) -> io::Result<()> {
+        match self {
+            View::File(_, asked) => asked.terms_with(&[field as u8], &mut |term, rows| visit(value(term), rows.len())),
+            View::Memory(_, builder) => {
+                let of_field = builder.terms().filter(|(term, _)| term.first() == Some(&(field as u8)));
+                of_field.for_each(|(term, rows)| visit(value(term), rows.len()));
+                Ok(())
+            }
+        }
     }
 
     pub(crate) fn marked(&self, mark: u32) -> io::Result<Vec<u32>> {

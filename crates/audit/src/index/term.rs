@@ -24,6 +24,8 @@ pub(crate) enum Field {
     Kind = 9,
     /// What the caller typed, where it was not the canonical path.
     Typed = 10,
+    /// The rule that let somebody through: policy and pattern, with a line feed between.
+    Rule = 11,
 }
 
 /// Spells a term into a buffer that is used again and again.

@@ -12,7 +12,7 @@ use crate::index::Inside;
 use crate::index::line::Line;
 use crate::index::part::Part;
 use find::Seek;
-use lines::Lines;
+pub(crate) use lines::Lines;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;

@@ -12,6 +12,7 @@ mod doom;
 mod head;
 mod merge;
 mod metadata;
+mod outline;
 mod particular;
 mod place;
 mod read;

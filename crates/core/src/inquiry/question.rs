@@ -1,0 +1,150 @@
+//! Which entries are about this: the trail's own question, with what a caller types turned into what entries say.
+
+use super::Inquiry;
+use super::sight::Sight;
+use crate::{Cidr, CoreError, Grant};
+use strongroom_audit::{Page, Query, Row, Seal, Thing};
+use strongroom_model::{EntityName, NamespacePath, Timestamp};
+use strongroom_proof::{Bundle, Statement};
+
+/// What is sought. What is not given lets everything pass; several values mean any of them.
+#[derive(Default)]
+pub struct Question {
+    /// A path, in any spelling: as policies have it, as the command line has it, or as typed through another API.
+    pub path: Option<String>,
+    /// The beginning of paths.
+    pub prefix: Option<String>,
+    /// Names, ids or display names of entities, or accessors of tokens.
+    pub principals: Vec<String>,
+    /// Operations, or acts on secrets.
+    pub operations: Vec<String>,
+    /// `ok`, `failed`, or words of error kinds.
+    pub outcomes: Vec<String>,
+    /// Foreign APIs.
+    pub dialects: Vec<String>,
+    /// A network.
+    pub address: Option<Cidr>,
+    /// A lease.
+    pub lease: Option<String>,
+    /// A request.
+    pub request: Option<String>,
+    /// A namespace.
+    pub namespace: Option<NamespacePath>,
+    /// `outcome`, `intent`, `event`; when empty, outcomes only.
+    pub kinds: Vec<String>,
+    /// From then on.
+    pub from: Option<Timestamp>,
+    /// Before then.
+    pub to: Option<Timestamp>,
+    /// The page.
+    pub start: Option<u64>,
+    /// The latest first.
+    pub backwards: bool,
+    /// At most so many; a hundred when not given, a thousand at most.
+    pub limit: Option<u64>,
+}
+
+/// What was found.
+pub struct Answer {
+    /// The entries.
+    pub rows: Vec<Row>,
+    /// Where the next page begins, if there may be one.
+    pub next: Option<u64>,
+    /// Later entries begin here.
+    pub end: u64,
+    /// A proof that the entries stand in the trail, if one was asked for.
+    pub proof: Option<Bundle>,
+}
+
+const USUAL: u64 = 100;
+const MOST: u64 = 1_000;
+/// A proof reads whole segments, so it is for fewer.
+const MOST_PROVEN: u64 = 200;
+
+impl Inquiry {
+    /// Which entries are about this.
+    pub async fn query(&self, grant: &Grant, question: Question) -> Result<Answer, CoreError> {
+        let query = self.prepare(grant, question, MOST).await?;
+        Ok(Answer::of(self.trail.query(query).await?, None))
+    }
+
+    /// As [`Inquiry::query`], with a proof. What is not read can be proven neither to be there nor to be complete.
+    pub async fn query_proven(&self, grant: &Grant, question: Question) -> Result<Answer, CoreError> {
+        let query = self.prepare(grant, question, MOST_PROVEN).await?;
+        if !Sight::of(grant, &self.mounts)?.is_whole() {
+            // The lines of a proof are whole entries: hashes, policies and metadata that an answer leaves out.
+            return Err(CoreError::DeniedBecause("a proof holds whole entries and needs sudo on this path".to_owned()));
+        }
+        let (page, inclusion) = self.trail.query_proven(query).await?;
+        let seal = crate::audit::TrailSeal(std::sync::Arc::clone(&self.barrier));
+        let mut statement = Statement {
+            size: inclusion.size,
+            root: hex::encode(inclusion.root),
+            head: hex::encode(inclusion.head),
+            generation: seal.generation(),
+            time: self.clock.now().to_string(),
+            key: hex::encode(seal.public_key()),
+            signature: String::new(),
+        };
+        statement.signature = hex::encode(seal.sign(statement.text().as_bytes()));
+        Ok(Answer::of(page, Some(Bundle::new(statement, inclusion.entries))))
+    }
+
+    async fn prepare(&self, grant: &Grant, question: Question, most: u64) -> Result<Query, CoreError> {
+        let sight = Sight::of(grant, &self.mounts)?;
+        let mut principals = question.principals;
+        for name in principals.clone() {
+            principals.extend(self.entity_named(&name).await?);
+        }
+        let limit = question.limit.unwrap_or(USUAL.min(most)).clamp(1, most);
+        let kinds = if question.kinds.is_empty() { vec!["outcome".to_owned()] } else { question.kinds };
+        let visible = sight.clone();
+        Ok(Query {
+            things: question.path.map(|path| sight.things(&path)).unwrap_or_default(),
+            prefixes: question.prefix.map(|prefix| prefixes(&sight, &prefix)).unwrap_or_default(),
+            principals,
+            operations: question.operations,
+            outcomes: question.outcomes,
+            address: question
+                .address
+                .map(|net| -> strongroom_audit::AddressTest { Box::new(move |ip| net.contains(ip)) }),
+            lease: question.lease,
+            request: question.request,
+            namespace: question.namespace.map(|namespace| namespace.as_str().to_owned()),
+            dialects: question.dialects,
+            kinds,
+            from: question.from.map(Timestamp::nanos),
+            to: question.to.map(Timestamp::nanos),
+            visible: (!sight.is_whole())
+                .then(|| -> strongroom_audit::PathTest { Box::new(move |path| visible.shows(path)) }),
+            start: question.start,
+            backwards: question.backwards,
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+        })
+    }
+
+    /// The id of an entity by its name.
+    pub(super) async fn entity_named(&self, name: &str) -> Result<Option<String>, CoreError> {
+        let Ok(name) = EntityName::parse(name) else { return Ok(None) };
+        Ok(self.identity.by_name(&name).await?.map(|entity| entity.value.id.to_string()))
+    }
+}
+
+/// A beginning of paths, and of the names below a mount that lies in it.
+fn prefixes(sight: &Sight, typed: &str) -> Vec<Thing> {
+    let folder = typed.trim_start_matches('/');
+    let named = sight.things(folder).into_iter().filter(|thing| matches!(thing, Thing::Object(_)));
+    let slash = if folder.ends_with('/') { "/" } else { "" };
+    let objects = named.map(|thing| match thing {
+        Thing::Object(name) if name.ends_with([':', '/']) => Thing::Object(name),
+        Thing::Object(name) => Thing::Object(format!("{name}{slash}")),
+        other => other,
+    });
+    objects.chain([Thing::Path(folder.to_owned()), Thing::Typed(folder.to_owned())]).collect()
+}
+
+impl Answer {
+    fn of(page: Page, proof: Option<Bundle>) -> Self {
+        Self { rows: page.rows, next: page.next, end: page.end, proof }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a review needs to know of secrets beside their values: which there are, and which version is in force. Behind the
+//! gate: whoever asks has already been granted a look at the trail, and shows only what the caller may see.
+
+use super::head::SecretMetadata;
+use super::place::{Name, names, subfolder};
+use super::store::Secrets;
+use crate::CoreError;
+use crate::mount::Mount;
+use strongroom_model::{FolderPath, SecretPath};
+
+impl Secrets {
+    /// What is known of a secret; `None` when there is none.
+    pub(crate) async fn known(&self, mount: &Mount, path: &SecretPath) -> Result<Option<SecretMetadata>, CoreError> {
+        Ok(self.find(mount, path).await?.map(|found| found.head.value.meta.clone()))
+    }
+
+    /// The names of all secrets of a mount, at most so many; whether there are more.
+    pub(crate) async fn outline(&self, mount: &Mount, most: usize) -> Result<(Vec<SecretPath>, bool), CoreError> {
+        let (mut open, mut found) = (vec![FolderPath::root()], Vec::new());
+        while let Some(folder) = open.pop() {
+            for listed in self.records.scan_all::<Name>(&names(mount.id, &folder)).await? {
+                let text = listed.text();
+                match listed.value {
+                    Name::Folder => open.push(subfolder(&folder, &text)?),
+                    Name::Secret(_) if folder.as_str().is_empty() => found.push(SecretPath::parse(&text)?),
+                    Name::Secret(_) => found.push(SecretPath::parse(&format!("{folder}/{text}"))?),
+                }
+                if found.len() >= most {
+                    return Ok((found, true));
+                }
+            }
+        }
+        Ok((found, false))
+    }
+}

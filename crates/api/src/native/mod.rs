@@ -9,6 +9,7 @@ mod answer;
 mod openapi;
 mod request;
 mod route;
+mod trail;
 
 use crate::body::Budget;
 use crate::listener::Limits;

@@ -1,0 +1,187 @@
+//! `trail/`: questions to the audit trail. Answers do not go into the trail once more: that a question was asked, by whom
+//! and with which (hashed) filters does.
+
+use super::route::{Context, Parameter, Route, itself, parameter};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use strongroom_core::inquiry::{Answer, Question};
+use strongroom_core::{Access, Cidr, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_model::{NamespacePath, Timestamp};
+
+const FILTERS: &[Parameter] = &[
+    parameter(
+        "path",
+        "string",
+        "A path in any spelling: as in policies, as on the command line, or an ARN as it was typed.",
+    ),
+    parameter("prefix", "string", "The beginning of paths."),
+    parameter(
+        "principal",
+        "string",
+        "Names, ids or display names of entities, or accessors of tokens; separated by commas.",
+    ),
+    parameter(
+        "operation",
+        "string",
+        "read, create, update, patch, delete, list, or an act such as read-metadata; by commas.",
+    ),
+    parameter("outcome", "string", "ok, failed, or the word of an error's kind, such as denied; by commas."),
+    parameter("dialect", "string", "vault, aws, native ...; by commas."),
+    parameter("address", "string", "A network, or an address."),
+    parameter("lease", "string", "The lease that was handed out."),
+    parameter("request", "string", "The id of a request."),
+    parameter("namespace", "string", "The namespace."),
+    parameter("kind", "string", "outcome (when not given), intent, event; by commas."),
+    parameter("from", "string", "From this time on, in RFC 3339."),
+    parameter("to", "string", "Before this time, in RFC 3339."),
+    parameter("start", "integer", "The page: the `next` of the page before, or an `end` to see what came later."),
+    parameter("order", "string", "oldest (when not given) or newest: what comes first."),
+    parameter("limit", "integer", "How many entries at most; 100 when not given, 1000 at most, 200 with a proof."),
+    parameter("proof", "boolean", "Whether to prove that the entries stand in the trail; needs sudo."),
+];
+
+const PATH: &[Parameter] = &[parameter("path", "string", "The secret, or the path of an engine.")];
+const PRINCIPAL: &[Parameter] =
+    &[parameter("principal", "string", "The name, id or display name of an entity, or the accessor of a token.")];
+const SINCE: &[Parameter] = &[parameter("since", "string", "Reads before this time count as none; in RFC 3339.")];
+
+/// The endpoints.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        endpoint: Endpoint {
+            pattern: "trail/query",
+            operations: &[Operation::Read],
+            access: Access::Token,
+            help: "Finds entries of the audit trail: who did what, when, from where, by which rule.",
+        },
+        policy: "sys/trail/query",
+        parameters: FILTERS,
+        answer: "entries, next, end, proof",
+        object: itself,
+        handler: |context| Box::pin(query(context)),
+    },
+    Route {
+        endpoint: Endpoint {
+            pattern: "trail/who-reads",
+            operations: &[Operation::Read],
+            access: Access::Token,
+            help: "Tells who reads a secret, how often, from where and how, and who has its current version.",
+        },
+        policy: "sys/trail/who-reads",
+        parameters: PATH,
+        answer: "path, object, current_version, current_since, consumers",
+        object: itself,
+        handler: |context| Box::pin(who_reads(context)),
+    },
+    Route {
+        endpoint: Endpoint {
+            pattern: "trail/reads-what",
+            operations: &[Operation::Read],
+            access: Access::Token,
+            help: "Tells which secrets a principal reads, and how.",
+        },
+        policy: "sys/trail/reads-what",
+        parameters: PRINCIPAL,
+        answer: "principal, uses",
+        object: itself,
+        handler: |context| Box::pin(reads_what(context)),
+    },
+    Route {
+        endpoint: Endpoint {
+            pattern: "trail/review",
+            operations: &[Operation::Read],
+            access: Access::Token,
+            help: "Reviews access: secrets that nobody reads, rules and rights that nobody uses.",
+        },
+        policy: "sys/trail/review",
+        parameters: SINCE,
+        answer: "unused_secrets, unused_rules, unused_access",
+        object: itself,
+        handler: |context| Box::pin(review(context)),
+    },
+];
+
+async fn query(context: Context<'_>) -> Result<Reply, CoreError> {
+    let question = question(context.fields)?;
+    let answer = match context.fields.flag("proof")? {
+        Some(true) => context.open.inquiry.query_proven(context.grant, question).await?,
+        _ => context.open.inquiry.query(context.grant, question).await?,
+    };
+    let Answer { rows, next, end, proof } = answer;
+    let mut data = Map::new();
+    data.insert("entries".to_owned(), to_json(&rows)?);
+    data.insert("next".to_owned(), json!(next));
+    data.insert("end".to_owned(), json!(end));
+    if let Some(proof) = proof {
+        data.insert("proof".to_owned(), to_json(&proof)?);
+    }
+    told(&context, &Value::Object(data))
+}
+
+async fn who_reads(context: Context<'_>) -> Result<Reply, CoreError> {
+    let path = needed(context.fields, "path")?;
+    let readers = context.open.inquiry.who_reads(context.grant, &path).await?;
+    told(&context, &readers)
+}
+
+async fn reads_what(context: Context<'_>) -> Result<Reply, CoreError> {
+    let principal = needed(context.fields, "principal")?;
+    let reading = context.open.inquiry.reads_what(context.grant, &principal).await?;
+    told(&context, &reading)
+}
+
+async fn review(context: Context<'_>) -> Result<Reply, CoreError> {
+    let since = time(context.fields, "since")?;
+    let review = context.open.inquiry.review(context.grant, since).await?;
+    told(&context, &review)
+}
+
+fn question(fields: &Fields) -> Result<Question, CoreError> {
+    let some = |name| fields.text(name).map(|text| text.filter(|text| !text.is_empty()));
+    let list = |name| fields.list(name).map(Option::unwrap_or_default);
+    let wrong = |field: &str, problem: String| CoreError::Field { field: field.to_owned(), problem };
+    let network = |text: String| Cidr::parse(&text).map_err(|error| wrong("address", format!("is {error}")));
+    let backwards = match fields.text("order")?.as_deref() {
+        None | Some("" | "oldest") => false,
+        Some("newest") => true,
+        Some(_) => return Err(wrong("order", "must be oldest or newest".to_owned())),
+    };
+    Ok(Question {
+        path: some("path")?,
+        prefix: some("prefix")?,
+        principals: list("principal")?,
+        operations: list("operation")?,
+        outcomes: list("outcome")?,
+        dialects: list("dialect")?,
+        address: some("address")?.map(network).transpose()?,
+        lease: some("lease")?,
+        request: some("request")?,
+        namespace: fields.text("namespace")?.map(|text| NamespacePath::parse(&text)).transpose()?,
+        kinds: list("kind")?,
+        from: time(fields, "from")?,
+        to: time(fields, "to")?,
+        start: fields.count("start")?,
+        backwards,
+        limit: fields.count("limit")?,
+    })
+}
+
+fn time(fields: &Fields, field: &'static str) -> Result<Option<Timestamp>, CoreError> {
+    let Some(text) = fields.text(field)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let problem = || "must be a time in RFC 3339, such as 2026-04-10T14:00:00Z".to_owned();
+    Timestamp::parse(&text).map(Some).ok_or_else(|| CoreError::Field { field: field.to_owned(), problem: problem() })
+}
+
+fn needed(fields: &Fields, field: &'static str) -> Result<String, CoreError> {
+    fields.text(field)?.filter(|text| !text.is_empty()).ok_or(CoreError::Missing(field))
+}
+
+/// The answer in the native envelope, as text: it would fill the trail with itself.
+fn told(context: &Context<'_>, data: &impl Serialize) -> Result<Reply, CoreError> {
+    let body = json!({ "request": context.grant.visit().request, "data": to_json(data)? });
+    Ok(Reply::raw("application/json", format!("{body}\n")))
+}
+
+fn to_json(value: &impl Serialize) -> Result<Value, CoreError> {
+    serde_json::to_value(value).map_err(|_| CoreError::Internal("an answer could not be written as JSON"))
+}

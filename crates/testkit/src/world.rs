@@ -9,7 +9,7 @@ use strongroom_storage::{Entry, Epoch, Memory, Store};
 
 /// What the program has: the kinds of auth method and secrets engine.
 fn plugins() -> Plugins {
-    strongroom_auth::plugins()
+    strongroom_auth::plugins().with_all(strongroom_engines::plugins())
 }
 
 /// A strongroom in memory with a manual clock.

@@ -97,7 +97,7 @@ impl Running {
             // One process per embedded store, enforced by a lock on the file, so there is nobody to fence off.
             epoch: Epoch::default(),
             trail,
-            plugins: Arc::new(strongroom_auth::plugins()),
+            plugins: Arc::new(strongroom_auth::plugins().with_all(strongroom_engines::plugins())),
             settings: plan.settings.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),

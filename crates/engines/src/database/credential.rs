@@ -1,0 +1,136 @@
+use super::failure::outside;
+use super::template::{Template, Wording};
+use super::{Database, sent};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use strongroom_connectors::{ConnectorError, NewLogin};
+use strongroom_core::lease::{Issuance, LeaseOrder, LeaseTerms};
+use strongroom_core::{Call, CoreError, Fields, Served};
+use strongroom_model::{RoleName, SecretString, Timestamp};
+
+/// What the lease of a login remembers: enough to find and to end it when the role is gone.
+#[derive(Serialize, Deserialize)]
+struct Note {
+    db: RoleName,
+    role: RoleName,
+    login: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    renewal: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    revocation: Vec<String>,
+}
+
+impl Note {
+    fn write(&self) -> Result<Map<String, Value>, CoreError> {
+        match serde_json::to_value(self) {
+            Ok(Value::Object(note)) => Ok(note),
+            _ => Err(CoreError::Internal("the note of a login cannot be written")),
+        }
+    }
+
+    fn read(note: &Map<String, Value>) -> Result<Self, CoreError> {
+        serde_json::from_value(Value::Object(note.clone()))
+            .map_err(|_| CoreError::Unreadable { kind: "database lease" })
+    }
+}
+
+impl Database {
+    /// `creds/ROLE`: what is to be made. Nothing is made yet.
+    pub(super) async fn order(&self, call: &Call<'_>) -> Result<Served, CoreError> {
+        let name = sent::name(&call.captures)?;
+        let unknown = || CoreError::Invalid(format!("unknown role: {name}"));
+        let role = self.role(&name).await?.ok_or_else(unknown)?;
+        let role = &role.value;
+        let config = self.require_config(&role.db_name).await?;
+        if !config.value.allows(&name) {
+            return Err(CoreError::DeniedBecause(format!(
+                "\"{name}\" is not an allowed role of the connection \"{}\"",
+                role.db_name
+            )));
+        }
+        if role.creation.is_empty() && config.value.kind().needs_creation_statements() {
+            return Err(CoreError::Invalid(format!(
+                "empty creation statements: say in the role \"{name}\" how a login is made and what it may do"
+            )));
+        }
+        let wording = Wording {
+            display_name: &call.grant.require_bearer()?.token().display_name,
+            role: name.as_str(),
+            now: self.context.now(),
+        };
+        let login = Template::parse(config.value.username_template())?.render(&wording, &*self.context.entropy)?;
+        let note = Note {
+            db: role.db_name.clone(),
+            role: name.clone(),
+            login: login.clone(),
+            renewal: role.renewal.clone(),
+            revocation: role.revocation.clone(),
+        };
+        Ok(Served::Issue(Box::new(Issuance {
+            note: note.write()?,
+            lane: role.db_name.to_string(),
+            subject: login,
+            role: name.to_string(),
+            terms: role.terms(),
+            asked: call.fields.ttl("ttl")?.unwrap_or_default(),
+            owner: role.owner,
+        })))
+    }
+
+    /// Makes the login of a recorded lease.
+    pub(super) async fn make_login(&self, lease: &LeaseOrder) -> Result<Fields, CoreError> {
+        let note = Note::read(&lease.note)?;
+        let absent = || CoreError::Invalid(format!("the role \"{}\" was removed meanwhile", note.role));
+        let role = self.role(&note.role).await?.ok_or_else(absent)?;
+        let config = self.require_config(&note.db).await?;
+        let policy = role.value.password_policy.as_ref().or(config.value.password_policy.as_ref());
+        let password = self.password(policy).await?;
+        let connector = self.links.get(&config.value)?;
+        let login = NewLogin { name: &note.login, password: &password, expires: lease.expires };
+        let made = connector.create_login(&login, &role.value.creation).await;
+        if made.is_err() && !role.value.rollback.is_empty() {
+            let undone = connector.drop_login(&note.login, &role.value.rollback).await;
+            if let Err(error) = undone {
+                tracing::warn!(connection = %note.db, login = %note.login, %error, "rollback statements failed");
+            }
+        }
+        made.map_err(|error| outside(note.db.as_str(), &error))?;
+        let mut data = Map::new();
+        data.insert("username".to_owned(), json!(note.login));
+        data.insert("password".to_owned(), json!(password.expose()));
+        Ok(Fields::new(data))
+    }
+
+    /// A new password by the policy, or as Vault makes them.
+    pub(super) async fn password(&self, policy: Option<&RoleName>) -> Result<SecretString, CoreError> {
+        let Some(name) = policy else {
+            return Ok(strongroom_core::password_policy::PasswordPolicy::standard().generate(&*self.context.entropy));
+        };
+        let absent = || CoreError::Invalid(format!("the password policy \"{name}\" does not exist"));
+        self.context.passwords.generate(name).await?.ok_or_else(absent)
+    }
+
+    /// The terms that hold now for a login.
+    pub(super) async fn terms_of(&self, note: &Map<String, Value>) -> Result<LeaseTerms, CoreError> {
+        let note = Note::read(note)?;
+        let absent =
+            || CoreError::Invalid(format!("the role \"{}\" is gone, so its logins are not renewed", note.role));
+        Ok(self.role(&note.role).await?.ok_or_else(absent)?.value.terms())
+    }
+
+    /// Tells the database until when the login lives now.
+    pub(super) async fn prolong_login(&self, note: &Map<String, Value>, expires: Timestamp) -> Result<(), CoreError> {
+        let note = Note::read(note)?;
+        let renewed = self.link(&note.db).await?.renew_login(&note.login, expires, &note.renewal).await;
+        renewed.map_err(|error| outside(note.db.as_str(), &error))
+    }
+
+    /// Ends the login and its sessions. A connection that was removed leaves logins that nobody can end.
+    pub(super) async fn end_login(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
+        let note = Note::read(note)?;
+        match self.link(&note.db).await?.drop_login(&note.login, &note.revocation).await {
+            Ok(()) | Err(ConnectorError::NoSuchLogin { .. }) => Ok(()),
+            Err(error) => Err(outside(note.db.as_str(), &error)),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+use strongroom_core::{Access, Endpoint, Operation};
+
+pub(super) const CONFIGS: &str = "config";
+pub(super) const CONFIG: &str = "config/{name}";
+pub(super) const RESET: &str = "reset/{name}";
+pub(super) const RELOAD: &str = "reload/{plugin}";
+pub(super) const ROLES: &str = "roles";
+pub(super) const ROLE: &str = "roles/{name}";
+pub(super) const CREDS: &str = "creds/{name}";
+
+const READ: Operation = Operation::Read;
+const WRITE: Operation = Operation::Write;
+const DELETE: Operation = Operation::Delete;
+const LIST: Operation = Operation::List;
+
+/// The paths below a database mount.
+pub(super) const TABLE: &[Endpoint] = &[
+    line(CONFIGS, &[LIST], "Name the connections."),
+    line(CONFIG, &[READ, WRITE, DELETE], "Say how a database is reached; the password is never given back."),
+    line(RESET, &[WRITE], "Close what is open to a database and begin anew."),
+    line(RELOAD, &[WRITE], "Close what is open to all databases of one kind and begin anew."),
+    line(ROLES, &[LIST], "Name the roles."),
+    line(ROLE, &[READ, WRITE, DELETE], "Say what a login of this role may do and how long it lives."),
+    line(CREDS, &[READ, WRITE], "Make a login that is the caller's alone and dies with its lease."),
+];
+
+const fn line(pattern: &'static str, operations: &'static [Operation], help: &'static str) -> Endpoint {
+    Endpoint { pattern, operations, access: Access::Token, help }
+}

@@ -1,0 +1,16 @@
+use strongroom_connectors::ConnectorError;
+use strongroom_core::CoreError;
+use strongroom_model::{Kind, Kinded};
+
+/// What a connector's error means to the core: that everything in this lane must wait, or that this one thing was
+/// refused. `system` is the connection's name.
+pub(super) fn outside(system: &str, error: &ConnectorError) -> CoreError {
+    let (system, why) = (system.to_owned(), error.to_string());
+    match error {
+        ConnectorError::Config { what } => CoreError::Invalid(what.clone()),
+        // Nobody gets in any more with what we have, so the next lease would fare no better.
+        ConnectorError::Refused { .. } => CoreError::Unreachable { system, why },
+        _ if matches!(error.kind(), Kind::Unavailable | Kind::TooMany) => CoreError::Unreachable { system, why },
+        _ => CoreError::Outside { system, why },
+    }
+}

@@ -1,0 +1,14 @@
+//! Secrets engines, one folder each: they make credentials in outside systems and unmake them; the core remembers each
+//! as a lease and says when.
+//!
+//! An engine sees the records of its own mount, the clock, randomness and password policies, and reaches outside only
+//! through `connectors`. It decides nothing about who may: it is called with a grant.
+
+pub mod database;
+
+use strongroom_core::Plugins;
+
+/// Every engine of this crate under the name by which Vault's clients enable it, for the binary to hand to the core.
+pub fn plugins() -> Plugins {
+    Plugins::new().with_engine("database", database::start)
+}

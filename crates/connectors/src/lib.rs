@@ -8,6 +8,7 @@
 
 mod address;
 mod connector;
+mod doubt;
 mod error;
 mod mysql;
 mod network;

@@ -7,6 +7,7 @@
 mod session;
 mod target;
 
+use crate::doubt::Abandoned;
 use crate::pool::Pool;
 use crate::scrub::scrub;
 use crate::statement::{self, Dialect, Values, literal};
@@ -17,7 +18,7 @@ use session::{Failure, Session};
 use std::time::Duration;
 use strongroom_model::{SecretString, Timestamp};
 use target::Target;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 use zeroize::Zeroizing;
 
 /// A connection unused for longer is asked for a sign of life first.
@@ -34,6 +35,7 @@ pub(crate) struct Mysql {
     target: Target,
     settings: Settings,
     pool: Pool<Session>,
+    abandoned: Abandoned<u32>,
 }
 
 impl Mysql {
@@ -43,7 +45,7 @@ impl Mysql {
         settings.username = target.username.clone();
         settings.password = target.password.duplicate();
         let pool = Pool::new(&address, &settings.limits);
-        Ok(Self { address, target, settings, pool })
+        Ok(Self { address, target, settings, pool, abandoned: Abandoned::new() })
     }
 
     async fn connect(&self, name: &str, password: &SecretString, database: bool) -> Result<Session, ConnectorError> {
@@ -95,15 +97,19 @@ impl Mysql {
             },
             None => self.connect_as_self().await?,
         };
+        self.end_abandoned(&mut session).await?;
         let after = self.settings.limits.statement;
+        let watch = self.abandoned.unless_answered(session.number());
         match timeout(after, session.ask(sql)).await {
             Ok(Ok(rows)) => {
+                watch.answered();
                 self.pool.give_back(place, session);
                 Ok(rows)
             }
             Ok(Err(failure)) => {
                 // Each statement commits by itself: after a refusal nothing is pending.
                 if matches!(failure, Failure::Said { .. }) {
+                    watch.answered();
                     self.pool.give_back(place, session);
                 }
                 Err(self.failed(task, failure, secrets))
@@ -113,6 +119,34 @@ impl Mysql {
                 Err(task.late(&self.address, after))
             }
         }
+    }
+
+    /// Ends what earlier calls left without an answer, and waits until it is gone: only then is what the next answer says
+    /// also true a moment later. Numbers begin anew when the server does, so a session that is not ours is left alone.
+    async fn end_abandoned(&self, session: &mut Session) -> Result<(), ConnectorError> {
+        let after = self.settings.limits.statement;
+        let task = Task::look("end a connection that was abandoned");
+        for number in self.abandoned.all() {
+            let own = "USER = SUBSTRING_INDEX(CURRENT_USER(), '@', 1)";
+            let there = format!("SELECT ID FROM information_schema.PROCESSLIST WHERE ID = {number} AND {own}");
+            let gone = async {
+                let mut tick = interval(Duration::from_millis(10));
+                while !session.ask(&there).await?.is_empty() {
+                    match session.ask(&format!("KILL {number}")).await {
+                        Err(Failure::Said { code: NO_SUCH_THREAD, .. }) => {}
+                        result => drop(result?),
+                    }
+                    tick.tick().await;
+                }
+                Ok(())
+            };
+            match timeout(after, gone).await {
+                Ok(Ok(())) => self.abandoned.forget(&number),
+                Ok(Err(failure)) => return Err(self.failed(task, failure, &[])),
+                Err(_) => return Err(task.late(&self.address, after)),
+            }
+        }
+        Ok(())
     }
 
     async fn still_there(&self, mut session: Session, unused: Duration) -> Option<Session> {

@@ -8,17 +8,19 @@ mod scram;
 mod session;
 mod target;
 
+use crate::doubt::Abandoned;
 use crate::pool::{Place, Pool};
 use crate::scrub::scrub;
 use crate::statement::{self, Dialect, Values, identifier, literal};
 use crate::task::Task;
 use crate::{Connector, ConnectorError, NewLogin, PasswordForm, Settings};
 use async_trait::async_trait;
-use session::{Failure, Session};
+use session::{Failure, Process, Session};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use strongroom_model::{SecretString, Timestamp};
 use target::Target;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, interval, timeout};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::{DbError, Severity};
 use zeroize::Zeroizing;
@@ -33,6 +35,9 @@ pub(crate) struct Postgres {
     target: Target,
     settings: Settings,
     pool: Pool<Session>,
+    abandoned: Abandoned<Process>,
+    /// Whether the connector's own role was superuser when it last logged in.
+    superuser: AtomicBool,
 }
 
 impl Postgres {
@@ -42,7 +47,7 @@ impl Postgres {
         settings.username = target.username.clone();
         settings.password = target.password.duplicate();
         let pool = Pool::new(&address, &settings.limits);
-        Ok(Self { address, target, settings, pool })
+        Ok(Self { address, target, settings, pool, abandoned: Abandoned::new(), superuser: AtomicBool::new(false) })
     }
 
     /// Opens a connection as somebody, by the deadline for that.
@@ -71,12 +76,15 @@ impl Postgres {
     }
 
     async fn connect_as_self(&self) -> Result<Session, ConnectorError> {
-        self.connect(&self.settings.username, &self.settings.password).await.map_err(|error| match error {
+        let opened = self.connect(&self.settings.username, &self.settings.password).await;
+        let session = opened.map_err(|error| match error {
             ConnectorError::LoginRefused { address, name, why } => {
                 ConnectorError::Refused { address, username: name, why }
             }
             other => other,
-        })
+        })?;
+        self.superuser.store(session.is_superuser(), Ordering::Relaxed);
+        Ok(session)
     }
 
     /// Sends one message and waits for all its answers.
@@ -94,14 +102,18 @@ impl Postgres {
             },
             None => self.connect_as_self().await?,
         };
+        self.end_abandoned(&mut session).await?;
         let after = self.settings.limits.statement;
+        let watch = self.abandoned.unless_answered(session.process());
         match timeout(after, session.ask(sql)).await {
             Ok(Ok(answers)) => {
+                watch.answered();
                 self.pool.give_back(place, session);
                 Ok(answers)
             }
             Ok(Err(failure)) => {
                 if matches!(&failure, Failure::Said(error) if !ends_session(error)) {
+                    watch.answered();
                     self.put_right(place, session).await;
                 }
                 Err(self.failed(task, failure, secrets))
@@ -111,6 +123,30 @@ impl Postgres {
                 Err(task.late(&self.address, after))
             }
         }
+    }
+
+    /// Ends what earlier calls left without an answer, and waits until it is gone: only then is what the next answer says
+    /// also true a moment later. The server may have slept with a question of ours in its ear.
+    async fn end_abandoned(&self, session: &mut Session) -> Result<(), ConnectorError> {
+        let after = self.settings.limits.statement;
+        let task = Task::look("end a connection that was abandoned");
+        for process in self.abandoned.all() {
+            let who = format!("pid = {} AND backend_start = '{}'", process.number, process.since);
+            let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {who}");
+            let gone = async {
+                let mut tick = interval(Duration::from_millis(10));
+                while session.ask(&sql).await?.iter().any(|answer| matches!(answer, SimpleQueryMessage::Row(_))) {
+                    tick.tick().await;
+                }
+                Ok(())
+            };
+            match timeout(after, gone).await {
+                Ok(Ok(())) => self.abandoned.forget(&process),
+                Ok(Err(failure)) => return Err(self.failed(task, failure, &[])),
+                Err(_) => return Err(task.late(&self.address, after)),
+            }
+        }
+        Ok(())
     }
 
     async fn still_there(&self, mut session: Session, unused: Duration) -> Option<Session> {
@@ -264,11 +300,11 @@ impl Connector for Postgres {
     async fn drop_login(&self, name: &str, statements: &[String]) -> Result<(), ConnectorError> {
         checked(name)?;
         if statements.is_empty() {
-            let answers = self.run_again(Task::change("drop a login"), &drop_usually(name), &[]).await?;
-            // Somebody may have come in between the end of the sessions and that of the role.
-            return match first_number(&answers) {
-                Some(role) => self.end_sessions(&role.to_string()).await,
-                None => Ok(()),
+            let sql = drop_usually(name, self.superuser.load(Ordering::Relaxed));
+            let dropped = self.run_again(Task::change("drop a login"), &sql, &[]).await.map(drop);
+            return match self.or_missing(name, dropped).await {
+                Err(ConnectorError::NoSuchLogin { .. }) => Ok(()),
+                result => result,
             };
         }
         let Some(role) = self.role_number(name).await? else { return Ok(()) };
@@ -295,25 +331,23 @@ impl Connector for Postgres {
     }
 }
 
-/// One message: the role's number, its sessions ended, what it owns handed over, its rights taken, and itself dropped.
+/// One message: the role's sessions ended, what it owns handed over, its rights taken, itself dropped, and then the
+/// sessions ended that came in between, which keep the role's number when it is gone.
 ///
 /// Who is not superuser becomes a member first, for REASSIGN OWNED and for ending sessions. What the role owns or may
 /// do in other databases the server tells in its refusal; it can only be changed from there.
-fn drop_usually(name: &str) -> String {
+fn drop_usually(name: &str, superuser: bool) -> String {
     let text = literal(Dialect::Postgres, name);
     let role = identifier(Dialect::Postgres, name);
-    let body = format!(
-        "BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = {text}) THEN \
-           IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN GRANT {role} TO CURRENT_USER; END IF; \
-           PERFORM pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = {text}; \
-           REASSIGN OWNED BY {role} TO CURRENT_USER; \
-           DROP OWNED BY {role}; \
-           DROP ROLE {role}; \
-         END IF; END",
-        text = *text
-    );
-    let number = format!("SELECT oid FROM pg_roles WHERE rolname = {}", *text);
-    format!("BEGIN; {number}; DO {}; COMMIT", *literal(Dialect::Postgres, &body))
+    let number = format!("coalesce((SELECT oid::text FROM pg_roles WHERE rolname = {}), '0')", *text);
+    let member = if superuser { String::new() } else { format!("GRANT {role} TO CURRENT_USER; ") };
+    // The function under pg_stat_activity: its joins are not needed, and there may be thousands to drop.
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
+               WHERE usesysid = current_setting('strongroom.dropped')::oid";
+    format!(
+        "BEGIN; SELECT set_config('strongroom.dropped', {number}, false); {member}{end}; \
+         REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}; COMMIT; {end}"
+    )
 }
 
 fn checked(name: &str) -> Result<(), ConnectorError> {

@@ -20,6 +20,15 @@ type Driver = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 pub(super) struct Session {
     client: Client,
     driver: Driver,
+    process: Process,
+    superuser: bool,
+}
+
+/// What the server calls a connection: its process, and since when, because numbers are used again.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) number: i32,
+    pub(super) since: String,
 }
 
 /// Why there is no answer.
@@ -37,13 +46,41 @@ impl Session {
         config.user(name).password(password.expose());
         let (client, connection) =
             config.connect_raw(stream, Upgrade(target.host.tls.clone())).await.map_err(failure)?;
+        let superuser = connection.parameter("is_superuser") == Some("on");
         let standard = connection.parameter("standard_conforming_strings") == Some("on");
-        let mut session = Self { client, driver: Box::pin(connection) };
+        let mut session = Self {
+            client,
+            driver: Box::pin(connection),
+            process: Process { number: 0, since: String::new() },
+            superuser,
+        };
         if !standard {
             // Our quoting relies on it.
             session.ask("SET standard_conforming_strings = on").await?;
         }
+        session.process = session.own_process().await?;
         Ok(session)
+    }
+
+    /// What the server calls this connection.
+    pub(super) fn process(&self) -> Process {
+        self.process.clone()
+    }
+
+    /// Whether the server says that nothing is forbidden to this login.
+    pub(super) fn is_superuser(&self) -> bool {
+        self.superuser
+    }
+
+    async fn own_process(&mut self) -> Result<Process, Failure> {
+        let sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+        let answers = self.ask(sql).await?;
+        let row = answers.iter().find_map(|answer| match answer {
+            SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.to_owned())),
+            _ => None,
+        });
+        let (number, since) = row.ok_or_else(|| Failure::Lost("the server does not know the connection".to_owned()))?;
+        Ok(Process { number, since })
     }
 
     /// Whether the server has already said that it closed the connection.

@@ -1,5 +1,7 @@
 //! How the tests make settings and logins.
 
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_connectors::{Connector, Limits, NewLogin, PasswordForm, Settings, System, open};
@@ -55,3 +57,14 @@ pub(crate) const NAMES: &[&str] = &[
     "{{password}}",
     "-- x",
 ];
+
+/// Names out of the characters that mean something to a database, and out of all others.
+pub(crate) fn strange_names(count: usize) -> Vec<String> {
+    let mut runner = TestRunner::default();
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < count {
+        let name = "([\\PC]|['\"`\\\\$; \n\t%{}*/#-]){1,12}".new_tree(&mut runner).expect("a strategy").current();
+        seen.insert(name);
+    }
+    seen.into_iter().collect()
+}

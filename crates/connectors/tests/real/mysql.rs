@@ -1,4 +1,4 @@
-use crate::house::{NAMES, connector, lines, login, secret, settings};
+use crate::house::{NAMES, connector, lines, login, secret, settings, strange_names};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strongroom_connectors::{Connector, ConnectorError, Limits, System, TlsTrust};
@@ -156,6 +156,9 @@ async fn lost_answers_and_a_hanging_mariadb_are_met_with_deadlines() {
     assert!(begun.elapsed() < Duration::from_secs(30));
     server.resume();
     there.drop_login("paused", &[]).await.unwrap();
+    // What the sleeping server had heard already must not happen after the drop.
+    assert_eq!(server.sql("SELECT count(*) FROM information_schema.PROCESSLIST WHERE USER = 'admin'"), "1");
+    assert!(!there.login_exists("paused").await.unwrap());
 
     server.stop();
     let error = there.check().await.unwrap_err();
@@ -164,4 +167,20 @@ async fn lost_answers_and_a_hanging_mariadb_are_met_with_deadlines() {
     there.check().await.unwrap();
     there.create_login(&login("again", &secret("x")), &lines(&[CREATE])).await.unwrap();
     there.drop_login("again", &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn strange_names_are_only_names_in_mysql() {
+    let server = shared().await;
+    let there = to(server);
+    // Names are kept in UTF-8 of three bytes, without a blank at the end.
+    let fits = |name: &String| !name.ends_with(' ') && name.chars().all(|c| u32::from(c) < 0x1_0000);
+    for name in strange_names(60).into_iter().filter(fits) {
+        let password = secret(&name);
+        there.create_login(&login(&name, &password), &lines(&[CREATE])).await.unwrap();
+        there.verify(&name, &password).await.unwrap();
+        there.drop_login(&name, &[]).await.unwrap();
+        assert!(!there.login_exists(&name).await.unwrap(), "{name:?}");
+    }
+    assert_eq!(server.sql("SELECT count(*) FROM mysql.user WHERE User = 'admin'"), "1");
 }

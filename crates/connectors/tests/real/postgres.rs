@@ -1,4 +1,4 @@
-use crate::house::{LATER, NAMES, connector, lines, login, secret, settings};
+use crate::house::{LATER, NAMES, connector, lines, login, secret, settings, strange_names};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use strongroom_connectors::{ClientCertificate, Connector, ConnectorError, Limits, PasswordForm, System, TlsTrust};
@@ -236,7 +236,7 @@ async fn a_pool_stays_whole_when_calls_are_abandoned() {
     let mut settings = settings(&server.admin().url, &server.admin());
     settings.limits = Limits { max_open: 2, connect: Duration::from_millis(700), ..settings.limits };
     let there = connector(System::Postgres, settings);
-    let slow = lines(&["SELECT pg_sleep(600)"]);
+    let slow = lines(&["SELECT pg_sleep(601)"]);
     for _ in 0..3 {
         let mut calls = JoinSet::new();
         for _ in 0..2 {
@@ -260,6 +260,9 @@ async fn a_pool_stays_whole_when_calls_are_abandoned() {
     while let Some(result) = calls.join_next().await {
         assert!(!result.unwrap().unwrap());
     }
+    // What nobody waits for any more was ended before the calls above were answered.
+    let left = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(601)%' AND pid <> pg_backend_pid()";
+    assert_eq!(server.sql(left), "0");
 }
 
 #[tokio::test]
@@ -298,6 +301,9 @@ async fn a_server_that_stops_hangs_and_comes_back_is_met_with_deadlines() {
     assert!(begun.elapsed() < Duration::from_secs(20));
     server.resume();
     there.drop_login("paused", &[]).await.unwrap();
+    // The question that the sleeping server had heard already must not be answered after the drop.
+    assert_eq!(server.sql("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%CREATE ROLE \"paused%' AND pid <> pg_backend_pid()"), "0");
+    assert!(!there.login_exists("paused").await.unwrap());
 
     server.stop();
     let error = there.create_login(&login("stopped", &secret("x")), &create).await.unwrap_err();
@@ -328,4 +334,19 @@ async fn many_at_once_on_the_same_tables_all_succeed() {
         result.unwrap().unwrap();
     }
     assert_eq!(server.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'crowd%'"), "0");
+}
+
+#[tokio::test]
+async fn strange_names_are_only_names() {
+    let server = shared().await;
+    let there = to(server);
+    for name in strange_names(60) {
+        let password = secret(&name);
+        there.create_login(&login(&name, &password), &lines(&[CREATE])).await.unwrap();
+        there.set_password(&name, &password, &[]).await.unwrap();
+        assert!(there.login_exists(&name).await.unwrap(), "{name:?}");
+        there.drop_login(&name, &[]).await.unwrap();
+        assert!(!there.login_exists(&name).await.unwrap(), "{name:?}");
+    }
+    assert_eq!(server.sql("SELECT rolsuper FROM pg_roles WHERE rolname = 'admin'"), "t");
 }

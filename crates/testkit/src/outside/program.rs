@@ -60,6 +60,8 @@ impl Home {
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new(program.as_ref());
         command.current_dir(self.path()).env("HOME", self.path()).env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+        // Two servers of one kind use the same names for their temporary files.
+        command.env("TMPDIR", self.path());
         if let Some((user, group)) = self.account {
             command.uid(user).gid(group);
         }

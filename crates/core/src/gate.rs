@@ -11,7 +11,7 @@ use crate::identity::Identity;
 use crate::lease::{Leases, Made};
 use crate::mount::Mount;
 use crate::policy::PolicyStore;
-use crate::secret::Secrets;
+use crate::secret::{Deed, Secrets};
 use crate::token::{Bearer, TokenKey, Tokens};
 use crate::wrapping::{Contents, INVALID};
 use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Visit};
@@ -148,6 +148,14 @@ impl Credential<'_> {
         match self {
             Credential::Token(token) => Some(token),
             Credential::Key(_) => None,
+        }
+    }
+
+    /// The name by which a policy of a secret's own may call the caller, where that is no entity.
+    fn user(&self) -> Option<String> {
+        match self {
+            Credential::Token(_) => None,
+            Credential::Key(key) => Some(key.user()),
         }
     }
 
@@ -445,6 +453,7 @@ impl Gate {
             Err(error) => return Err(error),
         };
         grant.principal = Some(bearer.principal());
+        let user = credential.user();
         grant.credential = credential.into_token();
         let exists = match (&grant.object, grant.visit.operation) {
             (Object::Secret { path, act }, Operation::Write) => {
@@ -475,7 +484,34 @@ impl Gate {
         });
         grant.decision = note(&decision);
         grant.bearer = Some(bearer);
+        if decision.granted && self.is_forbidden(grant, user.as_deref(), fields).await? {
+            return deny(grant, "forbidden by the secret's own policy");
+        }
         if decision.granted { self.use_token(grant).await } else { Err(CoreError::Denied) }
+    }
+
+    /// Whether a policy of the secret's own forbids what policies allow. Those who may change that policy are not
+    /// shut out from it.
+    async fn is_forbidden(&self, grant: &Grant, user: Option<&str>, fields: &Fields) -> Result<bool, CoreError> {
+        let Object::Secret { path, act } = &grant.object else { return Ok(false) };
+        let Some(guard) = self.secrets.guard(grant.mount()?, path).await? else { return Ok(false) };
+        let action = grant.action.unwrap_or_else(|| foreign_name(*act));
+        if action.ends_with("ResourcePolicy") {
+            return Ok(false);
+        }
+        let text = |field| fields.text(field).map(|text| text.filter(|text| !text.is_empty()));
+        let (stage, version) = (text("VersionStage")?, text("VersionId")?);
+        let by_number = fields.has("version") || version.is_some();
+        let stage = stage.or_else(|| (action == READING && !by_number).then(|| "AWSCURRENT".to_owned()));
+        let entity = grant.bearer.as_ref().and_then(Bearer::entity).map(|entity| format!("user/{}", entity.name));
+        let who: Vec<String> = entity.into_iter().chain(user.map(str::to_owned)).collect();
+        Ok(guard.denies(&Deed {
+            who: &who,
+            action: &format!("secretsmanager:{action}"),
+            stage: stage.as_deref(),
+            version: version.as_deref(),
+            address: grant.visit.source.address,
+        }))
     }
 
     /// Who bears a credential, if anybody does.
@@ -577,6 +613,23 @@ pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &
 fn cubbyhole_of(bearer: &Bearer) -> Result<TokenKey, CoreError> {
     let refused = "cubbyhole operations are only supported by 'service' type tokens";
     bearer.key().ok_or_else(|| CoreError::Invalid(refused.to_owned()))
+}
+
+/// The act that policies of secrets themselves speak of when they forbid reading.
+const READING: &str = "GetSecretValue";
+
+/// What an act is called in the language of policies of secrets themselves, for dialects with names of their own.
+fn foreign_name(act: SecretAct) -> &'static str {
+    match act {
+        SecretAct::Read | SecretAct::Subkeys => READING,
+        SecretAct::Write | SecretAct::Patch => "PutSecretValue",
+        SecretAct::DeleteCurrent | SecretAct::DeleteVersions | SecretAct::Destroy | SecretAct::DeleteAll => {
+            "DeleteSecret"
+        }
+        SecretAct::Undelete => "RestoreSecret",
+        SecretAct::ReadMetadata => "DescribeSecret",
+        SecretAct::WriteMetadata | SecretAct::PatchMetadata => "UpdateSecret",
+    }
 }
 
 fn deny(grant: &mut Grant, reason: &str) -> Result<(), CoreError> {

@@ -65,6 +65,14 @@ impl VerifiedKey {
         &self.key
     }
 
+    /// What a policy of a secret's own may call its holder: `user/NAME`, or `role/NAME` for a session of a role.
+    pub(crate) fn user(&self) -> String {
+        match self.key.session.as_ref().and_then(|session| session.role.as_ref()) {
+            Some(role) => format!("role/{role}"),
+            None => format!("user/{}", self.key.name),
+        }
+    }
+
     /// What the gate sees in place of a token: one that is kept nowhere, has no children and no cubbyhole.
     pub(crate) fn stand_in(&self) -> Token {
         let key = &self.key;

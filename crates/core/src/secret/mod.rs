@@ -9,6 +9,7 @@ mod change;
 mod config;
 mod create;
 mod doom;
+mod guard;
 mod head;
 mod merge;
 mod metadata;
@@ -26,6 +27,7 @@ mod wipe;
 mod write;
 
 pub use config::{KvConfig, KvConfigChange, Lifetime};
+pub use guard::{Deed, Guard};
 pub use head::{SecretMetadata, SecretSettings, VersionInfo, VersionMetadata};
 pub use metadata::{CustomChange, MetadataChange, MetadataWritten};
 pub use particular::{Deletion, Particulars, RotationSetting, Sighting, VersionId, suffix};

@@ -1,12 +1,15 @@
 //! Looking at secrets by label or id, and at many of them: what dialects need that show more than numbers.
 
-use super::particular::{Sighting, VersionId};
+use super::guard::Guard;
+use super::particular::{RotationSetting, Sighting, VersionId};
 use super::place::{Name, names, subfolder};
 use super::read::Seen;
 use super::store::Secrets;
 use super::value::SecretValue;
 use crate::mount::Mount;
 use crate::{CoreError, Grant, SecretAct};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::{Arc, PoisonError};
 use strongroom_model::{FolderPath, SecretId, SecretPath, Stage, VersionNumber, VersionSelector};
 
@@ -35,6 +38,9 @@ pub enum Picked {
     /// There is a version with this id, and the label is not on it.
     OtherStage,
 }
+
+/// What tells a place in a list from other things that callers carry.
+const MARK: &str = "mark ";
 
 /// Most reads that wait to be noted.
 const MOST_READS: usize = 8_192;
@@ -79,6 +85,48 @@ impl Secrets {
                 value: seen.value,
             }))),
         }
+    }
+
+    /// How the granted secret rotates, if anybody said. `Nothing` when there is no such secret.
+    pub async fn rotation_of(&self, grant: &Grant) -> Result<Option<RotationSetting>, CoreError> {
+        let (mount, path) = grant.any_secret()?;
+        let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
+        super::staged::alive(&found.head.value.meta)?;
+        Ok(found.head.value.meta.particulars().rotation.clone())
+    }
+
+    /// Lets a secret rotate no more by itself; what else was said of it stays.
+    pub async fn stop_rotation(&self, grant: &Grant) -> Result<Sighting, CoreError> {
+        let (mount, path) = grant.secret(SecretAct::WriteMetadata)?;
+        self.adjust(mount, path, |meta| {
+            super::staged::alive(meta)?;
+            if let Some(rotation) = &mut meta.particulars_mut().rotation {
+                (rotation.enabled, rotation.next) = (false, None);
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The policy of the secret's own, if it has one.
+    pub(crate) async fn guard(&self, mount: &Mount, path: &SecretPath) -> Result<Option<Guard>, CoreError> {
+        let Some(found) = self.find(mount, path).await? else { return Ok(None) };
+        let policy = found.head.value.meta.more.as_ref().and_then(|more| more.policy.as_deref());
+        policy.map(|text| Guard::parse(text).map_err(|_| CoreError::Unreadable { kind: "secret-head" })).transpose()
+    }
+
+    /// Seals a place in a list, for a caller to bring back: they cannot read it, nor make one up.
+    pub fn seal_mark(&self, mark: &str) -> Result<String, CoreError> {
+        let sealed = self.records.barrier().seal_token(format!("{MARK}{mark}").as_bytes())?;
+        Ok(URL_SAFE_NO_PAD.encode(sealed))
+    }
+
+    /// Opens what [`Secrets::seal_mark`] sealed; `None` when it is not that.
+    pub fn open_mark(&self, text: &str) -> Result<Option<String>, CoreError> {
+        let Ok(sealed) = URL_SAFE_NO_PAD.decode(text) else { return Ok(None) };
+        let Some(opened) = self.records.barrier().open_token(&sealed)? else { return Ok(None) };
+        let mark = std::str::from_utf8(opened.expose()).ok().and_then(|text| text.strip_prefix(MARK));
+        Ok(mark.map(str::to_owned))
     }
 
     /// The six characters of the granted secret, whatever it was granted for; `None` when there is none.

@@ -2,7 +2,7 @@
 
 use super::grammar::Command;
 use super::{
-    Found, audit, auth, can, diff, find, help, history, import, kv, lease, logical, login, operator,
+    Found, access_key, audit, auth, can, diff, find, help, history, import, kv, lease, logical, login, operator,
     operator_generate_root, operator_rekey, operator_rotate, path_help, policy, secrets, server, status, token,
     version,
 };
@@ -23,6 +23,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         import::COMMANDS,
         token::COMMANDS,
         policy::COMMANDS,
+        access_key::COMMANDS,
         secrets::COMMANDS,
         auth::COMMANDS,
         audit::COMMANDS,
@@ -39,6 +40,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
 
 /// The words that only lead to others, with what is behind them.
 pub(crate) const GROUPS: &[(&str, &str)] = &[
+    ("access-key", "Keys that programs sign requests with"),
     ("audit", "Audit devices, and the check of the trail"),
     ("auth", "Auth methods"),
     ("kv", "Versioned and plain secrets"),

@@ -2,6 +2,7 @@
 //! code. Speaks Vault's: the same words, flags, environment, output and exit codes, also when it is installed under the
 //! name `vault`. Knows the server only by its HTTP API; `server` hands over to the part that serves.
 
+mod access_key;
 mod address;
 mod advice;
 mod args;

@@ -1,9 +1,41 @@
 //! Tags.
 
+use super::write::check_suffix;
 use crate::aws::input::{Input, wrong};
+use crate::aws::operation::Call;
 use crate::aws::refusal::Refusal;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use strongroom_core::Reply;
+use strongroom_core::secret::ParticularsChange;
+
+/// `TagResource`.
+pub(super) async fn tag(call: Call<'_>) -> Result<Reply, Refusal> {
+    check_suffix(&call).await?;
+    call.input.list("Tags")?.ok_or_else(|| missing("tags"))?;
+    let change = ParticularsChange { tags: tags(&call.input)?, ..ParticularsChange::default() };
+    call.open.secrets.describe(call.grant, &change).await?;
+    Ok(nothing())
+}
+
+/// `UntagResource`.
+pub(super) async fn untag(call: Call<'_>) -> Result<Reply, Refusal> {
+    check_suffix(&call).await?;
+    let keys = call.input.texts("TagKeys")?.ok_or_else(|| missing("tagKeys"))?;
+    let untag = keys.into_iter().map(str::to_owned).collect();
+    let change = ParticularsChange { untag, ..ParticularsChange::default() };
+    call.open.secrets.describe(call.grant, &change).await?;
+    Ok(nothing())
+}
+
+fn missing(name: &str) -> Refusal {
+    Refusal::validation(format!("Value at '{name}' failed to satisfy constraint: Member must not be null"))
+}
+
+/// An answer without members.
+pub(super) fn nothing() -> Reply {
+    Reply::data(Value::Object(Map::new()))
+}
 
 /// The list `Tags` as pairs.
 pub(super) fn tags(input: &Input<'_>) -> Result<BTreeMap<String, String>, Refusal> {

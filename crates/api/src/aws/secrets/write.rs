@@ -23,10 +23,6 @@ pub(super) fn asks_create(input: &Input<'_>) -> Result<Asked, Refusal> {
     Ok(Asked { operation: Write, place: Place::Secret { path, act: SecretAct::Write } })
 }
 
-pub(super) fn asks_put(input: &Input<'_>) -> Result<Asked, Refusal> {
-    secret(input, Write, SecretAct::Write)
-}
-
 /// Without a value only what is known of the secret changes, and other rules of a policy speak of that.
 pub(super) fn asks_update(input: &Input<'_>) -> Result<Asked, Refusal> {
     let has_value = input.fields.has("SecretString") || input.fields.has("SecretBinary");

@@ -1,5 +1,6 @@
 //! `sys/`: mounts, auth methods, policies, capabilities, audit devices, sealing.
 
+mod access_key;
 mod audit;
 mod can;
 mod capability;
@@ -152,6 +153,29 @@ pub(super) const ROUTES: &[Route] = &[
         "Lists the namespaces that the caller may use."
     ),
     route!("internal/specs/openapi", [Read], Optional, internal::openapi, "Describes this server in OpenAPI."),
+    route!("access-keys", [List, Write], Token, access_key::keys, "Lists access keys, or makes one."),
+    route!(
+        "access-keys/{id}",
+        [Read, Write, Delete],
+        Token,
+        access_key::key,
+        "Reads, disables or revokes an access key."
+    ),
+    route!(
+        "access-keys/{id}/rotate",
+        [Write],
+        Token,
+        access_key::rotate,
+        "Makes a second access key for the same holder, and ends the first."
+    ),
+    route!("aws/roles", [List], Token, access_key::roles, "Lists the roles that access keys can assume."),
+    route!(
+        "aws/roles/{name}",
+        [Read, Write, Delete],
+        Token,
+        access_key::role,
+        "Reads, writes or deletes a role that access keys can assume."
+    ),
     route!("host-info", [Read], Sudo, status::host_info, "Tells what the machine says of itself."),
     route!(
         "version-history",

@@ -11,6 +11,7 @@ mod create;
 mod doom;
 mod guard;
 mod head;
+mod inline;
 mod merge;
 mod metadata;
 mod outline;

@@ -37,8 +37,9 @@ pub struct ClientCertificate {
     pub key_pem: SecretString,
 }
 
-/// Bounds of one connector. Every call ends within `connect` + `statement` (`create_login` and `drop_login` may need
-/// `statement` a few times).
+/// Bounds of one connector. A request waits at most `connect` for a place, `connect` for a connection, `statement` for its
+/// answer, and `connect` for being cancelled; ending what an earlier call left takes at most `statement` more. A verb is
+/// one to a few requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Most connections at one time (Vault: `max_open_connections`, default 4).

@@ -2,12 +2,14 @@
 //! wait for the outcome, waits for what the lanes say.
 
 use super::Leases;
+use super::lane::Lane;
 use super::record::{Cause, Lease, LeaseKey};
 use crate::{CoreError, Grant};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_barrier::Txn;
 use strongroom_model::{EntityId, MountId};
+use tokio::sync::watch;
 
 /// How long a caller who wants to wait is kept.
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
@@ -34,21 +36,14 @@ impl Leases {
         if !wait {
             return Ok(());
         }
-        self.wait(progress, id, async || {
-            let Some(lease) = self.book.get(&key).await? else { return Ok(Some(())) };
-            if lease.value.attempts() > attempts {
-                return Err(unrevoked(id, error_of(&lease.value)));
-            }
-            match lane.outage().filter(|_| lane.outages() > outages) {
-                Some(outage) => Err(unrevoked(id, outage.error)),
-                None => Ok(None),
-            }
-        })
-        .await
+        self.wait(progress, &Awaited { what: id, before: vec![(outages, lane)], of: Of::One { key, attempts } }).await
     }
 
     /// Has every lease below a prefix revoked; says how many were marked.
-    pub async fn revoke_prefix(self: &Arc<Self>, _grant: &Grant, prefix: &str, wait: bool) -> Result<u64, CoreError> {
+    pub async fn revoke_prefix(self: &Arc<Self>, grant: &Grant, prefix: &str, wait: bool) -> Result<u64, CoreError> {
+        if self.find(prefix).await?.is_some() {
+            return self.revoke(grant, prefix, wait).await.map(|()| 1);
+        }
         let progress = self.book.progress.subscribe();
         let scope = self.below(prefix);
         let before: Vec<_> = self.book.lanes.all().into_iter().map(|lane| (lane.outages(), lane)).collect();
@@ -60,17 +55,8 @@ impl Leases {
         if !wait {
             return Ok(count);
         }
-        self.wait(progress, prefix, async || {
-            let Some(left) = self.first_left(&scope).await? else { return Ok(Some(())) };
-            let down = before.iter().filter(|(_, lane)| scope.iter().any(|part| part.mount == lane.mount));
-            let down = down.filter(|(outages, lane)| lane.outages() > *outages).find_map(|(_, lane)| lane.outage());
-            match (down, left) {
-                (Some(outage), _) => Err(unrevoked(prefix, outage.error)),
-                (None, Left::Failing(error)) => Err(unrevoked(prefix, error)),
-                (None, Left::Waiting) => Ok(None),
-            }
-        })
-        .await?;
+        let before = before.into_iter().filter(|(_, lane)| scope.iter().any(|part| part.mount == lane.mount)).collect();
+        self.wait(progress, &Awaited { what: prefix, before, of: Of::All(scope) }).await?;
         Ok(count)
     }
 
@@ -179,17 +165,12 @@ impl Leases {
         Ok(failing.map(Left::Failing))
     }
 
-    /// Asks again whenever a lease ended or failed to, until there is an answer.
-    async fn wait(
-        &self,
-        mut progress: tokio::sync::watch::Receiver<u64>,
-        what: &str,
-        look: impl AsyncFn() -> Result<Option<()>, CoreError>,
-    ) -> Result<(), CoreError> {
+    /// Looks again whenever a lease ended or failed to, until all is over.
+    async fn wait(&self, mut progress: watch::Receiver<u64>, awaited: &Awaited<'_>) -> Result<(), CoreError> {
         let waiting = async {
             loop {
                 progress.borrow_and_update();
-                if look().await?.is_some() {
+                if self.is_over(awaited).await? {
                     return Ok(());
                 }
                 if progress.changed().await.is_err() {
@@ -197,9 +178,43 @@ impl Leases {
                 }
             }
         };
-        let late = || unrevoked(what, format!("it takes longer than {} s", SYNC_LIMIT.as_secs()));
+        let late = || unrevoked(awaited.what, format!("it takes longer than {} s", SYNC_LIMIT.as_secs()));
         tokio::time::timeout(SYNC_LIMIT, waiting).await.unwrap_or_else(|_| Err(late()))
     }
+
+    /// Whether what is waited for is gone; an error when it failed.
+    async fn is_over(&self, awaited: &Awaited<'_>) -> Result<bool, CoreError> {
+        let failure = match &awaited.of {
+            Of::One { key, attempts } => match self.book.get(key).await? {
+                None => return Ok(true),
+                Some(lease) => (lease.value.attempts() > *attempts).then(|| error_of(&lease.value)),
+            },
+            Of::All(scope) => match self.first_left(scope).await? {
+                None => return Ok(true),
+                Some(Left::Failing(error)) => Some(error),
+                Some(Left::Waiting) => None,
+            },
+        };
+        let down = awaited.before.iter().filter(|(outages, lane)| lane.outages() > *outages);
+        let down = down.filter_map(|(_, lane)| lane.outage()).map(|outage| outage.error).next();
+        match failure.or(down) {
+            Some(error) => Err(unrevoked(awaited.what, error)),
+            None => Ok(false),
+        }
+    }
+}
+
+/// What a caller waits for.
+struct Awaited<'a> {
+    what: &'a str,
+    /// The lanes it goes through, and how often each had been down before.
+    before: Vec<(u64, Arc<Lane>)>,
+    of: Of,
+}
+
+enum Of {
+    One { key: LeaseKey, attempts: u32 },
+    All(Vec<Marked>),
 }
 
 /// What is left of leases that were marked.

@@ -228,8 +228,8 @@ pub(super) const ROUTES: &[Route] = &[
         "Reads, sets or sets back how much a room logs."
     ),
     route!("leases", [Read], Sudo, lease::irrevocable, "Lists leases that could not be revoked."),
-    route!("leases/count", [Read], Token, lease::count, "Counts leases that could not be revoked."),
-    route!("leases/tidy", [Write], Token, lease::tidy, "Puts leases in order."),
+    route!("leases/count", [Read], Token, lease::count, "Counts leases that could not be revoked, or all."),
+    route!("leases/tidy", [Write], Token, lease::tidy, "Tries at once what is put off."),
     route!("leases/lookup", [Write, List], Token, lease::lookup, "Looks a lease up."),
     route!("leases/lookup/{path..}", [List], Sudo, lease::list, "Lists leases below a prefix."),
     route!("leases/renew", [Write], Token, lease::renew, "Prolongs a lease."),
@@ -247,8 +247,15 @@ pub(super) const ROUTES: &[Route] = &[
         "leases/revoke-force/{path..}",
         [Write],
         Sudo,
-        lease::revoke_prefix,
-        "Revokes all leases and tokens below a prefix, whatever goes wrong."
+        lease::revoke_force,
+        "Forgets all leases below a prefix, whatever becomes of their credentials, and revokes all tokens there."
+    ),
+    route!(
+        "leases/revoke-entity/{id}",
+        [Write],
+        Sudo,
+        lease::revoke_entity,
+        "Revokes all leases that an entity asked for."
     ),
     route!("renew", [Write], Token, lease::renew, "Prolongs a lease."),
     route!("renew/{path..}", [Write], Token, lease::renew, "Prolongs a lease."),
@@ -265,8 +272,8 @@ pub(super) const ROUTES: &[Route] = &[
         "revoke-force/{path..}",
         [Write],
         Sudo,
-        lease::revoke_prefix,
-        "Revokes all leases and tokens below a prefix, whatever goes wrong."
+        lease::revoke_force,
+        "Forgets all leases below a prefix, whatever becomes of their credentials, and revokes all tokens there."
     ),
     route!("quotas/config", [Read, Write], Token, quota::config, "Reads or sets how quotas are applied."),
     route!("quotas/rate-limit", [List], Token, quota::rate_limits, "Lists the rate limits."),
@@ -283,7 +290,7 @@ pub(super) const ROUTES: &[Route] = &[
         [Read, Write, Delete],
         Token,
         quota::lease_count,
-        "Limits on leases are not served yet."
+        "Reads, sets or removes a limit on how many leases there are at once."
     ),
     route!("seal", [Write], Sudo, seal::seal, "Seals the server."),
     route!(

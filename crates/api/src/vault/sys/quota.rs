@@ -1,7 +1,7 @@
 use crate::vault::route::Context;
 use serde_json::json;
 use std::time::Duration;
-use strongroom_core::quota::RateLimit;
+use strongroom_core::quota::{LeaseCount, RateLimit};
 use strongroom_core::{CoreError, Operation, Reply};
 use strongroom_model::{RequestPath, RoleName, Ttl};
 
@@ -91,18 +91,39 @@ fn rule_path(context: &Context<'_>, typed: &str) -> Result<String, CoreError> {
     Ok(format!("{}{below}{slash}{star}", mount.path.with_slash()))
 }
 
-/// `sys/quotas/lease-count`: there are none.
-pub(super) async fn lease_counts(_: Context<'_>) -> Result<Reply, CoreError> {
-    Reply::keys(Vec::new())
+/// `sys/quotas/lease-count`.
+pub(super) async fn lease_counts(context: Context<'_>) -> Result<Reply, CoreError> {
+    Reply::keys(context.open.quotas.lease_names())
 }
 
 /// `sys/quotas/lease-count/NAME`.
 pub(super) async fn lease_count(context: Context<'_>) -> Result<Reply, CoreError> {
+    let quotas = &context.open.quotas;
+    let name = RoleName::parse(context.captures.get("name"))?;
     match context.operation {
-        Operation::Read => Err(CoreError::Nothing),
-        Operation::Delete => Ok(Reply::empty()),
-        _ => Err(CoreError::Invalid(
-            "lease-count quotas are not served: they come with leases; a rate-limit quota can be set now".to_owned(),
-        )),
+        Operation::Read => {
+            let (rule, counted) = quotas.lease_rule(&name, &context.open.leases).ok_or(CoreError::Nothing)?;
+            Ok(Reply::data(json!({
+                "type": "lease-count", "name": name, "path": rule.path, "role": rule.role,
+                "max_leases": rule.max_leases, "counter": counted, "inheritable": rule.inheritable,
+            })))
+        }
+        Operation::Delete => {
+            quotas.delete_lease_rule(context.grant, &name).await?;
+            Ok(Reply::empty())
+        }
+        _ => {
+            let fields = context.fields;
+            let most = fields.count("max_leases")?.filter(|most| *most > 0);
+            let path = rule_path(&context, &fields.text_or_empty("path")?)?;
+            let rule = LeaseCount {
+                max_leases: most.ok_or_else(|| CoreError::Invalid("'max_leases' is invalid".to_owned()))?,
+                role: fields.text_or_empty("role")?,
+                inheritable: fields.flag("inheritable")?.unwrap_or(path.is_empty()),
+                path,
+            };
+            quotas.write_lease_rule(context.grant, &name, rule).await?;
+            Ok(Reply::empty())
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 mod aws;
 mod body;
+mod forwarded;
 pub mod harness;
 mod host;
 mod listener;
@@ -12,12 +13,15 @@ mod log;
 mod native;
 mod patient;
 mod server;
+mod socket;
 mod stream;
 mod vault;
 
 pub use aws::{AwsSettings, walk_operations};
-pub use listener::{Bind, Limits, ListenError, Listener, TlsFiles};
+pub use forwarded::Forwarding;
+pub use listener::{Bind, Limits, ListenError, Listener, Tls, TlsFiles};
 pub use log::{LOG_LEVELS, LogControl};
 pub use native::walk_native_routes;
 pub use server::Server;
+pub use socket::UnixRights;
 pub use vault::{Identity as ServerIdentity, walk_routes};

@@ -1,5 +1,9 @@
-//! Sockets and TLS: where requests come in, and how long a silent or slow peer is borne.
+//! Sockets and TLS: where requests come in, and how long a silent or slow peer is borne. Certificates can be read anew
+//! while the server runs; a file that cannot be used leaves those that are in use.
 
+use crate::forwarded::Forwarding;
+use crate::socket::{self, Socket, UnixRights};
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,16 +18,20 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 
 /// Where to listen.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Bind {
-    /// `127.0.0.1:8200`; port 0 takes a free one.
+    /// `127.0.0.1:8200`; port 0 takes a free one. Of a unix socket its path.
     pub address: String,
+    /// Set for a unix socket: who may connect to it.
+    pub unix: Option<UnixRights>,
     /// Certificate and key; none for plain HTTP.
     pub tls: Option<TlsFiles>,
     /// Whether requests need `X-Vault-Request: true`, which a browser tricked by another site cannot send.
     pub require_request_header: bool,
     /// Whether `sys/metrics` is for anybody here (Vault: `telemetry { unauthenticated_metrics_access }`).
     pub unauthenticated_metrics: bool,
+    /// What is believed of `X-Forwarded-For`; nothing, and the header counts for nothing.
+    pub forwarding: Option<Forwarding>,
 }
 
 /// The files of a TLS listener, all PEM.
@@ -87,6 +95,14 @@ pub enum ListenError {
         #[source]
         source: io::Error,
     },
+    /// A unix socket that cannot be made, or not be given to whom it should be.
+    #[error("cannot listen on the unix socket {path}: {problem}")]
+    Unix {
+        /// Its path.
+        path: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A certificate or key that cannot be used.
     #[error("{path}: {problem}")]
     Tls {
@@ -109,37 +125,80 @@ fn way_out(source: &io::Error) -> &'static str {
 
 /// An open socket.
 pub struct Listener {
-    pub(crate) socket: TcpListener,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) socket: Socket,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) rules: Rules,
+    address: Option<SocketAddr>,
+    url: String,
+}
+
+/// What a listener demands of requests.
+#[derive(Clone)]
+pub(crate) struct Rules {
     pub(crate) require_request_header: bool,
     pub(crate) unauthenticated_metrics: bool,
-    address: SocketAddr,
+    pub(crate) forwarding: Option<Arc<Forwarding>>,
+}
+
+/// The certificates of a listener, which can be exchanged while it runs. New handshakes get the new ones; connections
+/// that stand go on, but cannot be resumed.
+#[derive(Clone)]
+pub struct Tls(Arc<ArcSwap<ServerConfig>>);
+
+impl Tls {
+    fn read(files: &TlsFiles) -> Result<Self, ListenError> {
+        Ok(Self(Arc::new(ArcSwap::from(tls_config(files)?))))
+    }
+
+    /// Reads the files again. When they cannot be used, what was in use stays.
+    pub fn reload(&self, files: &TlsFiles) -> Result<(), ListenError> {
+        self.0.store(tls_config(files)?);
+        Ok(())
+    }
+
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
+        self.0.load_full()
+    }
 }
 
 impl Listener {
     /// Opens the socket and reads the certificate.
     pub async fn bind(bind: &Bind) -> Result<Self, ListenError> {
-        let tls = bind.tls.as_ref().map(tls_config).transpose()?;
+        let tls = bind.tls.as_ref().map(Tls::read).transpose()?;
         let failed = |source| ListenError::Bind { address: bind.address.clone(), source };
-        let socket = TcpListener::bind(&bind.address).await.map_err(failed)?;
-        let address = socket.local_addr().map_err(failed)?;
-        Ok(Self {
-            socket,
-            tls,
+        let (socket, address, url) = match &bind.unix {
+            Some(rights) => {
+                let path = Path::new(&bind.address);
+                (socket::bind_unix(path, rights)?, None, format!("unix://{}", path.display()))
+            }
+            None => {
+                let socket = TcpListener::bind(&bind.address).await.map_err(failed)?;
+                let address = socket.local_addr().map_err(failed)?;
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                (Socket::Tcp(socket), Some(address), format!("{scheme}://{address}"))
+            }
+        };
+        let rules = Rules {
             require_request_header: bind.require_request_header,
             unauthenticated_metrics: bind.unauthenticated_metrics,
-            address,
-        })
+            forwarding: bind.forwarding.clone().map(Arc::new),
+        };
+        Ok(Self { socket, tls, rules, address, url })
     }
 
-    /// The address it listens on; with the port that was chosen when 0 was asked for.
-    pub fn address(&self) -> SocketAddr {
+    /// The address it listens on, with the port that was chosen when 0 was asked for; none for a unix socket.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// `http` or `https`.
-    pub fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+    /// How clients write its address: `https://127.0.0.1:8200`, `unix:///run/strongroom.sock`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The handle to its certificates.
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
     }
 }
 

@@ -11,7 +11,7 @@ pub const LOG_LEVELS: [&str; 5] = ["trace", "debug", "info", "warn", "error"];
 
 /// Sets the levels of the operator log.
 pub struct LogControl {
-    started_with: String,
+    configured: Mutex<String>,
     levels: Mutex<BTreeMap<String, String>>,
     apply: Apply,
 }
@@ -24,7 +24,7 @@ impl LogControl {
         apply: impl Fn(&BTreeMap<String, String>) -> bool + Send + Sync + 'static,
     ) -> Self {
         let levels = rooms.into_iter().map(|room| (room.to_owned(), level.to_owned())).collect();
-        Self { started_with: level.to_owned(), levels: Mutex::new(levels), apply: Box::new(apply) }
+        Self { configured: Mutex::new(level.to_owned()), levels: Mutex::new(levels), apply: Box::new(apply) }
     }
 
     /// The level of each room.
@@ -32,9 +32,18 @@ impl LogControl {
         self.levels.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The level that the server was started with.
-    pub fn started_with(&self) -> &str {
-        &self.started_with
+    /// The level of the configuration, which `sys/loggers` goes back to.
+    pub fn configured(&self) -> String {
+        self.configured.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes another level from the configuration, for all rooms; `false` when the log refuses.
+    pub fn configure(&self, level: &str) -> bool {
+        let done = self.set(None, level);
+        if done {
+            level.clone_into(&mut self.configured.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+        done
     }
 
     /// Sets the level of one room, or of all; `false` when there is no such room or the log refuses.

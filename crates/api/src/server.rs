@@ -2,22 +2,24 @@
 
 use crate::aws::{Aws, AwsSettings};
 use crate::body::Budget;
+use crate::forwarded::Forwarding;
 use crate::listener::{Bind, Limits, Listener};
 use crate::log::LogControl;
 use crate::native::{self, Native};
 use crate::patient::{Patient, Phase, Serving};
+use crate::socket::Accepted;
 use crate::stream;
 use crate::vault::{Identity, Vault};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::http::StatusCode;
+use hyper::http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use strongroom_core::{Source, Strongroom};
@@ -40,7 +42,10 @@ pub struct Server {
 /// Through which door a request came.
 #[derive(Clone, Copy)]
 pub(crate) struct Door {
-    peer: SocketAddr,
+    /// Who connected; nobody knows for a unix socket.
+    peer: Option<SocketAddr>,
+    /// For whom, when a proxy that is believed said so.
+    client: Option<IpAddr>,
     /// Whether the listener demands `X-Vault-Request: true`.
     pub(crate) require_request_header: bool,
     /// Whether metrics are for anybody.
@@ -50,7 +55,50 @@ pub(crate) struct Door {
 impl Door {
     /// From where, as the trail names it.
     pub(crate) fn source(&self) -> Source {
-        Source { address: Some(self.peer.ip().to_canonical()), port: self.peer.port() }
+        let address = self.client.or(self.peer.map(|peer| peer.ip().to_canonical()));
+        Source { address, port: self.peer.map_or(0, |peer| peer.port()) }
+    }
+
+    /// The same door with the client that its proxy names.
+    fn believing(self, forwarding: Option<&Forwarding>, headers: &HeaderMap) -> Result<Self, String> {
+        match (forwarding, self.peer) {
+            (Some(forwarding), Some(peer)) => Ok(Self { client: forwarding.client(peer.ip(), headers)?, ..self }),
+            _ => Ok(self),
+        }
+    }
+
+    /// For the operator log.
+    fn peer(&self) -> String {
+        self.peer.map_or_else(|| "unix".to_owned(), |peer| peer.to_string())
+    }
+}
+
+/// What a connection takes along from its listener, as that is when it comes in.
+struct Hall {
+    acceptor: Option<TlsAcceptor>,
+    require_request_header: bool,
+    unauthenticated_metrics: bool,
+    forwarding: Option<Arc<Forwarding>>,
+}
+
+impl Hall {
+    fn of(listener: &Listener) -> Self {
+        let rules = listener.rules.clone();
+        Self {
+            acceptor: listener.tls.as_ref().map(|tls| TlsAcceptor::from(tls.current())),
+            require_request_header: rules.require_request_header,
+            unauthenticated_metrics: rules.unauthenticated_metrics,
+            forwarding: rules.forwarding,
+        }
+    }
+
+    fn door(&self, peer: Option<SocketAddr>) -> Door {
+        Door {
+            peer,
+            client: None,
+            require_request_header: self.require_request_header,
+            unauthenticated_metrics: self.unauthenticated_metrics,
+        }
     }
 }
 
@@ -88,10 +136,24 @@ impl Server {
     /// The same doors, told of the listeners, which `sys/config/state/sanitized` shows.
     pub fn with_listeners(mut self, binds: &[Bind]) -> Self {
         if let Some(vault) = Arc::get_mut(&mut self.vault) {
-            let shown = |bind: &Bind| json!({ "type": "tcp", "config": { "address": bind.address, "tls_disable": bind.tls.is_none() } });
+            let kind = |bind: &Bind| if bind.unix.is_some() { "unix" } else { "tcp" };
+            let shown = |bind: &Bind| json!({ "type": kind(bind), "config": { "address": bind.address, "tls_disable": bind.tls.is_none() } });
             vault.listeners = binds.iter().map(shown).collect();
         }
         self
+    }
+
+    /// The same doors, giving metrics in the format of Prometheus or not.
+    pub fn with_prometheus(mut self, served: bool) -> Self {
+        if let Some(vault) = Arc::get_mut(&mut self.vault) {
+            vault.prometheus = served;
+        }
+        self
+    }
+
+    /// The handle to the operator log, if there is one.
+    pub fn log(&self) -> Option<&LogControl> {
+        self.vault.log.as_ref()
     }
 
     /// Serves all listeners until `stop` turns true; returns when the last request is answered, or after half a minute.
@@ -113,14 +175,8 @@ impl Server {
                 Some(_) = serving.join_next(), if !serving.is_empty() => continue,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let acceptor = listener.tls.clone().map(TlsAcceptor::from);
-                    let door = Door {
-                        peer,
-                        require_request_header: listener.require_request_header,
-                        unauthenticated_metrics: listener.unauthenticated_metrics,
-                    };
-                    serving.spawn(Arc::clone(&self).welcome(stream, door, acceptor, stop.clone(), permit));
+                Ok(accepted) => {
+                    serving.spawn(Arc::clone(&self).welcome(accepted, Hall::of(&listener), stop.clone(), permit));
                 }
                 // Out of descriptors, or the peer is gone already: neither ends the listener.
                 Err(error) => {
@@ -138,15 +194,19 @@ impl Server {
 
     async fn welcome(
         self: Arc<Self>,
-        stream: TcpStream,
-        door: Door,
-        acceptor: Option<TlsAcceptor>,
+        accepted: Accepted,
+        hall: Hall,
         stop: watch::Receiver<bool>,
         _permit: OwnedSemaphorePermit,
     ) {
+        let (stream, peer) = match accepted {
+            Accepted::Unix(stream) => return self.converse(stream, hall.door(None), hall.forwarding, stop).await,
+            Accepted::Tcp(stream, peer) => (stream, peer),
+        };
         let _ = stream.set_nodelay(true);
-        let Some(acceptor) = acceptor else {
-            return self.converse(stream, door, stop).await;
+        let door = hall.door(Some(peer));
+        let Some(acceptor) = hall.acceptor else {
+            return self.converse(stream, door, hall.forwarding, stop).await;
         };
         let handshake = async {
             let mut first = [0; 1];
@@ -157,24 +217,32 @@ impl Server {
             acceptor.accept(stream).await.map(Ok)
         };
         match timeout(self.limits.handshake, handshake).await {
-            Ok(Ok(Ok(encrypted))) => self.converse(encrypted, door, stop).await,
+            Ok(Ok(Ok(encrypted))) => self.converse(encrypted, door, hall.forwarding, stop).await,
             Ok(Ok(Err(plain))) => {
                 let _ = timeout(self.limits.handshake, tell_plain(plain)).await;
             }
-            Ok(Err(error)) => tracing::debug!(peer = %door.peer, %error, "a TLS handshake failed"),
-            Err(_) => tracing::debug!(peer = %door.peer, "a TLS handshake took too long"),
+            Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
         }
     }
 
     /// HTTP/1.1 over one connection. Each request runs as a task of the connection, so that it goes on to its end when
     /// the client leaves.
-    async fn converse<S>(&self, stream: S, door: Door, mut stop: watch::Receiver<bool>)
-    where
+    async fn converse<S>(
+        &self,
+        stream: S,
+        door: Door,
+        forwarding: Option<Arc<Forwarding>>,
+        mut stop: watch::Receiver<bool>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let requests = Mutex::new(JoinSet::new());
         let phase = Phase::new();
-        let service = service_fn(|request| self.request(&requests, request, door, phase.serve()));
+        let service = service_fn(|request: Request<Incoming>| {
+            let door = door.believing(forwarding.as_deref(), request.headers()).map_err(|why| (door, why));
+            self.request(&requests, request, door, phase.serve())
+        });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).keep_alive(true);
         http.max_buf_size(64 * 1024).max_headers(64);
@@ -195,7 +263,7 @@ impl Server {
             }
         };
         if let Err(error) = served {
-            tracing::debug!(peer = %door.peer, %error, "a connection ended");
+            tracing::debug!(peer = door.peer(), %error, "a connection ended");
             if error.is_parse() {
                 self.vault.note_unreadable(door).await;
             }
@@ -208,9 +276,12 @@ impl Server {
         &self,
         requests: &Mutex<JoinSet<()>>,
         request: Request<Incoming>,
-        door: Door,
+        door: Result<Door, (Door, String)>,
         _serving: Serving,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
+        // Whoever frames a request in two ways may have smuggled another one in behind it. The HTTP library goes by the
+        // chunks and hides the length, so no request with chunks is followed by another (RFC 9112, section 6.1).
+        let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         let (answer, answered) = oneshot::channel();
         let (vault, native) = (Arc::clone(&self.vault), Arc::clone(&self.native));
         let aws = Arc::clone(&self.aws);
@@ -218,16 +289,21 @@ impl Server {
             let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
             while requests.try_join_next().is_some() {}
             requests.spawn(async move {
-                let response = match native::is_ours(request.uri().path()) {
-                    true => native.serve(request, door).await,
-                    false if Aws::claims(&request) => aws.serve(request, door).await,
-                    false => vault.serve(request, door).await,
+                let response = match door {
+                    Err((door, why)) => vault.refuse_at_door(request, door, why).await,
+                    Ok(door) if native::is_ours(request.uri().path()) => native.serve(request, door).await,
+                    Ok(door) if Aws::claims(&request) => aws.serve(request, door).await,
+                    Ok(door) => vault.serve(request, door).await,
                 };
                 let _ = answer.send(response);
             });
         }
         // The sender is dropped without an answer only when the task panicked.
-        Ok(answered.await.unwrap_or_else(|_| broken()))
+        let mut response = answered.await.unwrap_or_else(|_| broken());
+        if chunked {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
     }
 }
 

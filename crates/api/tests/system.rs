@@ -23,7 +23,7 @@ async fn as_json(server: &TestServer, token: &str, headers: &[(&str, &str)], met
 /// A server over a world with a listener and a log of the test's own.
 async fn serve(world: World, bind: Bind, log: Option<LogControl>) -> (TestServer, watch::Sender<bool>, JoinSet<()>) {
     let listener = Listener::bind(&bind).await.unwrap();
-    let address = listener.address();
+    let address = listener.address().unwrap();
     let identity = ServerIdentity {
         version: "1.16.3".to_owned(),
         cluster_name: "test".to_owned(),
@@ -46,7 +46,7 @@ async fn serve(world: World, bind: Bind, log: Option<LogControl>) -> (TestServer
 }
 
 fn bind(unauthenticated_metrics: bool) -> Bind {
-    Bind { address: "127.0.0.1:0".to_owned(), tls: None, require_request_header: false, unauthenticated_metrics }
+    Bind { address: "127.0.0.1:0".to_owned(), unauthenticated_metrics, ..Bind::default() }
 }
 
 #[tokio::test]

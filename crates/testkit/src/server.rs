@@ -107,14 +107,14 @@ impl Caller<'_> {
 impl TestServer {
     /// Serves the world with limits that tests can reach.
     pub async fn start(world: World, limits: Limits) -> Self {
-        let bind = Bind {
-            address: "127.0.0.1:0".to_owned(),
-            tls: None,
-            require_request_header: false,
-            unauthenticated_metrics: false,
-        };
+        let bind = Bind { address: "127.0.0.1:0".to_owned(), ..Bind::default() };
+        Self::start_at(world, limits, bind).await
+    }
+
+    /// Serves the world on a TCP listener with rules of the test's own.
+    pub async fn start_at(world: World, limits: Limits, bind: Bind) -> Self {
         let listener = Listener::bind(&bind).await.expect("a free port can be had");
-        let address = listener.address();
+        let address = listener.address().expect("it is a TCP listener");
         let identity = ServerIdentity {
             version: "1.16.3".to_owned(),
             cluster_name: "test".to_owned(),

@@ -121,6 +121,7 @@ impl Vault {
     /// What `sys/metrics` answers.
     pub(super) fn metrics(&self, fields: &Fields) -> Result<RawBody, CoreError> {
         match fields.text_or_empty("format")?.as_str() {
+            "prometheus" if !self.prometheus => Err(CoreError::Invalid("prometheus is not enabled".to_owned())),
             "prometheus" => Ok(RawBody { media_type: PROMETHEUS, text: self.prometheus() }),
             "" | "json" => Ok(RawBody { media_type: "application/json", text: self.metrics_json().to_string() }),
             _ => Err(CoreError::Invalid("unsupported metrics format: use prometheus or json".to_owned())),
@@ -164,11 +165,6 @@ impl Vault {
             };
             gauges.push(mounts(MountClass::Auth, "auth"));
             gauges.push(mounts(MountClass::Secret, "logical"));
-            let leases = open.leases.gauges();
-            gauges.push(plain("vault.expire.num_leases", leases.leases as f64));
-            gauges.push(plain("vault.expire.num_irrevocable_leases", leases.failing as f64));
-            gauges.push(plain("strongroom.lease.lanes", leases.lanes as f64));
-            gauges.push(plain("strongroom.lease.lanes.down", leases.lanes_down as f64));
             gauges.push(plain("strongroom.store.generation", open.health().generation as f64));
         }
         gauges

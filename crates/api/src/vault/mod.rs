@@ -29,6 +29,7 @@ use answer::Body;
 use cors::Crossing;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::http::StatusCode;
 use hyper::{Request, Response};
 use limit::Limit;
 pub(crate) use request::decode_path;
@@ -68,6 +69,8 @@ pub(crate) struct Vault {
     instruments: metric::Instruments,
     /// The handle to the operator log, if the binary gave one.
     pub(crate) log: Option<LogControl>,
+    /// Whether metrics are given in the format of Prometheus.
+    pub(crate) prometheus: bool,
     /// The listeners as `sys/config/state` shows them.
     pub(crate) listeners: Value,
 }
@@ -125,6 +128,7 @@ impl Vault {
             running,
             instruments,
             log: None,
+            prometheus: true,
             listeners: Value::Array(Vec::new()),
         }
     }
@@ -360,6 +364,18 @@ impl Vault {
         if let Err(error) = self.strongroom.note(&visit, request::word(visit.operation), &result).await {
             tracing::error!(%error, "an unreadable request could not be recorded");
         }
+    }
+
+    /// Refuses a request that its listener does not take, whatever it asks for.
+    pub(crate) async fn refuse_at_door(
+        &self,
+        request: Request<Incoming>,
+        door: Door,
+        why: String,
+    ) -> Response<Full<Body>> {
+        let visit = request::blank_visit(&request.into_parts().0, door.source(), &self.strongroom);
+        let (error, status) = (CoreError::Invalid(why), StatusCode::BAD_REQUEST);
+        self.refuse_malformed(Malformed { visit, error, status }).await
     }
 
     async fn refuse_malformed(&self, malformed: Malformed) -> Response<Full<Body>> {

@@ -1,14 +1,22 @@
+//! The blocks `listener "tcp"` and `listener "unix"`.
+
 use super::ConfigError;
+use super::forwarded::{self, Forwarded};
 use super::reader::Reader;
+use super::unix::{self, UnixSocket};
 use std::path::PathBuf;
 use std::time::Duration;
 use strongroom_model::hcl::{Block, Item};
 
-/// One `listener "tcp"` block.
+/// One `listener` block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
-    /// Host and port, as the system resolves them.
+    /// Host and port, as the system resolves them; of a unix socket its path.
     pub(crate) address: String,
+    /// Set for `listener "unix"`.
+    pub(crate) unix: Option<UnixSocket>,
+    /// What is believed of `X-Forwarded-For`.
+    pub(crate) forwarded: Option<Forwarded>,
     /// `None` when TLS is switched off.
     pub(crate) tls: Option<Tls>,
     /// Bytes of the largest request (32 MiB).
@@ -98,7 +106,6 @@ pub(super) const UNUSED: &[&str] = &[
     "x_forwarded_for_client_cert_decoders",
     "x_forwarded_for_client_cert_keep_not_forwarded",
     "x_forwarded_for_client_cert_keep_unauthorized",
-    "x_forwarded_for_hop_skips",
 ];
 
 /// Keys without which the server would be less safe than the operator thinks, or not reachable: the reason, and what to
@@ -126,10 +133,7 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("tls_acme_email", "certificates are not fetched: give `tls_cert_file` and `tls_key_file`"),
     ("tls_acme_key_type", "certificates are not fetched: give `tls_cert_file` and `tls_key_file`"),
     ("tls_acme_test_ca_directory", "certificates are not fetched: give `tls_cert_file` and `tls_key_file`"),
-    ("x_forwarded_for_authorized_addrs", "tokens bound to addresses and the trail would see the proxy's address"),
     ("x_forwarded_for_client_cert_header", "a certificate in a header is not believed: end TLS here"),
-    ("x_forwarded_for_reject_not_authorized", "requests past the proxy would be served"),
-    ("x_forwarded_for_reject_not_present", "requests past the proxy would be served"),
 ];
 
 /// The largest request that Vault takes by default.
@@ -138,11 +142,12 @@ const LARGEST_REQUEST: u64 = 32 * 1024 * 1024;
 impl Listener {
     pub(super) fn read(block: &Block<'_>, reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
         let kind = block.label.to_lowercase();
-        if kind != "tcp" {
-            let what = format!("listener {kind:?} cannot be served by this version; there is: tcp");
+        if !matches!(kind.as_str(), "tcp" | "unix") {
+            let what = format!("listener {kind:?} cannot be served by this version; there are: tcp, unix");
             return Err(reader.wrong(block.line, what));
         }
         let mut draft = Draft::new();
+        draft.unix = (kind == "unix").then(UnixSocket::default);
         reader.warn_repeated(block.body);
         for item in block.body {
             draft.take(item, reader)?;
@@ -154,6 +159,9 @@ impl Listener {
 /// A listener while its keys are gathered.
 struct Draft {
     listener: Listener,
+    unix: Option<UnixSocket>,
+    path: Option<String>,
+    forwarded: forwarded::Draft,
     tls_disable: bool,
     cert_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
@@ -169,6 +177,8 @@ impl Draft {
         Self {
             listener: Listener {
                 address: "127.0.0.1:8200".to_owned(),
+                unix: None,
+                forwarded: None,
                 tls: None,
                 max_request_size: LARGEST_REQUEST,
                 max_request_duration: None,
@@ -179,6 +189,9 @@ impl Draft {
                 write_timeout: Duration::ZERO,
                 idle_timeout: Duration::from_secs(300),
             },
+            unix: None,
+            path: None,
+            forwarded: forwarded::Draft::default(),
             tls_disable: false,
             cert_file: None,
             key_file: None,
@@ -191,9 +204,18 @@ impl Draft {
     }
 
     fn take(&mut self, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
+        if let Some(unix) = &mut self.unix
+            && unix.take(item, reader)?
+        {
+            return Ok(());
+        }
+        if self.forwarded.take(item, reader)? {
+            return Ok(());
+        }
         let listener = &mut self.listener;
         match item.name.as_str() {
             "type" => {}
+            "address" if self.unix.is_some() => self.path = Some(reader.text(item)?),
             "address" => listener.address = address(item, reader)?,
             "max_request_size" => listener.max_request_size = request_size(item, reader)?,
             "max_request_duration" => {
@@ -219,8 +241,13 @@ impl Draft {
     }
 
     fn finish(self, block: &Block<'_>, reader: &Reader<'_>) -> Result<Listener, ConfigError> {
+        if self.unix.is_some() {
+            let address = unix::path(self.path, block, reader)?;
+            return Ok(Listener { address, unix: self.unix, ..self.listener });
+        }
         let tls = if self.tls_disable { None } else { Some(self.tls(block, reader)?) };
-        Ok(Listener { tls, ..self.listener })
+        let forwarded = self.forwarded.finish(block, reader)?;
+        Ok(Listener { tls, forwarded, ..self.listener })
     }
 
     fn tls(&self, block: &Block<'_>, reader: &Reader<'_>) -> Result<Tls, ConfigError> {

@@ -7,11 +7,14 @@
 mod aws;
 mod error;
 mod file;
+mod forwarded;
 mod listener;
 mod reader;
 mod seal;
 mod storage;
+mod telemetry;
 mod top;
+mod unix;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,6 +25,8 @@ pub(crate) use error::{ConfigError, Warning};
 pub(crate) use listener::{ClientCerts, Listener, TlsVersion};
 pub(crate) use seal::{KeySource, Seal, SealType};
 pub(crate) use storage::Storage;
+pub(crate) use telemetry::Telemetry;
+pub(crate) use unix::UnixSocket;
 
 /// All that the files say, with defaults filled in.
 pub(crate) struct Config {
@@ -33,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) seals: Vec<Seal>,
     /// The audit trail.
     pub(crate) trail: Trail,
+    /// What is done with what is counted.
+    pub(crate) telemetry: Telemetry,
     /// How the AWS dialect is served.
     pub(crate) aws: Aws,
     /// The address that other programs reach this server under, as a URL.

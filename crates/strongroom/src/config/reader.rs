@@ -64,6 +64,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Texts in a list, or one alone.
+    pub(super) fn texts(&self, item: &Item) -> Result<Vec<String>, ConfigError> {
+        let Value::List(nodes) = &item.value.value else { return Ok(vec![self.text(item)?]) };
+        let texts = nodes.iter().map(|node| match &node.value {
+            Value::Text(text) => Ok(text.trim().to_owned()),
+            _ => Err(self.wrong(node.line, format!("`{}` must be a list of texts in double quotes", item.name))),
+        });
+        texts.collect()
+    }
+
     /// A switch (Go: `strconv.ParseBool`).
     pub(super) fn switch(&self, item: &Item) -> Result<bool, ConfigError> {
         let on = match &item.value.value {

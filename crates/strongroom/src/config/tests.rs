@@ -1,3 +1,4 @@
+use super::forwarded::Forwarded;
 use super::seal::SealKey;
 use super::*;
 use std::fs;
@@ -108,13 +109,7 @@ fn the_configuration_of_the_deployment_guide_is_served() {
     assert!(config.listeners[0].unauthenticated_metrics);
     assert_eq!(tls.client_certs, ClientCerts::Required);
     assert_eq!(tls.client_ca_file.as_deref(), Some(Path::new("/opt/vault/tls/ca.crt")));
-    assert_eq!(
-        warnings(&loaded),
-        [
-            "18: `cluster_address` is accepted and not used by this version",
-            "27: `telemetry` is accepted and not used by this version",
-        ]
-    );
+    assert_eq!(warnings(&loaded), ["18: `cluster_address` is accepted and not used by this version"]);
 }
 
 #[test]
@@ -122,6 +117,8 @@ fn defaults_are_those_of_vault() {
     let config = load("storage \"inmem\" {}\nlistener \"tcp\" { tls_disable = \"true\" }").config;
     let expected = Listener {
         address: "127.0.0.1:8200".to_owned(),
+        unix: None,
+        forwarded: None,
         tls: None,
         max_request_size: 33_554_432,
         max_request_duration: None,
@@ -169,6 +166,50 @@ fn listeners_add_up_and_take_their_own_limits() {
     let spans = [second.read_header_timeout, second.read_timeout, second.write_timeout, second.idle_timeout];
     assert_eq!(spans.map(|span| span.as_secs()), [2, 60, 3, 5]);
     assert!(second.require_request_header);
+}
+
+#[test]
+fn a_unix_socket_is_read_with_who_may_connect() {
+    let text = "listener \"unix\" { address = \"/run/s.sock\" socket_mode = \"0660\" socket_user = \"root\" socket_group = \"1000\"
+        tls_disable = true require_request_header = true max_request_duration = \"5s\" }";
+    let loaded = load(&with(text));
+    assert_eq!(loaded.warnings, []);
+    let listener = &loaded.config.listeners[1];
+    let rights = UnixSocket { mode: Some(0o660), user: Some("root".to_owned()), group: Some("1000".to_owned()) };
+    assert_eq!((listener.address.as_str(), listener.unix.as_ref()), ("/run/s.sock", Some(&rights)));
+    assert!(listener.require_request_header && listener.tls.is_none());
+    assert_eq!(listener.max_request_duration, Some(Duration::from_secs(5)));
+}
+
+#[test]
+fn forwarded_addresses_are_read_with_the_defaults_of_vault() {
+    let read = |text: &str| load(&listening(text)).config.listeners.remove(0).forwarded;
+    assert_eq!(read(""), None);
+    assert_eq!(read("x_forwarded_for_authorized_addrs = \"\" x_forwarded_for_reject_not_present = false"), None);
+    let networks = |texts: &[&str]| texts.iter().map(|text| strongroom_core::Cidr::parse(text).unwrap()).collect();
+    let mut expected = Forwarded {
+        authorized: networks(&["10.0.0.0/8", "fd00::1"]),
+        hop_skips: 0,
+        reject_not_present: true,
+        reject_not_authorized: true,
+    };
+    for spelling in ["\"10.0.0.0/8, fd00::1\"", "[\"10.0.0.0/8\", \"fd00::1\"]", "[\"10.0.0.0/8,fd00::1\"]"] {
+        assert_eq!(read(&format!("x_forwarded_for_authorized_addrs = {spelling}")), Some(expected.clone()));
+    }
+    (expected.hop_skips, expected.reject_not_present, expected.reject_not_authorized) = (2, false, false);
+    let lax = "x_forwarded_for_authorized_addrs = \"10.0.0.0/8,fd00::1\" x_forwarded_for_hop_skips = \"2\"
+        x_forwarded_for_reject_not_present = \"false\" x_forwarded_for_reject_not_authorized = 0";
+    assert_eq!(read(lax), Some(expected));
+}
+
+#[test]
+fn telemetry_is_read() {
+    let loaded = load(&with(
+        "telemetry { prometheus_retention_time = 0 disable_hostname = true usage_gauge_period = \"none\" statsd_address = \"h:1\" }",
+    ));
+    assert_eq!(loaded.config.telemetry, Telemetry { prometheus: false });
+    assert_eq!(warnings(&loaded), ["3: `statsd_address` is accepted and not used by this version"]);
+    assert!(load(&with("telemetry { prometheus_retention_time = \"12h\" }")).config.telemetry.prometheus);
 }
 
 #[test]
@@ -235,8 +276,17 @@ fn what_cannot_be_served_safely_is_refused_with_its_line_and_a_way_out() {
             "`previous_key_id` together",
         ),
         (
-            with("listener \"unix\" { address = \"/s\" }"),
-            "listener \"unix\" cannot be served by this version; there is: tcp",
+            with("listener \"quic\" { address = \"/s\" }"),
+            "listener \"quic\" cannot be served by this version; there are: tcp, unix",
+        ),
+        (with("listener \"unix\" { address = \"run/s\" }"), "needs the absolute path of its socket"),
+        (with("listener \"unix\" {}"), "needs the absolute path of its socket"),
+        (with("listener \"unix\" { address = \"/s\" socket_mode = 660 }"), "octal permissions in quotes"),
+        (with("listener \"unix\" { address = \"/s\" socket_mode = \"4660\" }"), "octal permissions in quotes"),
+        (with("listener \"unix\" { address = \"/s\" tls_cert_file = \"c\" }"), "is served without TLS"),
+        (
+            with("listener \"unix\" { address = \"/s\" x_forwarded_for_authorized_addrs = \"::1\" }"),
+            "the peer of a unix socket has no address",
         ),
         (
             with("listener \"tcp\" { }"),
@@ -245,7 +295,13 @@ fn what_cannot_be_served_safely_is_refused_with_its_line_and_a_way_out() {
         (listening("tls_require_and_verify_client_cert = true tls_disable_client_certs = true"), "exclude each other"),
         (listening("tls_min_version = \"ssl3\""), "line 4: `tls_min_version` must be tls12 or tls13"),
         (listening("tls_min_version = \"tls13\" tls_max_version = \"tls12\""), "no client could connect"),
-        (listening("x_forwarded_for_authorized_addrs = \"10.0.0.0/8\""), "the trail would see the proxy's address"),
+        (listening("x_forwarded_for_authorized_addrs = \"10.0.0.0/33\""), "line 4: `x_forwarded_for_authorized_addrs`"),
+        (listening("x_forwarded_for_authorized_addrs = [\"proxy\"]"), "\"proxy\" is not a network"),
+        (listening("x_forwarded_for_reject_not_present = true"), "say whose header counts"),
+        (listening("x_forwarded_for_hop_skips = 1"), "say whose header counts"),
+        (listening("x_forwarded_for_hop_skips = -1"), "must not be below zero"),
+        (with("telemetry { statsd_adress = \"h:1\" }"), "`statsd_adress` is not a key of telemetry; there are: add_"),
+        (with("telemetry { usage_gauge_period = \"often\" }"), "`usage_gauge_period`"),
         (listening("proxy_protocol_behavior = \"use_always\""), "`proxy_protocol_behavior` cannot be served"),
         (listening("role = \"metrics_only\""), "the listener would serve everything"),
         (listening("tls_acme_domains = [\"a\"]"), "give `tls_cert_file` and `tls_key_file`"),
@@ -364,7 +420,8 @@ fn the_environment_wins_over_the_files_and_our_names_over_vaults() {
 fn every_key_is_in_the_documentation() {
     let page = include_str!("../../../../docs/configuration.md");
     let refused = top::REFUSED.iter().chain(listener::REFUSED).map(|(name, _)| name);
-    for name in top::UNUSED.iter().chain(listener::UNUSED).chain(refused) {
+    let telemetry = telemetry::UNUSED.iter().chain(telemetry::SERVED);
+    for name in top::UNUSED.iter().chain(listener::UNUSED).chain(telemetry).chain(refused) {
         assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/configuration.md");
     }
 }

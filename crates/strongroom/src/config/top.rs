@@ -1,5 +1,6 @@
 //! The keys outside of any block, and how several files become one configuration.
 
+use super::Telemetry;
 use super::file::ParsedFile;
 use super::reader::Reader;
 use super::{Aws, Listener, Loaded, Seal, Storage};
@@ -52,7 +53,6 @@ pub(super) const UNUSED: &[&str] = &[
     "request_limiter",
     "sentinel",
     "service_registration",
-    "telemetry",
     "unsafe_allow_api_audit_creation",
     "unsafe_cross_namespace_identity",
     "unsafe_relative_paths",
@@ -76,6 +76,7 @@ pub(super) struct Draft {
     seals: Vec<Seal>,
     storage: Option<Storage>,
     trail: Trail,
+    telemetry: Telemetry,
     aws: Aws,
     api_addr: Option<String>,
     cluster_addr: Option<String>,
@@ -121,6 +122,7 @@ impl Draft {
             }
             "storage" | "backend" => self.take_storage(item, reader, storages)?,
             "trail" => self.take_trail(item, reader)?,
+            "telemetry" => self.telemetry.take(item, reader)?,
             "aws" => self.aws.read(item, reader)?,
             "default_lease_ttl" => self.default_lease_ttl = self.default_lease_ttl.max(reader.ttl(item)?),
             "max_lease_ttl" => self.max_lease_ttl = self.max_lease_ttl.max(reader.ttl(item)?),
@@ -213,6 +215,7 @@ impl Draft {
             storage,
             seals: self.seals,
             trail: self.trail,
+            telemetry: self.telemetry,
             aws: self.aws,
             api_addr: self.api_addr,
             cluster_addr: self.cluster_addr,

@@ -31,11 +31,12 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<Plan> {
         trail,
         trail_options: TrailOptions::default(),
         identity: identity(None, format!("http://{address}"), storage),
-        binds: vec![Bind { address, tls: None, require_request_header: false, unauthenticated_metrics: false }],
+        binds: vec![Bind { address, ..Bind::default() }],
         settings: Settings::default(),
         limits: Limits::default(),
         static_keys: static_key.into_iter().collect(),
         accept_rollback: args.accept_rollback,
+        prometheus: true,
         log: LogPlan {
             level: args.log_level.clone().unwrap_or_else(|| "warn".to_owned()),
             json: args.log_format.as_deref() == Some("json"),

@@ -3,14 +3,18 @@
 
 mod dev;
 mod log;
+mod notify;
 mod plan;
 mod production;
+mod reload;
 mod signal;
 mod system;
 
 use crate::cli::ServerArgs;
 use anyhow::Context;
+use notify::Manager;
 use plan::{Keep, Plan};
+use reload::Reload;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +26,7 @@ use strongroom_model::Clock;
 use strongroom_storage::{Epoch, Memory, Sqlite, Store};
 use system::SystemClock;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 /// Runs a server until it is told to stop.
 pub(crate) fn run(args: ServerArgs) -> ExitCode {
@@ -40,7 +45,8 @@ fn start(args: ServerArgs) -> anyhow::Result<()> {
     runtime.block_on(async {
         let dev = args.dev;
         let (plan, warnings) = if dev { (dev::plan(&args)?, Vec::new()) } else { production::plan(&args)? };
-        let log = log::start(&plan.log)?;
+        let (log, log_file) = log::start(&plan.log)?;
+        let binds = plan.binds.clone();
         for warning in warnings {
             tracing::warn!("{warning}");
         }
@@ -50,7 +56,8 @@ fn start(args: ServerArgs) -> anyhow::Result<()> {
         } else {
             production::announce(&running);
         }
-        running.serve().await
+        let reload = Reload::new(&binds, &running.listeners, log_file);
+        running.serve(reload, &args).await
     })
 }
 
@@ -106,39 +113,53 @@ impl Running {
         };
         let strongroom = Strongroom::start(setup).await?;
         let server = Server::new(Arc::clone(&strongroom), plan.identity, plan.limits);
-        let server = Arc::new(server.with_log(log).with_aws(plan.aws).with_listeners(&plan.binds));
+        let server = server.with_log(log).with_aws(plan.aws).with_prometheus(plan.prometheus);
+        let server = Arc::new(server.with_listeners(&plan.binds));
         let pid_file = plan.pid_file.map(PidFile::write).transpose()?;
         Ok(Self { strongroom, listeners, server, _pid_file: pid_file })
     }
 
     /// The address of the first listener, as clients write it.
     fn url(&self) -> String {
-        self.listeners
-            .first()
-            .map(|listener| format!("{}://{}", listener.scheme(), listener.address()))
-            .unwrap_or_default()
+        self.listeners.first().map(|listener| listener.url().to_owned()).unwrap_or_default()
     }
 
-    async fn serve(self) -> anyhow::Result<()> {
+    async fn serve(mut self, mut reload: Reload, args: &ServerArgs) -> anyhow::Result<()> {
         let (stop, stopped) = watch::channel(false);
-        let serving = Arc::clone(&self.server).run(self.listeners, stopped);
-        let mut serving = std::pin::pin!(serving);
+        let listeners = std::mem::take(&mut self.listeners);
+        let mut serving = JoinSet::new();
+        serving.spawn(Arc::clone(&self.server).run(listeners, stopped));
         let mut signals = signal::Signals::new()?;
+        let mut manager = Manager::of_process();
+        manager.ready();
         loop {
             tokio::select! {
-                () = serving.as_mut() => break,
+                _ = serving.join_next() => break,
+                () = manager.live() => {}
                 signal = signals.next() => match signal {
-                    signal::Signal::Reload => self.strongroom.reopen_devices().await,
+                    signal::Signal::Reload => {
+                        manager.reloading();
+                        reload.run(&self, args).await;
+                        manager.ready();
+                    }
                     signal::Signal::Stop => {
+                        manager.stopping();
                         tracing::info!("stopping: requests under way are finished first");
                         stop.send_replace(true);
-                        serving.as_mut().await;
                         break;
                     }
                 },
             }
         }
-        self.strongroom.close().await;
+        // Whoever waits for the end is told that it is coming: a store may take its time to close.
+        let end = async {
+            while serving.join_next().await.is_some() {}
+            self.strongroom.close().await;
+        };
+        tokio::select! {
+            () = end => {}
+            () = manager.live() => {}
+        }
         Ok(())
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Plan {
     pub(super) static_keys: Vec<SecretBytes>,
     /// Take a store that is older than the trail knows.
     pub(super) accept_rollback: bool,
+    /// Whether metrics are given in the format of Prometheus.
+    pub(super) prometheus: bool,
     /// The operator log.
     pub(super) log: LogPlan,
     /// How the AWS dialect is served.

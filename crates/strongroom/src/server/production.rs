@@ -5,10 +5,12 @@ use super::plan::{Keep, LogPlan, Plan, identity};
 use crate::cli::ServerArgs;
 use crate::config::{
     Aws, ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, Seal, SealType, Storage, TlsVersion, TrailSync,
+    UnixSocket,
 };
 use anyhow::{Context, bail};
+use nix::unistd::{Group, User};
 use std::path::{Path, PathBuf};
-use strongroom_api::{AwsSettings, Bind, Limits, TlsFiles};
+use strongroom_api::{AwsSettings, Bind, Forwarding, Limits, TlsFiles, UnixRights};
 use strongroom_audit::{Options as TrailOptions, Place, SyncMode};
 use strongroom_core::Settings;
 use strongroom_model::SecretBytes;
@@ -21,7 +23,11 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
     warnings.extend(unserved(&config));
     let (keep, beside, name) = place(&config.storage)?;
     let first = config.listeners.first().context("the configuration has no listener")?;
-    let scheme = if first.tls.is_some() { "https" } else { "http" };
+    let scheme = match (&first.tls, &first.unix) {
+        (_, Some(_)) => "unix",
+        (Some(_), None) => "https",
+        (None, None) => "http",
+    };
     let api_addr = config.api_addr.clone().unwrap_or_else(|| format!("{scheme}://{}", first.address));
     let plan = Plan {
         keep,
@@ -39,6 +45,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
         limits: limits(&config),
         static_keys: static_keys(&config.seals)?,
         accept_rollback: args.accept_rollback,
+        prometheus: config.telemetry.prometheus,
         log: log(args, &config),
         aws: aws(&config.aws),
         pid_file: config.pid_file.clone(),
@@ -49,7 +56,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
 /// Says where the server listens and what it waits for.
 pub(super) fn announce(running: &Running) {
     for listener in &running.listeners {
-        tracing::info!("listening on {}://{}", listener.scheme(), listener.address());
+        tracing::info!("listening on {}", listener.url());
     }
     match running.strongroom.state() {
         strongroom_core::State::Uninitialised(_) => tracing::info!("not initialised: run `strongroom operator init`"),
@@ -93,7 +100,7 @@ fn place(storage: &Storage) -> anyhow::Result<(Keep, Option<PathBuf>, &'static s
     })
 }
 
-fn bind(listener: &Listener) -> anyhow::Result<Bind> {
+pub(super) fn bind(listener: &Listener) -> anyhow::Result<Bind> {
     let tls = match &listener.tls {
         None => None,
         Some(tls) => Some(TlsFiles {
@@ -116,7 +123,33 @@ fn bind(listener: &Listener) -> anyhow::Result<Bind> {
         tls,
         require_request_header: listener.require_request_header,
         unauthenticated_metrics: listener.unauthenticated_metrics,
+        unix: listener.unix.as_ref().map(unix_rights).transpose()?,
+        forwarding: listener.forwarded.as_ref().map(|forwarded| Forwarding {
+            authorized: forwarded.authorized.clone(),
+            hop_skips: forwarded.hop_skips,
+            reject_not_present: forwarded.reject_not_present,
+            reject_not_authorized: forwarded.reject_not_authorized,
+        }),
     })
+}
+
+/// Names of users and groups become numbers, as this machine knows them.
+fn unix_rights(unix: &UnixSocket) -> anyhow::Result<UnixRights> {
+    let user = |name: &str| Ok(User::from_name(name)?.map(|user| user.uid.as_raw()));
+    let group = |name: &str| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw()));
+    Ok(UnixRights {
+        mode: unix.mode,
+        user: unix.user.as_deref().map(|name| number_of("socket_user", name, user)).transpose()?,
+        group: unix.group.as_deref().map(|name| number_of("socket_group", name, group)).transpose()?,
+    })
+}
+
+fn number_of(key: &str, name: &str, find: impl Fn(&str) -> anyhow::Result<Option<u32>>) -> anyhow::Result<u32> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let found = find(name).with_context(|| format!("`{key}`: {name:?} cannot be looked up"))?;
+    found.with_context(|| format!("`{key}`: this machine does not know {name:?}; make it, or write its number"))
 }
 
 /// One set of bounds for all listeners: the most generous that any of them asks for.
@@ -175,7 +208,7 @@ fn read_key_file(path: &Path) -> anyhow::Result<SecretBytes> {
     Ok(SecretBytes::new(bytes))
 }
 
-fn log(args: &ServerArgs, config: &Config) -> LogPlan {
+pub(super) fn log(args: &ServerArgs, config: &Config) -> LogPlan {
     let level = config.log_level.map(|level| match level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",

@@ -1,3 +1,4 @@
+use crate::log::LogControl;
 use crate::vault::cors::STANDARD_HEADERS;
 use crate::vault::route::Context;
 use hyper::http::{HeaderName, HeaderValue};
@@ -173,7 +174,7 @@ pub(super) async fn sanitized(context: Context<'_>) -> Result<Reply, CoreError> 
         "api_addr": identity.api_addr, "cluster_addr": "", "cluster_name": identity.cluster_name,
         "default_lease_ttl": default, "max_lease_ttl": longest,
         "default_max_request_duration": context.vault.limits.request.as_secs(),
-        "log_level": log.as_ref().map_or("", |log| log.started_with()),
+        "log_level": log.as_ref().map(LogControl::configured).unwrap_or_default(),
         "listeners": context.vault.listeners, "storage": { "type": identity.storage, "disable_clustering": true },
         "seals": [{ "type": context.open.seal_status().kind, "disabled": false }],
     })))

@@ -22,7 +22,7 @@ fn serve(context: &Context<'_>, room: Option<&str>) -> Result<Reply, CoreError> 
             levels.retain(|name, _| room.is_none_or(|room| room == name));
             Ok(Reply::data(json!(levels)))
         }
-        Operation::Delete => set(log, room, log.started_with()),
+        Operation::Delete => set(log, room, &log.configured()),
         _ => set(log, room, &level(context)?),
     }
 }

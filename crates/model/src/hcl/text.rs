@@ -49,7 +49,8 @@ fn item(cursor: &mut Cursor<'_>, depth: usize) -> Result<Item, HclError> {
             Some(c) if c == '"' || begins_word(c) => labels.push(key(cursor)?),
             _ => {
                 return Err(
-                    cursor.error(format!("`{name}` stands for nothing: write `{name} = ...` or `{name} {{ ... }}`"))
+                    // The word is not repeated: most likely it is a value that has lost its quotes.
+                    cursor.error("a word stands for nothing: write `key = ...` or `key { ... }`"),
                 );
             }
         }

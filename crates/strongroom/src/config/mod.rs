@@ -143,5 +143,8 @@ impl Config {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

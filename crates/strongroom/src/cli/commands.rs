@@ -2,9 +2,9 @@
 
 use super::grammar::Command;
 use super::{
-    Found, access_key, audit, auth, can, diff, find, help, history, import, kv, lease, logical, login, operator,
-    operator_generate_root, operator_rekey, operator_rotate, path_help, policy, secrets, server, status, token,
-    version,
+    Found, access_key, audit, auth, can, complete, diff, doctor, find, help, history, import, kv, lease, logical,
+    login, man, operator, operator_generate_root, operator_rekey, operator_rotate, path_help, policy, secrets, server,
+    status, token, version,
 };
 
 /// Every command.
@@ -21,6 +21,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         find::COMMANDS,
         can::COMMANDS,
         import::COMMANDS,
+        doctor::COMMANDS,
+        complete::COMMANDS,
+        man::COMMANDS,
         token::COMMANDS,
         policy::COMMANDS,
         access_key::COMMANDS,
@@ -63,6 +66,8 @@ pub(crate) fn find(argv: &[String]) -> Found<'_> {
         None => return Found::Nothing(help::of_all()),
         Some("-h" | "-help" | "--help" | "help") => return Found::Help(help::of_all()),
         Some("-v" | "-version" | "--version") => return Found::Version,
+        Some("-autocomplete-install") => return Found::Installs(true),
+        Some("-autocomplete-uninstall") => return Found::Installs(false),
         Some("version") if argv.len() == 1 => return Found::Version,
         Some(flag) if flag.starts_with('-') => {
             return Found::Nothing("flags go after the command: strongroom status -address=...".to_owned());
@@ -97,6 +102,7 @@ mod tests {
         match find(&argv) {
             Found::Command(command, rest) => format!("{} | {}", command.words, rest.join(" ")),
             Found::Version => "version".to_owned(),
+            Found::Installs(_) => "installs".to_owned(),
             Found::Help(_) => "help".to_owned(),
             Found::Nothing(_) => "nothing".to_owned(),
         }

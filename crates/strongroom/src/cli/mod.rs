@@ -11,7 +11,9 @@ mod auth;
 mod can;
 mod client;
 mod commands;
+mod complete;
 mod diff;
+mod doctor;
 mod env;
 mod error;
 mod find;
@@ -28,6 +30,7 @@ mod kv;
 mod lease;
 mod logical;
 mod login;
+mod man;
 mod mounts;
 mod operator;
 mod operator_generate_root;
@@ -75,7 +78,11 @@ pub(crate) fn run(argv: impl IntoIterator<Item = OsString>, env: Env) -> ExitCod
         out.say("an argument is not UTF-8 text; give such a value with key=@file or key=-");
         return ExitCode::from(1);
     };
+    if complete::answer(&argv, &env, &mut out) {
+        return end(out, 0);
+    }
     match commands::find(&argv) {
+        Found::Installs(wanted) => return install_completion(out, &env, wanted),
         Found::Version => version::print(&mut out, &program),
         Found::Help(text) => out.line(&text),
         Found::Nothing(text) => {
@@ -93,6 +100,8 @@ enum Found<'a> {
     Command(&'static Command, &'a [String]),
     /// The version was asked for.
     Version,
+    /// Completion is to be put into the shells' start files, or taken out.
+    Installs(bool),
     /// Help was asked for.
     Help(String),
     /// No command; the text says what there is.
@@ -122,6 +131,17 @@ fn run_command(command: &'static Command, argv: &[String], env: Env, mut out: Ou
         Ok(Exit::Negative) => end(out, 2),
         Err(error) => end_with(out, command, &error),
     }
+}
+
+fn install_completion(mut out: Output, env: &Env, wanted: bool) -> ExitCode {
+    match complete::install(env, wanted) {
+        Ok(said) => said.iter().for_each(|text| out.line(text)),
+        Err(error) => {
+            out.say(&error.to_string());
+            return end(out, error.exit_code());
+        }
+    }
+    end(out, 0)
 }
 
 fn end_with(mut out: Output, command: &Command, error: &CliError) -> ExitCode {

@@ -17,12 +17,24 @@ use std::sync::Arc;
 
 /// The configuration for these settings.
 pub(crate) fn client_config(settings: &TlsSettings) -> Result<ClientConfig, CliError> {
+    client_config_with(settings, verifier(settings)?)
+}
+
+/// What decides about the server's certificate.
+pub(crate) fn verifier(settings: &TlsSettings) -> Result<Arc<dyn ServerCertVerifier>, CliError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider.clone())
+    Ok(if settings.skip_verify { Arc::new(AcceptAny(provider)) } else { Arc::new(Trusting::new(settings, provider)?) })
+}
+
+/// The configuration for these settings, with somebody else to decide about the server's certificate.
+pub(crate) fn client_config_with(
+    settings: &TlsSettings,
+    verifier: Arc<dyn ServerCertVerifier>,
+) -> Result<ClientConfig, CliError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let versions = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| CliError::usage(format!("TLS cannot be set up: {error}")))?;
-    let verifier: Arc<dyn ServerCertVerifier> =
-        if settings.skip_verify { Arc::new(AcceptAny(provider)) } else { Arc::new(Trusting::new(settings, provider)?) };
     let builder = versions.dangerous().with_custom_certificate_verifier(verifier);
     let (Some(cert), Some(key)) = (&settings.client_cert, &settings.client_key) else {
         return Ok(builder.with_no_client_auth());

@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The rest of the line, without its end.
-    fn to_line_end(&mut self) -> &'a str {
+    fn rest_of_line(&mut self) -> &'a str {
         let from = self.at();
         while !matches!(self.peek(), None | Some('\n')) {
             self.next();
@@ -77,14 +77,14 @@ impl<'a> Reader<'a> {
         let line = self.line;
         match self.peek()? {
             '\n' | '#' => {
-                self.to_line_end();
+                self.rest_of_line();
                 return None;
             }
             _ => {}
         }
         let key = self.name();
         if self.peek() != Some('=') {
-            self.to_line_end();
+            self.rest_of_line();
             // What stands there may be a part of a secret whose quotes are missing, so it is not repeated.
             return Some(Entry { line, key: String::new(), value: Err(NO_NAME), has_dollar: false });
         }
@@ -119,11 +119,11 @@ impl<'a> Reader<'a> {
             Some(quote @ ('\'' | '`')) => (self.quoted(quote), false),
             Some('"') => self.double_quoted(),
             Some('#') if apart => {
-                self.to_line_end();
+                self.rest_of_line();
                 (Ok(String::new()), false)
             }
             _ => {
-                let value = without_comment(self.to_line_end());
+                let value = without_comment(self.rest_of_line());
                 (Ok(value.to_owned()), value.contains('$'))
             }
         }
@@ -168,7 +168,7 @@ impl<'a> Reader<'a> {
 
     /// Only blanks and a comment may follow.
     fn after_quote(&mut self) -> Result<(), &'static str> {
-        let rest = self.to_line_end();
+        let rest = self.rest_of_line();
         let bare = rest.trim_start();
         if bare.is_empty() || (bare.starts_with('#') && bare.len() < rest.len()) { Ok(()) } else { Err(AFTER_QUOTE) }
     }

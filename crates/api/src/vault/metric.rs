@@ -165,6 +165,11 @@ impl Vault {
             };
             gauges.push(mounts(MountClass::Auth, "auth"));
             gauges.push(mounts(MountClass::Secret, "logical"));
+            let leases = open.leases.gauges();
+            gauges.push(plain("vault.expire.num_leases", leases.leases as f64));
+            gauges.push(plain("vault.expire.num_irrevocable_leases", leases.failing as f64));
+            gauges.push(plain("strongroom.lease.lanes", leases.lanes as f64));
+            gauges.push(plain("strongroom.lease.lanes.down", leases.lanes_down as f64));
             gauges.push(plain("strongroom.store.generation", open.health().generation as f64));
         }
         gauges

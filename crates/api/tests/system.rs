@@ -490,9 +490,16 @@ async fn rate_limits_are_kept_and_the_most_specific_counts() {
     let by_role = json!({"rate": 1, "path": "auth/token", "role": "web"});
     let answer = operator.post("sys/quotas/rate-limit/x", by_role).await.expect(400);
     assert!(answer.errors()[0].contains("role"));
-    let leases = operator.post("sys/quotas/lease-count/x", json!({"max_leases": 1})).await.expect(400);
-    assert!(leases.errors()[0].contains("lease-count quotas are not served"));
     operator.list("sys/quotas/lease-count").await.expect(404);
+    operator.get("sys/quotas/lease-count/x").await.expect(404);
+    let leases = operator.post("sys/quotas/lease-count/x", json!({"path": "secret/"})).await.expect(400);
+    assert_eq!(leases.errors(), ["'max_leases' is invalid"]);
+    operator.post("sys/quotas/lease-count/x", json!({"path": "secret/", "max_leases": 7})).await.expect(204);
+    let kept = operator.get("sys/quotas/lease-count/x").await.expect(200);
+    assert_eq!((kept.at("/data/max_leases"), kept.at("/data/counter")), (&json!(7), &json!(0)));
+    assert_eq!((kept.at("/data/type"), kept.at("/data/path")), (&json!("lease-count"), &json!("secret/")));
+    assert_eq!(operator.list("sys/quotas/lease-count").await.expect(200).at("/data/keys"), &json!(["x"]));
+    operator.delete("sys/quotas/lease-count/x").await.expect(204);
     operator.get("sys/quotas/lease-count/x").await.expect(404);
 }
 

@@ -54,6 +54,11 @@ impl Book {
         self.records.scan(&shelf, after.as_ref(), PAGE).await
     }
 
+    /// How often a lease ended or failed to.
+    pub(super) fn happened(&self) -> u64 {
+        *self.progress.borrow()
+    }
+
     pub(super) fn moved(&self) {
         self.progress.send_modify(|count| *count = count.wrapping_add(1));
     }

@@ -184,8 +184,12 @@ impl Leases {
         Irrevocable { id: self.id_of(key), mount_accessor, error }
     }
 
-    /// Counts those that fail by themselves anew; cheap, since there should be none.
+    /// Counts those that fail by themselves anew, if anything happened since; there should be none.
     pub(super) async fn count_failing(&self) -> Result<(), CoreError> {
+        let happened = self.book.happened();
+        if self.counted_at.swap(happened, std::sync::atomic::Ordering::Relaxed) == happened {
+            return Ok(());
+        }
         let (mut count, mut after) = (0, None);
         loop {
             let page = self.book.records.scan::<LeaseKey>(&failing(), after.as_ref(), PAGE).await?;

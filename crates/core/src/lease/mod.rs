@@ -62,6 +62,8 @@ pub struct Leases {
     /// Removed mounts whose leases are all marked.
     ended: Mutex<HashSet<MountId>>,
     failing: AtomicU64,
+    /// What had happened when they were counted.
+    counted_at: AtomicU64,
     last_seen: AtomicU64,
     went_back: AtomicBool,
     tasks: Tasks,
@@ -119,6 +121,7 @@ impl Leases {
             meters: Meters::of(parts.metrics),
             ended: Mutex::default(),
             failing: AtomicU64::new(0),
+            counted_at: AtomicU64::new(u64::MAX),
             last_seen: AtomicU64::new(0),
             went_back: AtomicBool::new(false),
             tasks: Tasks::new(),

@@ -130,7 +130,8 @@ impl Leases {
             if let Some(turn) = run.page.pop_front() {
                 if turn.number > run.now.nanos() {
                     lane.beat.expect(Timestamp::from_nanos(turn.number));
-                    (run.read, _) = (true, run.page.clear());
+                    run.read = true;
+                    run.page.clear();
                     continue;
                 }
                 if run.in_hand.contains(&turn.value.suffix) || lane.is_making(&turn.value.suffix) {

@@ -1,11 +1,12 @@
 //! Leases: look up, renew, revoke. A lease id goes into the body; a prefix is a part of the path, as the API has it.
 
 use super::error::{CliError, Doing};
+use super::format::table;
 use super::grammar::{Command, Exit, Flag, switch};
 use super::path::trimmed;
 use super::request::Request;
 use super::session::Session;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What there is.
 pub(crate) const COMMANDS: &[Command] = &[
@@ -55,6 +56,43 @@ pub(crate) const COMMANDS: &[Command] = &[
         count: (1, 1),
         run: revoke,
     },
+    Command {
+        words: "lease list",
+        usage: "[flags] [PREFIX]",
+        about: "List leases and folders below a prefix, or those that could not be revoked",
+        details: "",
+        flags: &[switch("failing", "List the leases that could not be revoked so far, and how that failed")],
+        count: (0, 1),
+        run: list,
+    },
+    Command {
+        words: "lease count",
+        usage: "[flags]",
+        about: "Count leases by mount",
+        details: "",
+        flags: &[switch("failing", "Count those that could not be revoked so far, by the accessor of their mount")],
+        count: (0, 0),
+        run: |session| {
+            let kind = if session.parsed.is_on("failing") { "irrevocable" } else { "all" };
+            let request = Request::get("sys/leases/count").query("type", kind);
+            let secret = session.ask(&request).doing(|| "Error counting leases".to_owned())?;
+            session.show_or_say(secret, "There are no leases")
+        },
+    },
+    Command {
+        words: "lease tidy",
+        usage: "[flags]",
+        about: "Try at once to revoke what is put off",
+        details: "",
+        flags: &[],
+        count: (0, 0),
+        run: |session| {
+            let request = Request::put("sys/leases/tidy", json!({}));
+            session.ask(&request).doing(|| "Error tidying leases".to_owned())?;
+            session.success("What could not be revoked so far is tried again now.");
+            Ok(Exit::Good)
+        },
+    },
 ];
 
 fn renew(session: &mut Session) -> Result<Exit, CliError> {
@@ -92,4 +130,31 @@ fn revoke(session: &mut Session) -> Result<Exit, CliError> {
     session.ask(&request).doing(|| format!("Error revoking {id}"))?;
     session.success(if sync || force { &done } else { "All revocation operations queued successfully!" });
     Ok(Exit::Good)
+}
+
+fn list(session: &mut Session) -> Result<Exit, CliError> {
+    let prefix = trimmed(session.parsed.arg(0)).to_owned();
+    if !session.parsed.is_on("failing") {
+        let path = format!("sys/leases/lookup/{prefix}");
+        return super::logical::list(session, path.trim_end_matches('/'));
+    }
+    if !prefix.is_empty() {
+        return Err(CliError::usage("With -failing all leases that could not be revoked are listed: leave PREFIX out"));
+    }
+    let request = Request::get("sys/leases").query("type", "irrevocable");
+    let secret = session.read(&request).doing(|| "Error listing leases".to_owned())?;
+    session.warn(&secret);
+    let leases = secret.field("leases").unwrap_or_default();
+    session.show_value(&leases, || failing_table(&leases))
+}
+
+fn failing_table(leases: &Value) -> String {
+    let text = |lease: &Value, field: &str| lease.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let rows: Vec<Vec<String>> = leases
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|lease| vec![text(lease, "lease_id"), text(lease, "error")])
+        .collect();
+    if rows.is_empty() { "Every lease could be revoked.".to_owned() } else { table(&["Lease", "Error"], &rows) }
 }

@@ -1,6 +1,7 @@
 //! Audit devices, and the check of the trail itself.
 
 use super::args::read_texts;
+use super::audit_index;
 use super::error::{CliError, Doing};
 use super::format::{go_text, table};
 use super::grammar::{Command, Exit, MANY, switch, valued};
@@ -88,7 +89,7 @@ fn verify(session: &mut Session) -> Result<Exit, CliError> {
             return Ok(Exit::Negative);
         }
         session.success(&format!("\nSuccess! All {} lines hold.", report.lines));
-        return Ok(Exit::Good);
+        return audit_index::say(session, folder);
     };
     session.out.say(&format!(
         "\nThe trail does not hold at line {} of {} (number {}): {}",

@@ -401,8 +401,10 @@ fn error_texts(body: &[u8]) -> Vec<String> {
             false => vec!["the answer is a page and not one of the API; check the address".to_owned()],
         };
     };
-    match fields.get("errors") {
-        Some(Value::Array(list)) => list.iter().map(super::format::go_text).collect(),
+    match (fields.get("errors"), fields.get("error")) {
+        (Some(Value::Array(list)), _) => list.iter().map(super::format::go_text).collect(),
+        // The native API's form.
+        (None, Some(Value::Object(error))) => error.get("message").map(super::format::go_text).into_iter().collect(),
         _ => Vec::new(),
     }
 }

@@ -2,9 +2,9 @@
 
 use super::grammar::Command;
 use super::{
-    Found, access_key, audit, auth, can, complete, diff, doctor, find, help, history, import, kv, lease, logical,
-    login, man, operator, operator_generate_root, operator_rekey, operator_rotate, path_help, policy, secrets, server,
-    status, token, version,
+    Found, access_key, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history, import,
+    kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate, path_help,
+    policy, review, secrets, server, status, token, version, who_reads,
 };
 
 /// Every command.
@@ -30,6 +30,10 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         secrets::COMMANDS,
         auth::COMMANDS,
         audit::COMMANDS,
+        audit_index::COMMANDS,
+        audit_query::COMMANDS,
+        who_reads::COMMANDS,
+        review::COMMANDS,
         operator::COMMANDS,
         operator_rotate::COMMANDS,
         operator_rekey::COMMANDS,

@@ -18,6 +18,10 @@ pub(crate) enum Format {
     Yaml,
     /// The server's bytes, for `read`.
     Raw,
+    /// Comma-separated, for spreadsheets (RFC 4180).
+    Csv,
+    /// For a page or a ticket.
+    Markdown,
 }
 
 impl Format {
@@ -28,6 +32,8 @@ impl Format {
             "json" => Ok(Format::Json),
             "yaml" | "yml" => Ok(Format::Yaml),
             "raw" => Ok(Format::Raw),
+            "csv" => Ok(Format::Csv),
+            "markdown" | "md" => Ok(Format::Markdown),
             _ => Err(CliError::usage(format!("Invalid output format: {text}; it is table, json, yaml or raw"))),
         }
     }
@@ -39,6 +45,9 @@ impl Format {
             Format::Json => Ok(Some(json(value))),
             Format::Yaml => Ok(Some(yaml::render(value)?)),
             Format::Raw => Err(CliError::usage("This command does not support the -format=raw option; `read` does")),
+            Format::Csv | Format::Markdown => Err(CliError::usage(
+                "this command prints table, json or yaml; csv and markdown are for rows, as of `audit query`",
+            )),
         }
     }
 }
@@ -55,6 +64,36 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut all = vec![heading, rule];
     all.extend(rows.iter().cloned());
     columns(&all)
+}
+
+/// Rows under a heading in the form that was asked for; `None` for the forms that want the value itself.
+pub(crate) fn rows(format: Format, heading: &[&str], rows: &[Vec<String>]) -> Option<String> {
+    match format {
+        Format::Table => Some(table(heading, rows)),
+        Format::Csv => Some(csv(heading, rows)),
+        Format::Markdown => Some(markdown(heading, rows)),
+        Format::Json | Format::Yaml | Format::Raw => None,
+    }
+}
+
+/// RFC 4180, but for the line ends, which are those of the system.
+fn csv(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let cell = |text: &str| match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    };
+    let head = heading.iter().map(|text| cell(text)).collect::<Vec<_>>().join(",");
+    let lines = rows.iter().map(|row| row.iter().map(|text| cell(text)).collect::<Vec<_>>().join(","));
+    std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+fn markdown(heading: &[&str], rows: &[Vec<String>]) -> String {
+    let cell = |text: &str| text.replace('|', "\\|").replace(['\n', '\r'], " ");
+    let line = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    let head = line(heading.iter().map(|text| cell(text)).collect());
+    let rule = format!("|{}", "---|".repeat(heading.len()));
+    let lines = rows.iter().map(|row| line(row.iter().map(|text| cell(text)).collect()));
+    [head, rule].into_iter().chain(lines).collect::<Vec<_>>().join("\n")
 }
 
 /// Rows as columns without heading.

@@ -24,6 +24,10 @@ const PATH: &AsciiSet = &UNRESERVED
     .remove(b'/');
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+const VAULT: &str = "/v1/";
+/// An endpoint of the native API stands for the path of policies with `sys/` in front.
+const NATIVE: &str = "/api/v1/";
+
 /// Whose token goes with a request.
 pub(crate) enum Bearer {
     /// The user's, from the environment or the token file.
@@ -38,8 +42,10 @@ pub(crate) enum Bearer {
 pub(crate) struct Request {
     /// GET, PUT, POST, PATCH or DELETE.
     pub(crate) method: &'static str,
-    /// Below `/v1/`, unescaped.
+    /// Below `root`, unescaped.
     pub(crate) path: String,
+    /// `/v1/`, or `/api/v1/` for the native API.
+    pub(crate) root: &'static str,
     /// In order.
     pub(crate) query: Vec<(String, String)>,
     /// Sent as JSON.
@@ -57,6 +63,7 @@ impl Request {
         Self {
             method,
             path: path.into(),
+            root: VAULT,
             query: Vec::new(),
             body: None,
             bearer: Bearer::Own,
@@ -68,6 +75,11 @@ impl Request {
     /// Reads.
     pub(crate) fn get(path: impl Into<String>) -> Self {
         Self::new("GET", path)
+    }
+
+    /// Reads from the native API.
+    pub(crate) fn native(path: impl Into<String>) -> Self {
+        Self { root: NATIVE, ..Self::new("GET", path) }
     }
 
     /// Lists; sent as GET with `list=true`, because proxies refuse the verb LIST.
@@ -128,7 +140,7 @@ impl Request {
 
     /// `/v1/...` escaped, with the query.
     pub(crate) fn target(&self) -> String {
-        let mut target = format!("/v1/{}", utf8_percent_encode(&self.path, PATH));
+        let mut target = format!("{}{}", self.root, utf8_percent_encode(&self.path, PATH));
         for (n, (key, value)) in self.query.iter().enumerate() {
             let joint = if n == 0 { '?' } else { '&' };
             let (key, value) = (utf8_percent_encode(key, UNRESERVED), utf8_percent_encode(value, UNRESERVED));
@@ -140,7 +152,7 @@ impl Request {
     /// `/v1/...` as an error shows it: of the query nothing but that it lists.
     pub(crate) fn shown(&self) -> String {
         let list = if self.is_list() { "?list=true" } else { "" };
-        format!("/v1/{}{list}", utf8_percent_encode(&self.path, PATH))
+        format!("{}{}{list}", self.root, utf8_percent_encode(&self.path, PATH))
     }
 
     /// As a curl command. The token is fetched when it runs, so that the printed line can be shown to others; the body
@@ -186,7 +198,8 @@ impl Request {
             needed.push("sudo");
         }
         let list = needed.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-        format!("path {:?} {{\n  capabilities = [{list}]\n}}", self.path)
+        let place = if self.root == NATIVE { "sys/" } else { "" };
+        format!("path \"{place}{}\" {{\n  capabilities = [{list}]\n}}", self.path.escape_debug())
     }
 }
 

@@ -1,0 +1,257 @@
+//! `audit query`: who did what, when, from where, by which rule.
+
+use super::error::{CliError, Doing};
+use super::format::{self, Format, go_text};
+use super::grammar::{Command, Exit, switch, valued};
+use super::moment::Reference;
+use super::request::Request;
+use super::session::Session;
+use serde_json::{Map, Value};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::time::Duration;
+
+/// What there is.
+pub(crate) const COMMANDS: &[Command] = &[Command {
+    words: "audit query",
+    usage: "[flags]",
+    about: "Ask the trail who did what, when, from where, and by which rule",
+    details: "\n    $ strongroom audit query -path=secret/prod/db -from=14:00 -to=15:00 -date=2026-04-10\n\n\
+              Times are UTC unless -tz names a zone. Filters that take several values take them\n\
+              with commas. Needs `read` on sys/trail/query and shows what your policies show;\n\
+              with `sudo` on that path, everything. Ends with 2 when nothing was found.",
+    flags: &[
+        valued("path", "path", "A path in any spelling: as in policies, as for kv, or an ARN as it was typed"),
+        valued("prefix", "path", "The beginning of paths"),
+        valued("principal", "name", "Names, ids or display names of entities, or accessors"),
+        valued("operation", "word", "read, create, update, patch, delete, list, or an act such as read-metadata"),
+        valued("outcome", "word", "ok, failed, or the kind of an error, such as denied"),
+        valued("dialect", "word", "vault, aws, native"),
+        valued("source", "cidr", "The network or address that requests came from"),
+        valued("lease", "id", "The lease that was handed out"),
+        valued("request", "id", "The id of a request"),
+        valued("in-namespace", "path", "The namespace"),
+        valued("kind", "word", "outcome, intent, event; outcome when not given"),
+        valued("from", "time", "From then on: 14:00, 2026-04-10T14:00, or 2h for two hours ago"),
+        valued("to", "time", "Before then"),
+        valued("date", "date", "The date of -from and -to; without them, that whole day"),
+        valued("tz", "zone", "The zone in which times are read, as Europe/Berlin"),
+        valued("order", "word", "oldest or newest first"),
+        valued("limit", "n", "Entries to show; 100 when not given"),
+        valued("page", "n", "Where to begin, as the page before said"),
+        switch("follow", "Go on showing what comes"),
+        valued("proof", "file", "Write a proof that the entries stand in the trail; needs sudo"),
+    ],
+    count: (0, 0),
+    run: query,
+}];
+
+const HEADING: &[&str] = &[
+    "Time",
+    "Principal",
+    "Address",
+    "Dialect",
+    "Operation",
+    "Path",
+    "Version",
+    "Result",
+    "Rule",
+    "Duration",
+    "Request",
+];
+/// How long to wait before looking for more.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest page the server gives.
+const PAGE: usize = 1_000;
+
+/// A page as the server gave it.
+struct Page {
+    entries: Vec<Value>,
+    next: Option<u64>,
+    end: u64,
+}
+
+fn query(session: &mut Session) -> Result<Exit, CliError> {
+    let filters = filters(session)?;
+    let number = |name: &str| session.parsed.number(name).map(|number| number.and_then(|n| u64::try_from(n).ok()));
+    let (limit, mut start) = (number("limit")?.unwrap_or(100).max(1), number("page")?);
+    if session.parsed.text("proof").is_some() {
+        return prove(session, &filters, limit, start);
+    }
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut entries: Vec<Value> = Vec::new();
+    let end = loop {
+        let wanted = (limit - entries.len()).min(PAGE);
+        let (page, _) = ask(session, &filters, wanted as u64, start, false)?;
+        entries.extend(page.entries);
+        start = page.next;
+        if start.is_none() || entries.len() >= limit {
+            break page.end;
+        }
+    };
+    let none = entries.is_empty();
+    show(session, &entries, true)?;
+    if session.parsed.is_on("follow") {
+        return follow(session, &filters, end);
+    }
+    if let Some(next) = start {
+        session.out.say(&format!("There is more: -page={next}"));
+    }
+    if none {
+        session.out.say("No entry that you may see answers this.");
+    }
+    Ok(if none { Exit::Negative } else { Exit::Good })
+}
+
+fn filters(session: &Session) -> Result<Vec<(&'static str, String)>, CliError> {
+    let parsed = &session.parsed;
+    let mut filters = Vec::new();
+    for (flag, name) in [
+        ("path", "path"),
+        ("prefix", "prefix"),
+        ("principal", "principal"),
+        ("operation", "operation"),
+        ("outcome", "outcome"),
+        ("dialect", "dialect"),
+        ("source", "address"),
+        ("lease", "lease"),
+        ("request", "request"),
+        ("in-namespace", "namespace"),
+        ("kind", "kind"),
+        ("order", "order"),
+    ] {
+        filters.extend(parsed.text(flag).map(|text| (name, text.to_owned())));
+    }
+    let reference = Reference::new(parsed.text("tz"), parsed.text("date"), jiff::Timestamp::now())?;
+    let (from, to) = (parsed.text("from"), parsed.text("to"));
+    match (from, to, reference.whole_day()?) {
+        (None, None, Some((begin, end))) => filters.extend([("from", begin), ("to", end)]),
+        _ => {
+            for (name, text) in [("from", from), ("to", to)] {
+                filters.extend(text.map(|text| reference.read(name, text).map(|time| (name, time))).transpose()?);
+            }
+        }
+    }
+    Ok(filters)
+}
+
+fn ask(
+    session: &mut Session,
+    filters: &[(&'static str, String)],
+    limit: u64,
+    start: Option<u64>,
+    proof: bool,
+) -> Result<(Page, Option<Value>), CliError> {
+    let mut request = Request::native("trail/query").query("limit", limit.to_string());
+    for (name, text) in filters {
+        request = request.query(name, text.as_str());
+    }
+    if let Some(start) = start {
+        request = request.query("start", start.to_string());
+    }
+    if proof {
+        request = request.query("proof", "true");
+    }
+    let mut data = data(session, &request, "Error asking the trail")?;
+    let number = |data: &Map<String, Value>, name: &str| data.get(name).and_then(Value::as_u64);
+    let (next, end) = (number(&data, "next"), number(&data, "end").unwrap_or_default());
+    let entries = match data.remove("entries") {
+        Some(Value::Array(entries)) => entries,
+        _ => Vec::new(),
+    };
+    Ok((Page { entries, next, end }, data.remove("proof")))
+}
+
+/// The data of a native answer.
+pub(super) fn data(session: &mut Session, request: &Request, doing: &str) -> Result<Map<String, Value>, CliError> {
+    let reply = session.send(request).doing(|| doing.to_owned())?;
+    let body: Value = serde_json::from_slice(&reply.body).map_err(|error| {
+        CliError::Answer(format!("it is not JSON (line {}, column {})", error.line(), error.column()))
+    })?;
+    match body {
+        Value::Object(mut fields) => match fields.remove("data") {
+            Some(Value::Object(data)) => Ok(data),
+            _ => Err(CliError::Answer("it has no data; is this a Strongroom?".to_owned())),
+        },
+        _ => Err(CliError::Answer("it is no object; is this a Strongroom?".to_owned())),
+    }
+}
+
+fn show(session: &mut Session, entries: &[Value], heading: bool) -> Result<(), CliError> {
+    let chosen = session.settings.format;
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    match format::rows(chosen, HEADING, &rows) {
+        Some(_) if rows.is_empty() => {}
+        Some(text) if heading => session.out.line(&text),
+        Some(text) => {
+            let lines = if chosen == Format::Csv { 1 } else { 2 };
+            let text = text.lines().skip(lines).collect::<Vec<_>>().join("\n");
+            session.out.line(&text);
+        }
+        None if heading => drop(session.show_value(&Value::Array(entries.to_vec()), String::new)?),
+        // Whoever follows reads one entry after the other.
+        None => entries.iter().for_each(|entry| session.out.line(&entry.to_string())),
+    }
+    Ok(())
+}
+
+fn row(entry: &Value) -> Vec<String> {
+    let text = |name: &str| entry.get(name).map(go_text).unwrap_or_default();
+    let micros = entry.get("duration_us").and_then(Value::as_u64).unwrap_or_default();
+    let operation = match text("act") {
+        act if act.is_empty() => text("operation"),
+        act => act,
+    };
+    let rule = match text("rule") {
+        rule if rule.is_empty() => text("reason"),
+        rule => rule,
+    };
+    vec![
+        text("time"),
+        text("principal"),
+        text("address"),
+        text("dialect"),
+        operation,
+        text("path"),
+        text("version"),
+        text("result"),
+        rule,
+        format!("{}.{:03} ms", micros / 1_000, micros % 1_000),
+        text("request"),
+    ]
+}
+
+fn follow(session: &mut Session, filters: &[(&'static str, String)], from: u64) -> Result<Exit, CliError> {
+    let newest = |filter: &&(&'static str, String)| filter.0 != "order";
+    let filters: Vec<_> = filters.iter().filter(newest).cloned().collect();
+    let mut start = from;
+    loop {
+        std::thread::sleep(PAUSE);
+        let (page, _) = ask(session, &filters, PAGE as u64, Some(start), false)?;
+        show(session, &page.entries, false)?;
+        start = page.next.unwrap_or(page.end);
+    }
+}
+
+fn prove(
+    session: &mut Session,
+    filters: &[(&'static str, String)],
+    limit: u64,
+    start: Option<u64>,
+) -> Result<Exit, CliError> {
+    let file = session.parsed.text("proof").unwrap_or_default().to_owned();
+    let (page, proof) = ask(session, filters, limit, start, true)?;
+    let Some(proof) = proof else { return Err(CliError::Answer("it carries no proof".to_owned())) };
+    let written = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file);
+    let written = written.and_then(|mut to| to.write_all(proof.to_string().as_bytes()));
+    written.map_err(|error| CliError::usage(format!("{file} cannot be written: {error}")))?;
+    show(session, &page.entries, true)?;
+    session.out.say(&format!(
+        "The proof of these {} entries is in {file}; `audit prove-check` checks it.",
+        page.entries.len()
+    ));
+    if let Some(next) = page.next {
+        session.out.say(&format!("There is more: -page={next}"));
+    }
+    Ok(if page.entries.is_empty() { Exit::Negative } else { Exit::Good })
+}

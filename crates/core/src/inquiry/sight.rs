@@ -39,6 +39,10 @@ impl Sight {
     /// Whether the caller may know of this path.
     pub(super) fn shows(&self, path: &str) -> bool {
         let Some(acl) = &self.acl else { return true };
+        // Who asks the trail must not tell those who may ask it, too, that somebody looks into them.
+        if path.starts_with("sys/trail/") {
+            return false;
+        }
         let Ok(path) = RequestPath::parse(path) else { return false };
         let may = |path: &RequestPath| {
             let capabilities = acl.capabilities(path);

@@ -214,7 +214,7 @@ fn what_is_hardly_meant_is_remarked_and_still_taken() {
 #[test]
 fn the_default_policy_reads_and_has_nothing_to_remark() {
     let policy = Policy::parse(PolicyName::default_policy(), DEFAULT_POLICY).unwrap();
-    assert_eq!(policy.rules.len(), 17);
+    assert_eq!(policy.rules.len(), 18);
     assert!(policy.is_templated());
     assert_eq!(policy.remarks(), []);
 }

@@ -54,7 +54,8 @@ impl Secrets {
         txn: Txn,
         shred: &[VersionNumber],
     ) -> Result<(), CoreError> {
-        let mut txn = txn.expect(found.at.clone(), found.head.rev).put_record(found.at.clone(), head)?;
+        let kept = head.without(shred);
+        let mut txn = txn.expect(found.at.clone(), found.head.rev).put_record(found.at.clone(), &*kept)?;
         let rest = shred.len() > BATCH;
         if rest {
             txn = txn.put_record(debris().named(head.id.as_bytes()), &Debris::of(mount.id, head.id))?;

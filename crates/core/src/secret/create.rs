@@ -1,6 +1,6 @@
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata};
-use super::place::{Name, folders_above, head_at, mount_at, name_at, version_at};
+use super::place::{Name, folders_above, head_at, mount_at, name_at};
 use super::store::Secrets;
 use crate::CoreError;
 use crate::mount::Mount;
@@ -13,7 +13,7 @@ impl Secrets {
     pub(super) async fn blank(&self) -> Result<Head, CoreError> {
         let id = SecretId::random(&*self.entropy);
         let key = self.records.barrier().new_secret_key(NamespaceId::ROOT, id).await?;
-        Ok(Head { id, key, meta: SecretMetadata::blank(self.clock.now()) })
+        Ok(Head { id, key, inline: None, meta: SecretMetadata::blank(self.clock.now()) })
     }
 
     /// Makes a secret with its first version.
@@ -28,7 +28,7 @@ impl Secrets {
         let mut head = self.blank().await?;
         let (number, _) = head.meta.add(stage, head.meta.created, config);
         let sealed = self.seal(mount, &head, number, plain).await?;
-        let txn = Txn::new().put(version_at(head.id, number), sealed);
+        let txn = head.keep(Txn::new(), number, sealed);
         self.insert(mount, path, &head, txn).await?;
         Ok((head, number))
     }

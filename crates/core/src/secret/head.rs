@@ -1,4 +1,5 @@
 use super::config::KvConfig;
+use super::inline::Inline;
 use super::particular::Particulars;
 use crate::CoreError;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ use strongroom_model::{SecretId, Stage, Timestamp, VersionNumber, VersionSelecto
 pub(super) struct Head {
     pub(super) id: SecretId,
     pub(super) key: SealedKey,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) inline: Option<Inline>,
     pub(super) meta: SecretMetadata,
 }
 

@@ -6,6 +6,7 @@ use super::store::{Found, Secrets};
 use super::value::SecretValue;
 use crate::mount::Mount;
 use crate::{CoreError, Fields, Grant, SecretAct};
+use strongroom_barrier::SealedValue;
 use strongroom_model::{SecretPath, VersionSelector};
 
 /// One version that can be read.
@@ -105,10 +106,16 @@ impl Secrets {
         if info.version.is_gone(self.clock.now()) {
             return Ok(Some(Seen::Gone(info)));
         }
-        let Some(record) = self.records.barrier().get(&version_at(head.id, info.number)).await? else {
-            return Ok(None);
+        let plain = match head.inline(info.number) {
+            Some(sealed) => self.open(mount, head, info.number, sealed).await?,
+            None => {
+                let Some(record) = self.records.barrier().get(&version_at(head.id, info.number)).await? else {
+                    return Ok(None);
+                };
+                let sealed = SealedValue::from_bytes(record.bytes.expose().to_vec());
+                self.open(mount, head, info.number, &sealed).await?
+            }
         };
-        let plain = self.open(mount, head, info.number, &record.bytes).await?;
         let value = SecretValue::decode(&plain)?;
         Ok(Some(Seen::Here(SecretVersion { value, info })))
     }

@@ -5,7 +5,6 @@ use super::change::Changed;
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata};
 use super::particular::{Sighting, VersionId};
-use super::place::version_at;
 use super::read::Seen;
 use super::store::{Found, Secrets, TRIES};
 use super::value::SecretValue;
@@ -244,7 +243,7 @@ impl Secrets {
         let known: Vec<VersionNumber> = head.meta.versions.keys().copied().collect();
         head.meta.particulars_mut().version_ids.retain(|number, _| known.contains(number));
         let sealed = self.seal(mount, head, number, &plain).await?;
-        Ok((Txn::new().put(version_at(head.id, number), sealed), number))
+        Ok((head.keep(Txn::new(), number, sealed), number))
     }
 
     /// The version that has this id and this value already; `Exists` when the id stands for another value.

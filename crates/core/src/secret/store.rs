@@ -70,9 +70,8 @@ impl Secrets {
         head: &Head,
         number: VersionNumber,
         plain: &[u8],
-    ) -> Result<SecretBytes, CoreError> {
-        let sealed = self.records.barrier().seal_value(&head.key, binding(mount, head, number), plain).await?;
-        Ok(SecretBytes::new(sealed.as_bytes().to_vec()))
+    ) -> Result<SealedValue, CoreError> {
+        Ok(self.records.barrier().seal_value(&head.key, binding(mount, head, number), plain).await?)
     }
 
     /// Opens a version's value.
@@ -81,10 +80,9 @@ impl Secrets {
         mount: &Mount,
         head: &Head,
         number: VersionNumber,
-        sealed: &SecretBytes,
+        sealed: &SealedValue,
     ) -> Result<SecretBytes, CoreError> {
-        let sealed = SealedValue::from_bytes(sealed.expose().to_vec());
-        Ok(self.records.barrier().open_value(&head.key, binding(mount, head, number), &sealed).await?)
+        Ok(self.records.barrier().open_value(&head.key, binding(mount, head, number), sealed).await?)
     }
 }
 

@@ -2,7 +2,6 @@ use super::change::Changed;
 use super::config::KvConfig;
 use super::head::{SecretMetadata, VersionInfo};
 use super::merge::merge;
-use super::place::version_at;
 use super::read::{SecretVersion, Seen};
 use super::staged::alive;
 use super::store::{Found, Secrets, TRIES};
@@ -140,7 +139,7 @@ impl Secrets {
         check_cas(&head.meta, config, options.cas)?;
         let (number, pruned) = head.meta.add(options.stage.stage(), self.clock.now(), config);
         let sealed = self.seal(mount, &head, number, plain).await?;
-        let txn = Txn::new().put(version_at(head.id, number), sealed);
+        let txn = head.keep(Txn::new(), number, sealed);
         self.replace(mount, found, &head, txn, &pruned).await?;
         head.meta.info(number).ok_or(CoreError::Internal("a version just written is not known"))
     }

@@ -73,6 +73,10 @@ pub trait AuthMethod: Send + Sync {
 }
 
 /// What an engine leads to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once per request, on its way out; a box would cost an allocation each time"
+)]
 pub enum Served {
     /// An answer.
     Reply(Reply),

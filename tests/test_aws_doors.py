@@ -285,11 +285,12 @@ def test_the_command_line_of_aws_and_other_clients_work_unchanged(server):
 
     from aws_secretsmanager_caching import SecretCache, SecretCacheConfig
 
-    cache = SecretCache(config=SecretCacheConfig(secret_refresh_interval=0.01), client=client(server))
-    assert cache.get_secret_string("cli/a") == "hunter2"
+    def cache():
+        return SecretCache(config=SecretCacheConfig(secret_refresh_interval=1), client=client(server))
+
+    assert cache().get_secret_string("cli/a") == "hunter2"
     client(server).put_secret_value(SecretId="cli/a", SecretString="next")
-    cache.refresh_secret_now("cli/a")
-    assert cache.get_secret_string("cli/a") == "next"
+    assert cache().get_secret_string("cli/a") == "next"
 
     from aws_lambda_powertools.utilities.parameters import SecretsProvider
 

@@ -1,5 +1,6 @@
 """AWS Secrets Manager as an unmodified boto3 sees it; what was recorded on AWS is expected to the letter."""
 
+import concurrent.futures
 import json
 import uuid
 
@@ -368,3 +369,36 @@ def test_one_policy_and_one_trail_hold_for_both(disk_server):
     refused = [entry for entry in entries if not entry["decision"]["granted"]]
     assert [entry["operation"] for entry in refused] == ["PutSecretValue"]
     assert "canary-value" not in "".join(path.read_text() for path in server.trail_folder().glob("*.jsonl"))
+
+
+def test_a_crowd_writes_one_secret_and_every_write_counts_once(disk_server):
+    server = disk_server
+    clients = [client(server) for _ in range(8)]
+    same = token()
+
+    def create(aws):
+        try:
+            return aws.create_secret(Name="a", SecretString="1", ClientRequestToken=same)["VersionId"]
+        except aws.exceptions.ResourceExistsException:
+            return "exists"
+
+    with concurrent.futures.ThreadPoolExecutor(8) as crowd:
+        assert set(crowd.map(create, clients)) == {same}
+        tokens = [token() for _ in range(24)]
+        put = [(clients[n % 8], each) for n, each in enumerate(tokens * 2)]
+        list(crowd.map(lambda one: one[0].put_secret_value(
+            SecretId="a", SecretString=one[1], ClientRequestToken=one[1]), put))
+    shown = clients[0].list_secret_version_ids(SecretId="a", IncludeDeprecated=True)["Versions"]
+    assert sorted(version["VersionId"] for version in shown) == sorted([same, *tokens])
+    current = clients[0].get_secret_value(SecretId="a")
+    server.kill()
+    server.start()
+    assert client(server).get_secret_value(SecretId="a")["SecretString"] == current["SecretString"]
+    assert client(server).describe_secret(SecretId="a")["ARN"] == current["ARN"]
+    pages = client(server).list_secret_version_ids(SecretId="a", IncludeDeprecated=True, MaxResults=10)
+    seen = [version["VersionId"] for version in pages["Versions"]]
+    while "NextToken" in pages:
+        pages = client(server).list_secret_version_ids(
+            SecretId="a", IncludeDeprecated=True, MaxResults=10, NextToken=pages["NextToken"])
+        seen += [version["VersionId"] for version in pages["Versions"]]
+    assert sorted(seen) == sorted([same, *tokens])

@@ -1,4 +1,5 @@
 use super::change::Changed;
+use super::doom::doom_at;
 use super::place::{Name, debris, folders_above, names, version_at};
 use super::store::{Found, Secrets, TRIES};
 use super::wipe::{BATCH, Debris};
@@ -100,6 +101,9 @@ impl Secrets {
         let head = &found.head.value;
         let mut txn = Txn::new().expect(found.name.clone(), found.name_rev).expect(found.at.clone(), found.head.rev);
         txn = txn.delete(found.name.clone()).delete(found.at.clone());
+        if let Some(deletion) = head.meta.particulars().deletion {
+            txn = txn.delete(doom_at(head.id, deletion.due));
+        }
         for marker in self.emptied_by(mount, path, &found.name).await? {
             txn = txn.delete(marker);
         }

@@ -5,6 +5,7 @@
 mod crowd;
 mod meeting;
 mod model;
+mod staged;
 mod store;
 mod story;
 mod wipe;

@@ -187,7 +187,7 @@ async fn a_patch_changes_fields_and_needs_something_to_change() {
             .secrets
             .patch(&grant, &fields(json!({})), Some(1))
             .await
-            .is_err_and(|error| error.kind() == Kind::Invalid)
+            .is_err_and(|error| error.kind() == Kind::Conflict)
     );
 }
 

@@ -91,3 +91,46 @@ fn skew(item: &Item, reader: &Reader<'_>) -> Result<Duration, ConfigError> {
     }
     Err(reader.wrong(item.line, "`clock_skew` must lie between 1 s and 1 h: a signature can be replayed for that long"))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+
+    fn load(text: &str) -> Result<Config, String> {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("c.hcl");
+        let whole = format!("storage \"inmem\" {{}}\nlistener \"tcp\" {{ tls_disable = 1 }}\n{text}");
+        std::fs::write(&path, whole).unwrap();
+        Config::load(&[path], &|_| None).map(|loaded| loaded.config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn regions_stand_for_mounts() {
+        let aws = load(
+            "aws {\n account_id = \"123456789012\"\n clock_skew = \"5m\"\n region \"eu-west-1\" { mount = \"team/kv/\" }\n \
+             region \"us-east-1\" { mount = \"secret\" }\n}",
+        )
+        .unwrap()
+        .aws;
+        assert_eq!(aws.account_id.as_deref(), Some("123456789012"));
+        assert_eq!(aws.clock_skew.map(|skew| skew.as_secs()), Some(300));
+        let mounts: Vec<_> = aws.regions.iter().map(|(name, mount)| (name.as_str(), mount.as_str())).collect();
+        assert_eq!(mounts, [("eu-west-1", "team/kv"), ("us-east-1", "secret")]);
+        assert_eq!(load("").unwrap().aws, super::Aws::default());
+    }
+
+    #[test]
+    fn what_would_not_be_served_as_written_is_refused() {
+        for (text, named) in [
+            ("aws { account_id = \"12\" }", "twelve digits"),
+            ("aws { clock_skew = \"2h\" }", "clock_skew"),
+            ("aws { region \"US\" { mount = \"secret\" } }", "small letters"),
+            ("aws { region \"us-east-1\" {} }", "mount"),
+            ("aws { region \"us-east-1\" { path = \"x\" } }", "`path`"),
+            ("aws { regions = 1 }", "`regions`"),
+        ] {
+            let error = load(text).err().unwrap();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+}

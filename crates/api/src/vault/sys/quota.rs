@@ -114,10 +114,12 @@ pub(super) async fn lease_count(context: Context<'_>) -> Result<Reply, CoreError
         }
         _ => {
             let fields = context.fields;
+            // First: what was sent by mistake is then not repeated as a path.
             let most = fields.count("max_leases")?.filter(|most| *most > 0);
+            let most = most.ok_or_else(|| CoreError::Invalid("'max_leases' is invalid".to_owned()))?;
             let path = rule_path(&context, &fields.text_or_empty("path")?)?;
             let rule = LeaseCount {
-                max_leases: most.ok_or_else(|| CoreError::Invalid("'max_leases' is invalid".to_owned()))?,
+                max_leases: most,
                 role: fields.text_or_empty("role")?,
                 inheritable: fields.flag("inheritable")?.unwrap_or(path.is_empty()),
                 path,

@@ -43,14 +43,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Sends requests to one server.
 pub(crate) struct Client {
-    runtime: Runtime,
+    pub(super) runtime: Runtime,
     address: Address,
     namespace: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     wrap_ttl: Option<String>,
     tls: TlsSettings,
     tls_config: OnceCell<Arc<ClientConfig>>,
-    timeout: Duration,
+    pub(super) timeout: Duration,
     retries: u32,
     redirects: bool,
 }
@@ -64,15 +64,15 @@ pub(crate) struct Reply {
 }
 
 /// An answer before anybody decided what to do with it.
-struct Answer {
-    reply: Reply,
+pub(super) struct Answer {
+    pub(super) reply: Reply,
     headers: HeaderMap,
 }
 
 /// Where one attempt goes.
-struct Target {
-    address: Address,
-    path_and_query: String,
+pub(super) struct Target {
+    pub(super) address: Address,
+    pub(super) path_and_query: String,
 }
 
 impl Client {
@@ -165,7 +165,7 @@ impl Client {
         }))
     }
 
-    fn headers_for(&self, request: &Request, token: Option<&SecretString>) -> Result<HeaderMap, CliError> {
+    pub(super) fn headers_for(&self, request: &Request, token: Option<&SecretString>) -> Result<HeaderMap, CliError> {
         let mut headers: HeaderMap = self.headers.iter().cloned().collect();
         let mut set = |name: &'static str, text: &str, place: &str| {
             let mut value = HeaderValue::from_str(text).map_err(|_| {
@@ -208,11 +208,13 @@ impl Client {
         }
     }
 
+    pub(super) fn target(&self, request: &Request) -> Target {
+        let path_and_query = format!("{}{}", self.address.prefix(), request.target());
+        Target { address: self.address.clone(), path_and_query }
+    }
+
     async fn follow(&self, request: &Request, headers: &HeaderMap, body: &Bytes) -> Result<Answer, CliError> {
-        let mut target = Target {
-            address: self.address.clone(),
-            path_and_query: format!("{}{}", self.address.prefix(), request.target()),
-        };
+        let mut target = self.target(request);
         for _ in 0..=MOST_REDIRECTS {
             let fail = |failure: Failure| self.transport_error(request, &target.address, &failure);
             let answer = self.attempt(&target, request.method, headers, body).await.map_err(fail)?;
@@ -225,7 +227,7 @@ impl Client {
         Err(self.transport_error(request, &target.address, &failure))
     }
 
-    fn transport_error(&self, request: &Request, address: &Address, failure: &Failure) -> CliError {
+    pub(super) fn transport_error(&self, request: &Request, address: &Address, failure: &Failure) -> CliError {
         CliError::Transport {
             method: request.method.to_owned(),
             url: format!("{}{}", address.base(), request.shown()),
@@ -250,7 +252,7 @@ impl Client {
             .unwrap_or_else(|_| Err(Failure::TimedOut(self.timeout.as_secs().max(1))))
     }
 
-    async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, Failure> {
+    pub(super) async fn connect(&self, address: &Address) -> Result<Box<dyn Stream>, Failure> {
         match &address.way {
             Way::Socket(path) => Ok(Box::new(UnixStream::connect(path).await.map_err(on_connect)?)),
             Way::Network { tls, host, port, .. } => {
@@ -276,7 +278,7 @@ impl Client {
 }
 
 /// A connection of any kind.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Tries the addresses of a name in turn; the error is the last one's.
@@ -316,7 +318,7 @@ async fn converse(
     answer
 }
 
-async fn collect(response: Response<Incoming>) -> Result<Answer, Failure> {
+pub(super) async fn collect(response: Response<Incoming>) -> Result<Answer, Failure> {
     let (parts, body) = response.into_parts();
     let body = Limited::new(body, LONGEST)
         .collect()
@@ -344,7 +346,7 @@ fn on_handshake(error: io::Error) -> Failure {
     }
 }
 
-fn on_http(error: &hyper::Error) -> Failure {
+pub(super) fn on_http(error: &hyper::Error) -> Failure {
     let tls = std::error::Error::source(error)
         .and_then(|source| source.downcast_ref::<io::Error>())
         .and_then(|error| error.get_ref())

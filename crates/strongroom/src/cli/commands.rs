@@ -3,8 +3,8 @@
 use super::grammar::Command;
 use super::{
     Found, access_key, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history, import,
-    kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate, path_help,
-    policy, review, secrets, server, status, token, version, who_reads,
+    kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate, operator_snapshot,
+    path_help, policy, review, secrets, server, status, token, version, who_reads,
 };
 
 /// Every command.
@@ -36,6 +36,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         review::COMMANDS,
         operator::COMMANDS,
         operator_rotate::COMMANDS,
+        operator_snapshot::COMMANDS,
         operator_rekey::COMMANDS,
         operator_generate_root::COMMANDS,
         lease::COMMANDS,
@@ -54,6 +55,9 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("kv metadata", "What is known about a secret beside its value"),
     ("lease", "Leases of dynamic secrets"),
     ("operator", "Initialise, unseal and seal the server"),
+    ("operator raft", "Snapshots, under the words of Vault"),
+    ("operator raft snapshot", "Snapshots of the whole store"),
+    ("operator snapshot", "Snapshots of the whole store"),
     ("policy", "Policies"),
     ("print", "What the command line itself knows"),
     ("secrets", "Secrets engines"),
@@ -61,7 +65,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
 ];
 
 /// The longest run of words that is a command.
-const MOST_WORDS: usize = 3;
+const MOST_WORDS: usize = 4;
 
 /// Finds what an argument list begins with.
 pub(crate) fn find(argv: &[String]) -> Found<'_> {

@@ -40,6 +40,11 @@ impl Output {
         self.results.write(text, terminal);
     }
 
+    /// Bytes as they are, whatever reads them.
+    pub(crate) fn bytes(&mut self) -> &mut dyn Write {
+        &mut *self.results.to
+    }
+
     /// A message and a line end.
     pub(crate) fn say(&mut self, text: &str) {
         self.messages.write(text, true);

@@ -102,6 +102,11 @@ impl Request {
         Self::new("PUT", path)
     }
 
+    /// Sends what is no JSON: the body is given apart.
+    pub(crate) fn post_nothing(path: impl Into<String>) -> Self {
+        Self::new("POST", path)
+    }
+
     /// Changes a part (RFC 7396).
     pub(crate) fn patch(path: impl Into<String>, body: Value) -> Self {
         Self { body: Some(body), ..Self::new("PATCH", path) }

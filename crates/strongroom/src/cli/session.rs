@@ -3,6 +3,7 @@
 //!
 //! The client is made and the token file read only when a request is sent, so that local commands need neither.
 
+use super::bulk::Source;
 use super::client::{Client, Reply};
 use super::env::Env;
 use super::error::CliError;
@@ -16,6 +17,7 @@ use super::request::{Bearer, Request};
 use super::secret::Secret;
 use super::token_file::TokenFile;
 use serde_json::{Map, Value};
+use std::io::Write;
 use strongroom_model::SecretString;
 
 /// One run of one command.
@@ -96,6 +98,21 @@ impl Session {
         match &self.client {
             Some(client) => send(client, self.token.as_ref()),
             None => Err(CliError::usage("no server to send to")),
+        }
+    }
+
+    /// Sends what does not fit into memory, and takes what does not; without a writer the answer goes to the results.
+    pub(crate) fn transfer(
+        &mut self,
+        request: &Request,
+        from: Source,
+        to: Option<&mut dyn Write>,
+    ) -> Result<(), CliError> {
+        self.prepare(request)?;
+        let Some(client) = &self.client else { return Err(CliError::usage("no server to send to")) };
+        match to {
+            Some(to) => client.transfer(request, self.token.as_ref(), from, to),
+            None => client.transfer(request, self.token.as_ref(), from, self.out.bytes()),
         }
     }
 

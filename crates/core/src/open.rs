@@ -23,8 +23,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_audit::{Redactor, Trail};
 use strongroom_barrier::{Barrier, Health, SealStatus};
-use strongroom_model::{Clock, Entropy, MountPath, SecretString, Ttl};
-use tokio::sync::Notify;
+use strongroom_model::{Clock, Entropy, MountPath, SecretString, Timestamp, Ttl};
+use tokio::sync::{Mutex, Notify};
 
 /// What an operator set for the whole server.
 #[derive(Clone, Debug)]
@@ -169,6 +169,8 @@ impl Open {
             secrets: Arc::clone(&secrets),
             access_keys: Arc::clone(&access_keys),
             leases: Arc::clone(&leases),
+            clock: Arc::clone(c),
+            worked: Mutex::new(c.now()),
             wake: Notify::new(),
         });
         let trail_memory = Arc::new(TrailMemory::new(Arc::clone(b), Arc::clone(&trail)));
@@ -284,6 +286,9 @@ impl Open {
     }
 }
 
+/// How often auth methods are asked to do what is due.
+const METHODS_WORK: Duration = Duration::from_secs(3_600);
+
 /// Removes what is due: expired tokens, descendants of revoked ones, data of removed mounts.
 struct Housekeeper {
     tokens: Arc<Tokens>,
@@ -291,6 +296,9 @@ struct Housekeeper {
     secrets: Arc<Secrets>,
     access_keys: Arc<AccessKeys>,
     leases: Arc<Leases>,
+    clock: Arc<dyn Clock>,
+    /// When auth methods were last asked to do what is due.
+    worked: Mutex<Timestamp>,
     wake: Notify,
 }
 
@@ -314,6 +322,7 @@ impl Housekeeper {
                 tracing::warn!(mount = %mount.path, %error, "a removed mount could not be wiped; it is tried again");
             }
         }
+        self.let_methods_work().await;
         Ok(())
     }
 
@@ -328,5 +337,22 @@ impl Housekeeper {
             return Ok(());
         }
         self.mounts.wiped(mount).await
+    }
+
+    /// Asks each auth method to do what is due, once an hour. One that fails does not hold up the others.
+    async fn let_methods_work(&self) {
+        let mut worked = self.worked.lock().await;
+        let now = self.clock.now();
+        // A clock that was set back must not stop it for longer than an hour.
+        if *worked <= now && now.since(*worked) < METHODS_WORK {
+            return;
+        }
+        *worked = now;
+        for mount in self.mounts.table().of(MountClass::Auth) {
+            let Some(method) = self.mounts.table().method(mount.id) else { continue };
+            if let Err(error) = method.work().await {
+                tracing::warn!(mount = %mount.path, %error, "an auth method could not put itself in order; it is tried again in an hour");
+            }
+        }
     }
 }

@@ -68,6 +68,12 @@ pub trait AuthMethod: Send + Sync {
     /// error when the principal may no longer be here.
     async fn renew(&self, note: &Map<String, Value>) -> Result<Terms, CoreError>;
 
+    /// Does what is due without anybody asking, such as removing what is expired. Called about once an hour while the
+    /// strongroom is open; should take a while only, since it is waited for before the keys go.
+    async fn work(&self) -> Result<(), CoreError> {
+        Ok(())
+    }
+
     /// Removes everything the mount keeps. Must be repeatable: it is run again after a crash.
     async fn wipe(&self) -> Result<(), CoreError>;
 }

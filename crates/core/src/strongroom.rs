@@ -78,6 +78,8 @@ pub struct Strongroom {
     metrics: Arc<Metrics>,
     /// The store was replaced by a snapshot since it was last open, so that it need not continue what the trail knows.
     restored: AtomicBool,
+    /// Initialised by this process, and nobody was given the keys yet.
+    unseen: AtomicBool,
     /// Held while the state changes.
     changing: Mutex<()>,
 }
@@ -87,8 +89,14 @@ impl Strongroom {
     pub async fn start(setup: Setup) -> Result<Arc<Self>, CoreError> {
         let state = look(&setup).await?;
         let (metrics, restored) = (Arc::new(Metrics::default()), AtomicBool::new(false));
-        let strongroom =
-            Self { setup, state: ArcSwap::from_pointee(state), metrics, restored, changing: Mutex::new(()) };
+        let strongroom = Self {
+            setup,
+            state: ArcSwap::from_pointee(state),
+            metrics,
+            restored,
+            unseen: AtomicBool::new(false),
+            changing: Mutex::new(()),
+        };
         strongroom.open_by_key_file().await?;
         Ok(Arc::new(strongroom))
     }
@@ -149,6 +157,7 @@ impl Strongroom {
         };
         let outcome = door.init(init, self.setup.clock.now()).await?;
         let open = self.build(outcome.barrier).await?;
+        let for_people = dev.is_none();
         let stays_open = dev.is_some() || !self.setup.static_keys.is_empty();
         if dev.is_some() {
             open.mount_dev_secrets().await?;
@@ -161,7 +170,26 @@ impl Strongroom {
             open.end().await;
             self.state.store(Arc::new(look(&self.setup).await?));
         }
+        self.unseen.store(for_people, Ordering::SeqCst);
         Ok(Initialised { shares: outcome.shares, root })
+    }
+
+    /// Ends initialising: with the keys given out, or (when that could not be recorded, so that nobody gets to see them)
+    /// with the store as empty as before, since nobody could ever open it.
+    pub async fn settle_init(&self, given_out: bool) -> Result<(), CoreError> {
+        let _guard = self.changing.lock().await;
+        if !self.unseen.swap(false, Ordering::SeqCst) || given_out {
+            return Ok(());
+        }
+        if let State::Open(open) = self.state() {
+            self.state.store(Arc::new(look(&self.setup).await?));
+            open.end().await;
+        }
+        let emptied = self.setup.store.replace(self.setup.epoch, Box::new(std::iter::empty())).await;
+        emptied.map_err(BarrierError::from)?;
+        tracing::error!("initialising was taken back, because it could not be recorded in the audit trail");
+        self.state.store(Arc::new(look(&self.setup).await?));
+        Ok(())
     }
 
     /// Takes one unseal share. On an open server nothing happens, as with Vault.

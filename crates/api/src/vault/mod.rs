@@ -67,6 +67,8 @@ pub(crate) struct Vault {
     budget: Budget,
     running: Running,
     instruments: metric::Instruments,
+    /// Moves of mounts, for who asks after them.
+    moves: sys::Moves,
     /// The handle to the operator log, if the binary gave one.
     pub(crate) log: Option<LogControl>,
     /// Whether metrics are given in the format of Prometheus.
@@ -127,6 +129,7 @@ impl Vault {
             budget,
             running,
             instruments,
+            moves: sys::Moves::default(),
             log: None,
             prometheus: true,
             listeners: Value::Array(Vec::new()),

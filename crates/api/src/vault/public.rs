@@ -81,6 +81,12 @@ pub(super) async fn serve(
     }
     let result = (line.handler)(vault, &parsed.fields, operation).await;
     let noted = vault.strongroom.note(&parsed.visit, request::word(operation), &result).await;
+    if line.endpoint.pattern == "sys/init"
+        && result.is_ok()
+        && let Err(error) = vault.strongroom.settle_init(noted.is_ok()).await
+    {
+        return answer::error(&error);
+    }
     match (result, noted) {
         (Ok(Raw(code, body)), Ok(())) => answer::json_body(code, &body, parsed.head),
         // Health must be able to say that the trail cannot be written.

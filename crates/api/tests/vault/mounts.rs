@@ -164,7 +164,7 @@ async fn a_mount_is_tuned_and_shows_what_holds() {
     assert_eq!(operator.get("sys/mounts/test/tune").await.at("/data/default_lease_ttl"), 2_764_800);
     for (body, text) in [
         (json!({"default_lease_ttl": "2h", "max_lease_ttl": "1h"}), "longer"),
-        (json!({"options": {"version": "2"}}), "version of a kv mount is fixed"),
+        (json!({"options": {"version": "3"}}), "from version 1 to 2 and to no other"),
         (json!({"max_lease_ttl": "x"}), "must be a duration"),
     ] {
         assert!(operator.post("sys/mounts/test/tune", body).await.expect(400).errors()[0].contains(text));

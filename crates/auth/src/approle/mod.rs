@@ -67,6 +67,10 @@ impl AuthMethod for AppRole {
         self.renewed_terms(note).await
     }
 
+    async fn work(&self) -> Result<(), CoreError> {
+        self.tidy().await.map(drop)
+    }
+
     async fn wipe(&self) -> Result<(), CoreError> {
         self.roles.wipe().await?;
         self.secret_ids.wipe().await

@@ -34,6 +34,7 @@ macro_rules! route {
         }
     };
 }
+pub(super) use mount::Moves;
 pub(super) use route;
 pub(super) use snapshot::takes_upload;
 
@@ -55,6 +56,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Reads or changes the settings of a secrets engine."
     ),
     route!("remount", [Write], Sudo, mount::remount, "Moves a mount to another path; nothing in it is read."),
+    route!("remount/status/{id}", [Read], Token, mount::remount_status, "Tells how far the move of a mount has come."),
     route!("auth", [Read], Token, mount::list_auth, "Lists the enabled auth methods."),
     route!("auth/{path..}", [Read, Write, Delete], Sudo, mount::auth, "Reads, enables or disables an auth method."),
     route!(

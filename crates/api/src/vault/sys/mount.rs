@@ -1,9 +1,10 @@
 use crate::vault::route::Context;
 use serde_json::{Map, Value, json};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_core::mount::{Mount, MountClass, MountConfig, MountSpec};
 use strongroom_core::{CoreError, Fields, Operation, Reply};
-use strongroom_model::{MountPath, RequestPath};
+use strongroom_model::{MountPath, RequestId, RequestPath};
 
 /// `sys/mounts`.
 pub(super) async fn list_secret(context: Context<'_>) -> Result<Reply, CoreError> {
@@ -58,8 +59,43 @@ pub(super) async fn remount(context: Context<'_>) -> Result<Reply, CoreError> {
             ));
         }
     };
+    let target = to.clone();
     context.open.mounts.relocate(context.grant, &from, to).await?;
-    Ok(Reply::data(json!({ "migration_id": context.grant.visit().request })))
+    let id = context.grant.visit().request;
+    context.vault.moves.note(id, from, target);
+    Ok(Reply::data(json!({ "migration_id": id })))
+}
+
+/// `sys/remount/status/ID`: a mount is moved at once, so that a move that is known is done.
+pub(super) async fn remount_status(context: Context<'_>) -> Result<Reply, CoreError> {
+    let id = context.captures.get("id");
+    let (from, to) = context.vault.moves.find(id).ok_or(CoreError::Nothing)?;
+    Ok(Reply::data(json!({
+        "migration_id": id,
+        "migration_info": { "source_mount": from.with_slash(), "target_mount": to.with_slash(), "status": "success" },
+    })))
+}
+
+/// The latest moves of mounts, by their ids; forgotten at the end of the process, as in Vault.
+#[derive(Default)]
+pub(in crate::vault) struct Moves(Mutex<VecDeque<(RequestId, MountPath, MountPath)>>);
+
+impl Moves {
+    /// How many are remembered.
+    const MOST: usize = 256;
+
+    fn note(&self, id: RequestId, from: MountPath, to: MountPath) {
+        let mut moves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        moves.push_back((id, from, to));
+        if moves.len() > Self::MOST {
+            moves.pop_front();
+        }
+    }
+
+    fn find(&self, id: &str) -> Option<(MountPath, MountPath)> {
+        let moves = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        moves.iter().find(|(known, ..)| known.to_string() == id).map(|(_, from, to)| (from.clone(), to.clone()))
+    }
 }
 
 /// `sys/internal/ui/mounts`: what the caller has anything to do with; without a token, what is marked as visible.
@@ -199,9 +235,10 @@ fn retune(mount: &mut Mount, fields: &Fields) -> Result<(), CoreError> {
         mount.options.get("version").map(String::as_str),
         options.get("version").map(String::as_str),
     ) {
-        ("kv", Some(now), Some(wanted)) if now != wanted => {
-            Err(CoreError::Invalid("the version of a kv mount is fixed: mount a new one and import".to_owned()))
-        }
+        // Both versions keep secrets in the same store, so nothing is moved: what was the value is version 1 or later.
+        ("kv", Some(now), Some(wanted)) if now != wanted && (now, wanted) != ("1", "2") => Err(CoreError::Invalid(
+            "a kv mount can be upgraded from version 1 to 2 and to no other: mount a new one and copy".to_owned(),
+        )),
         _ => {
             mount.options.extend(options);
             Ok(())

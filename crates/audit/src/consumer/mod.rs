@@ -6,8 +6,9 @@ mod habit;
 
 pub use habit::{Habit, Pattern};
 
-use crate::index::codec::{Taker, put, put_text, wide_mark};
+use crate::index::codec::{Taker, put, wide_mark};
 use crate::index::line::Line;
+use crate::index::term::Field;
 use gap::Gaps;
 
 /// So many addresses are kept of one consumer.
@@ -162,29 +163,30 @@ impl Use {
         habit::judge(self.reads, &starts, brief, self.unkept_sessions, &self.gaps)
     }
 
-    pub(crate) fn encode(&self, bytes: &mut Vec<u8>) {
-        for text in [&self.object, &self.consumer, &self.name, &self.path] {
-            put_text(bytes, text);
-        }
+    /// Writes it; names as numbers in the dictionary of the segment, times from `base` on.
+    pub(crate) fn encode(&self, bytes: &mut Vec<u8>, base: u64, number: &dyn Fn(Field, &str) -> u64) {
+        put(bytes, number(Field::Object, &self.object));
+        put(bytes, number(Field::Principal, &self.consumer));
+        put(bytes, number(Field::Principal, &self.name));
+        put(bytes, number(Field::Path, &self.path));
         let version = |version: Option<u64>| version.map_or(0, |version| version.saturating_add(1));
         for number in [
-            u64::from(self.is_entity),
+            u64::from(self.is_entity) | u64::from(self.more_addresses) << 1,
             self.reads,
             self.refused,
-            self.first,
+            if self.reads > 0 { self.first.wrapping_sub(base) } else { 0 },
             self.last.wrapping_sub(self.first),
-            self.last_refused,
+            if self.refused > 0 { self.last_refused.wrapping_sub(base) } else { 0 },
             version(self.newest),
-            self.newest_at.wrapping_sub(self.first),
+            if self.newest.is_some() { self.newest_at.wrapping_sub(self.first) } else { 0 },
             version(self.last_version),
-            u64::from(self.more_addresses),
             self.unkept_sessions,
         ] {
             put(bytes, number);
         }
-        for list in [&self.addresses, &self.dialects] {
+        for (field, list) in [(Field::Address, &self.addresses), (Field::Dialect, &self.dialects)] {
             put(bytes, list.len() as u64);
-            list.iter().for_each(|text| put_text(bytes, text));
+            list.iter().for_each(|text| put(bytes, number(field, text)));
         }
         put(bytes, self.sessions.len() as u64);
         for session in &self.sessions {
@@ -198,21 +200,35 @@ impl Use {
         self.gaps.encode(bytes);
     }
 
-    pub(crate) fn decode(taker: &mut Taker<'_>) -> Option<Self> {
-        let mut read = Self { object: taker.text()?, consumer: taker.text()?, ..Self::default() };
-        (read.name, read.path) = (taker.text()?, taker.text()?);
-        read.is_entity = taker.number()? == 1;
-        (read.reads, read.refused, read.first) = (taker.number()?, taker.number()?, taker.number()?);
-        read.last = read.first.wrapping_add(taker.number()?);
-        read.last_refused = taker.number()?;
+    /// Reads it; `name` gives the text behind a number of the dictionary.
+    pub(crate) fn decode(
+        taker: &mut Taker<'_>,
+        base: u64,
+        name: &mut dyn FnMut(u64) -> Option<String>,
+    ) -> Option<Self> {
+        let mut read = Self { object: name(taker.number()?)?, consumer: name(taker.number()?)?, ..Self::default() };
+        (read.name, read.path) = (name(taker.number()?)?, name(taker.number()?)?);
+        let flags = taker.number()?;
+        (read.is_entity, read.more_addresses) = (flags & 1 == 1, flags & 2 == 2);
+        (read.reads, read.refused) = (taker.number()?, taker.number()?);
+        let (first, last, refused) = (taker.number()?, taker.number()?, taker.number()?);
+        if read.reads > 0 {
+            read.first = base.wrapping_add(first);
+            read.last = read.first.wrapping_add(last);
+        }
+        if read.refused > 0 {
+            read.last_refused = base.wrapping_add(refused);
+        }
         read.newest = taker.number()?.checked_sub(1);
-        read.newest_at = read.first.wrapping_add(taker.number()?);
+        let newest_at = taker.number()?;
+        if read.newest.is_some() {
+            read.newest_at = read.first.wrapping_add(newest_at);
+        }
         read.last_version = taker.number()?.checked_sub(1);
-        read.more_addresses = taker.number()? == 1;
         read.unkept_sessions = taker.number()?;
         for list in [&mut read.addresses, &mut read.dialects] {
             for _ in 0..taker.number()? {
-                list.push(taker.text()?);
+                list.push(name(taker.number()?)?);
             }
         }
         for _ in 0..taker.number()? {

@@ -302,11 +302,18 @@ impl Builder {
     fn encode_uses(&self) -> (Vec<u8>, Vec<u8>) {
         let mut uses: Vec<&Use> = self.uses.values().collect();
         uses.sort_unstable_by(|a, b| (&a.object, &a.consumer).cmp(&(&b.object, &b.consumer)));
+        let mut terms: Vec<&[u8]> = self.terms.keys().map(|term| &**term).collect();
+        terms.sort_unstable();
+        let numbers: HashMap<&[u8], u64> = terms.into_iter().zip(0..).collect();
+        let number = |field: Field, name: &str| {
+            // All these names are terms, since the entries they come from have been indexed by them.
+            numbers.get(spell(&mut Vec::new(), field, name)).copied().unwrap_or_default()
+        };
         let (mut table, mut data) = (Vec::new(), Vec::new());
         for one in uses {
             table.extend_from_slice(&(data.len() as u32).to_le_bytes());
             let mut record = Vec::new();
-            one.encode(&mut record);
+            one.encode(&mut record, self.facts.earliest, &number);
             put(&mut data, record.len() as u64);
             data.extend_from_slice(&record);
         }

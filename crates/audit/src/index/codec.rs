@@ -1,4 +1,4 @@
-//! Numbers and texts in the index files: LEB128 and length-prefixed UTF-8. Reading never trusts a length.
+//! Numbers in the index files, in LEB128. Reading never trusts a length.
 
 /// Appends a number.
 pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
@@ -7,12 +7,6 @@ pub(crate) fn put(bytes: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     bytes.push(number as u8);
-}
-
-/// Appends a text.
-pub(crate) fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    put(bytes, text.len() as u64);
-    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// Takes bytes apart; every method is `None` at a place where nothing fits.
@@ -39,12 +33,6 @@ impl<'a> Taker<'a> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
-    }
-
-    /// The next text.
-    pub(crate) fn text(&mut self) -> Option<String> {
-        let count = usize::try_from(self.number()?).ok()?;
-        String::from_utf8(self.bytes(count)?.to_vec()).ok()
     }
 }
 

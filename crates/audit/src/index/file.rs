@@ -3,7 +3,9 @@
 
 use super::builder::{Builder, Facts, HEADER, MAGIC, RowAt};
 use super::codec::{Taker, u32_at, u64_at};
+use super::term::{Field, spell, value};
 use crate::consumer::Use;
+use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
@@ -149,16 +151,13 @@ impl Asked<'_> {
         if from <= to { Ok((from, to)) } else { Err(damaged()) }
     }
 
-    /// A record's beginning: its first text or term.
-    fn head(&self, table: usize, number: u64) -> io::Result<Vec<u8>> {
-        let from = self.offset(table, number)?;
+    /// A term by its number.
+    fn term(&self, number: u64) -> io::Result<Vec<u8>> {
+        let from = self.offset(1, number)?;
         let mut size = 128;
         loop {
-            let bytes = self.read_some(table + 1, from, size)?;
+            let bytes = self.read_some(2, from, size)?;
             let mut taker = Taker(&bytes);
-            if table == 4 {
-                taker.number().ok_or_else(damaged)?;
-            }
             let length = taker.number().ok_or_else(damaged)?;
             if let Some(head) = usize::try_from(length).ok().and_then(|length| taker.bytes(length)) {
                 return Ok(head.to_vec());
@@ -170,12 +169,12 @@ impl Asked<'_> {
         }
     }
 
-    /// The first record of a table that does not come before the text.
-    fn lower_bound(&self, table: usize, count: u64, wanted: &[u8]) -> io::Result<u64> {
-        let (mut low, mut high) = (0, count);
+    /// The first term that does not come before this one.
+    fn lower_bound(&self, wanted: &[u8]) -> io::Result<u64> {
+        let (mut low, mut high) = (0, self.terms());
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.head(table, middle)?.as_slice() < wanted {
+            if self.term(middle)?.as_slice() < wanted {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -186,7 +185,7 @@ impl Asked<'_> {
 
     /// The entries under a term.
     pub(crate) fn posting(&self, term: &[u8]) -> io::Result<Option<Vec<u32>>> {
-        let at = self.lower_bound(1, self.terms(), term)?;
+        let at = self.lower_bound(term)?;
         if at >= self.terms() {
             return Ok(None);
         }
@@ -201,7 +200,7 @@ impl Asked<'_> {
         let mut behind = prefix.to_vec();
         // The next text of the same length; terms are UTF-8 behind their field, so no byte of one is 255.
         behind.push(0xff);
-        let (from, to) = (self.lower_bound(1, self.terms(), prefix)?, self.lower_bound(1, self.terms(), &behind)?);
+        let (from, to) = (self.lower_bound(prefix)?, self.lower_bound(&behind)?);
         if from >= to {
             return Ok(());
         }
@@ -237,25 +236,52 @@ impl Asked<'_> {
     pub(crate) fn uses(&self, object: Option<&str>, visit: &mut dyn FnMut(Use)) -> io::Result<()> {
         let (start, end) = self.section(4);
         let count = (end - start) / 4;
-        let first = object.map_or(Ok(0), |object| self.lower_bound(4, count, object.as_bytes()))?;
-        if object.is_none() && count > 0 {
-            let all = self.read_some(5, 0, u64::MAX)?;
-            let mut taker = Taker(&all);
-            for _ in 0..count {
-                visit(read_use(&mut taker).ok_or_else(damaged)?);
+        let (from, to) = match object {
+            None => (0, count),
+            Some(object) => {
+                let at = self.lower_bound(spell(&mut Vec::new(), Field::Object, object))?;
+                if at >= self.terms() || value(&self.term(at)?) != object {
+                    return Ok(());
+                }
+                (self.first_use(count, at)?, self.first_use(count, at + 1)?)
             }
+        };
+        if from >= to {
             return Ok(());
         }
-        for number in first..count {
-            let (from, to) = self.span(4, number)?;
-            let bytes = self.read(5, from, to - from)?;
-            let one = read_use(&mut Taker(&bytes)).ok_or_else(damaged)?;
-            if object.is_some_and(|object| one.object != object) {
-                break;
-            }
-            visit(one);
+        let (start, end) = (self.span(4, from)?.0, self.span(4, to - 1)?.1);
+        let bytes = self.read(5, start, end - start)?;
+        let (mut taker, mut names) = (Taker(&bytes), HashMap::new());
+        for _ in from..to {
+            let length = taker.number().and_then(|length| usize::try_from(length).ok()).ok_or_else(damaged)?;
+            let mut record = Taker(taker.bytes(length).ok_or_else(damaged)?);
+            let one = Use::decode(&mut record, self.sealed.facts.earliest, &mut |number| self.name(&mut names, number));
+            visit(one.ok_or_else(damaged)?);
         }
         Ok(())
+    }
+
+    /// The text behind a number of the dictionary; each is read once.
+    fn name(&self, names: &mut HashMap<u64, String>, number: u64) -> Option<String> {
+        if let Some(known) = names.get(&number) {
+            return Some(known.clone());
+        }
+        let name = value(&self.term(number).ok()?).to_owned();
+        names.insert(number, name.clone());
+        Some(name)
+    }
+
+    /// The first record of uses whose object has this number or a later one.
+    fn first_use(&self, count: u64, object: u64) -> io::Result<u64> {
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let bytes = self.read_some(5, self.offset(4, middle)?, 20)?;
+            let mut taker = Taker(&bytes);
+            let found = taker.number().and_then(|_| taker.number()).ok_or_else(damaged)?;
+            if found < object { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
     }
 }
 
@@ -270,9 +296,4 @@ fn read_posting<'b>(taker: &mut Taker<'b>) -> Option<(&'b [u8], Vec<u32>)> {
         rows.push(row);
     }
     Some((term, rows))
-}
-
-fn read_use(taker: &mut Taker<'_>) -> Option<Use> {
-    let length = usize::try_from(taker.number()?).ok()?;
-    Use::decode(&mut Taker(taker.bytes(length)?))
 }

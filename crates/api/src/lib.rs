@@ -11,6 +11,7 @@ mod host;
 mod listener;
 mod log;
 mod native;
+mod orphan;
 mod patient;
 mod server;
 mod socket;

@@ -6,6 +6,7 @@ use crate::forwarded::Forwarding;
 use crate::listener::{Bind, Limits, Listener};
 use crate::log::LogControl;
 use crate::native::{self, Native};
+use crate::orphan::{Panicked, ToTheEnd};
 use crate::patient::{Patient, Phase, Serving};
 use crate::socket::Accepted;
 use crate::stream;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use strongroom_core::{Source, Strongroom};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -226,8 +227,7 @@ impl Server {
         }
     }
 
-    /// HTTP/1.1 over one connection. Each request runs as a task of the connection, so that it goes on to its end when
-    /// the client leaves.
+    /// HTTP/1.1 over one connection. Each request goes on to its end when the client leaves.
     async fn converse<S>(
         &self,
         stream: S,
@@ -237,11 +237,11 @@ impl Server {
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let requests = Mutex::new(JoinSet::new());
+        let orphans = Mutex::new(JoinSet::new());
         let phase = Phase::new();
         let service = service_fn(|request: Request<Incoming>| {
             let door = door.believing(forwarding.as_deref(), request.headers()).map_err(|why| (door, why));
-            self.request(&requests, request, door, phase.serve())
+            self.request(&orphans, request, door, phase.serve())
         });
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).keep_alive(true);
@@ -268,13 +268,13 @@ impl Server {
                 self.vault.note_unreadable(door).await;
             }
         }
-        let mut running = std::mem::take(&mut *requests.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut running = std::mem::take(&mut *orphans.lock().unwrap_or_else(PoisonError::into_inner));
         while running.join_next().await.is_some() {}
     }
 
     async fn request(
         &self,
-        requests: &Mutex<JoinSet<()>>,
+        orphans: &Mutex<JoinSet<()>>,
         request: Request<Incoming>,
         door: Result<Door, (Door, String)>,
         _serving: Serving,
@@ -282,24 +282,18 @@ impl Server {
         // Whoever frames a request in two ways may have smuggled another one in behind it. The HTTP library goes by the
         // chunks and hides the length, so no request with chunks is followed by another (RFC 9112, section 6.1).
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
-        let (answer, answered) = oneshot::channel();
         let (vault, native) = (Arc::clone(&self.vault), Arc::clone(&self.native));
         let aws = Arc::clone(&self.aws);
-        {
-            let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
-            while requests.try_join_next().is_some() {}
-            requests.spawn(async move {
-                let response = match door {
-                    Err((door, why)) => vault.refuse_at_door(request, door, why).await,
-                    Ok(door) if native::is_ours(request.uri().path()) => native.serve(request, door).await,
-                    Ok(door) if Aws::claims(&request) => aws.serve(request, door).await,
-                    Ok(door) => vault.serve(request, door).await,
-                };
-                let _ = answer.send(response);
-            });
-        }
-        // The sender is dropped without an answer only when the task panicked.
-        let mut response = answered.await.unwrap_or_else(|_| broken());
+        // On the connection's own task, where no other thread must be woken for it.
+        let serving = Box::pin(async move {
+            match door {
+                Err((door, why)) => vault.refuse_at_door(request, door, why).await,
+                Ok(door) if native::is_ours(request.uri().path()) => native.serve(request, door).await,
+                Ok(door) if Aws::claims(&request) => aws.serve(request, door).await,
+                Ok(door) => vault.serve(request, door).await,
+            }
+        });
+        let mut response = ToTheEnd::new(serving, orphans).await.unwrap_or_else(broken);
         if chunked {
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -312,7 +306,8 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-fn broken() -> Response<Full<Bytes>> {
+/// What is answered when serving panicked.
+fn broken(_: Panicked) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from_static(b"{\"errors\":[\"internal error\"]}\n")));
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response

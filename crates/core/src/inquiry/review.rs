@@ -128,7 +128,8 @@ impl Inquiry {
             let name = PolicyName::parse(&name)?;
             let Some(source) = self.policies.source(&name).await?.filter(|_| !name.is_root()) else { continue };
             let Ok(policy) = Policy::parse(name, &source) else { continue };
-            for rule in &policy.rules {
+            // The trail has the pattern of a template as it was filled in, for each principal another one.
+            for rule in policy.rules.iter().filter(|rule| !rule.pattern.contains("{{")) {
                 if !used.contains_key(&(policy.name.to_string(), rule.pattern.to_string())) {
                     let (policy, pattern) = (policy.name.to_string(), rule.pattern.to_string());
                     idle.push(IdleRule { policy, pattern, line: rule.line });

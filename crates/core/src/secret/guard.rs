@@ -164,6 +164,9 @@ fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
+/// Compares what a condition names with what was sent; `None` when nobody here can.
+type Compare = fn(&str, &str) -> Option<bool>;
+
 fn condition(operator: &str, key: &str, values: &Value, deed: &Deed<'_>) -> Holds {
     let operator = operator.strip_prefix("ForAnyValue:").or(operator.strip_prefix("ForAllValues:")).unwrap_or(operator);
     let (operator, if_exists) = operator.strip_suffix("IfExists").map_or((operator, false), |rest| (rest, true));
@@ -174,7 +177,7 @@ fn condition(operator: &str, key: &str, values: &Value, deed: &Deed<'_>) -> Hold
         "aws:sourceip" => deed.address.map(|address| address.to_string()),
         _ => return Holds::Unknown,
     };
-    let (positive, matches): (bool, fn(&str, &str) -> Option<bool>) = match operator {
+    let (positive, matches): (bool, Compare) = match operator {
         "StringEquals" => (true, |wanted, sent| Some(wanted == sent)),
         "StringNotEquals" => (false, |wanted, sent| Some(wanted == sent)),
         "StringEqualsIgnoreCase" => (true, |wanted, sent| Some(wanted.eq_ignore_ascii_case(sent))),

@@ -17,8 +17,11 @@ pub struct Secrets {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) turns: Turns,
     /// Secrets read today that do not say so yet, with the day.
-    pub(super) reads: Mutex<HashMap<(MountId, SecretPath), (Arc<Mount>, u64)>>,
+    pub(super) reads: Mutex<Reads>,
 }
+
+/// Which secrets were read on which day, with their mounts.
+pub(super) type Reads = HashMap<(MountId, SecretPath), (Arc<Mount>, u64)>;
 
 /// How often a change is tried again when somebody else changed the same records. Turns make this rare.
 pub(super) const TRIES: usize = 32;

@@ -13,12 +13,12 @@ use strongroom_model::{Capability, RequestPath, SecretPath, Timestamp};
 pub(super) struct Filters(Vec<Filter>);
 
 struct Filter {
-    key: Key,
+    field: Field,
     values: Vec<Wanted>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Key {
+enum Field {
     Description,
     Name,
     TagKey,
@@ -188,14 +188,14 @@ impl Filters {
 impl Filter {
     fn read(filter: &Value) -> Result<Self, Refusal> {
         let shape = || wrong("Filters", "a list of objects with Key and Values");
-        let key = match filter.get("Key").and_then(Value::as_str).ok_or_else(shape)? {
-            "description" => Key::Description,
-            "name" => Key::Name,
-            "tag-key" => Key::TagKey,
-            "tag-value" => Key::TagValue,
-            "primary-region" => Key::PrimaryRegion,
-            "owning-service" => Key::OwningService,
-            "all" => Key::All,
+        let field = match filter.get("Key").and_then(Value::as_str).ok_or_else(shape)? {
+            "description" => Field::Description,
+            "name" => Field::Name,
+            "tag-key" => Field::TagKey,
+            "tag-value" => Field::TagValue,
+            "primary-region" => Field::PrimaryRegion,
+            "owning-service" => Field::OwningService,
+            "all" => Field::All,
             _ => {
                 let keys = "[all, name, tag-key, description, tag-value, primary-region, owning-service]";
                 return Err(unknown("filters.key", keys));
@@ -217,27 +217,27 @@ impl Filter {
             }
             Ok(Wanted { text: text.to_owned(), negated })
         };
-        Ok(Self { key, values: values.iter().map(read).collect::<Result<_, _>>()? })
+        Ok(Self { field, values: values.iter().map(read).collect::<Result<_, _>>()? })
     }
 
     fn fits(&self, path: &SecretPath, seen: &Sighting, region: &str) -> bool {
-        self.values.iter().any(|wanted| self.key.fits(&wanted.text, path, seen, region) != wanted.negated)
+        self.values.iter().any(|wanted| self.field.fits(&wanted.text, path, seen, region) != wanted.negated)
     }
 }
 
-impl Key {
+impl Field {
     fn fits(self, text: &str, path: &SecretPath, seen: &Sighting, region: &str) -> bool {
         let more = seen.meta.particulars();
         let tags = || more.tags.iter().flatten();
         let lower = text.to_lowercase();
         match self {
-            Key::Description => more.description.to_lowercase().starts_with(&lower),
-            Key::Name => path.as_str().starts_with(text),
-            Key::TagKey => tags().any(|(key, _)| key.starts_with(text)),
-            Key::TagValue => tags().any(|(_, value)| value.starts_with(text)),
-            Key::PrimaryRegion => region.starts_with(text),
-            Key::OwningService => false,
-            Key::All => {
+            Field::Description => more.description.to_lowercase().starts_with(&lower),
+            Field::Name => path.as_str().starts_with(text),
+            Field::TagKey => tags().any(|(key, _)| key.starts_with(text)),
+            Field::TagValue => tags().any(|(_, value)| value.starts_with(text)),
+            Field::PrimaryRegion => region.starts_with(text),
+            Field::OwningService => false,
+            Field::All => {
                 let mut everything = format!("{path} {} ", more.description);
                 tags().for_each(|(key, value)| everything.push_str(&format!("{key} {value} ")));
                 let everything = everything.to_lowercase();

@@ -120,13 +120,15 @@ fn made(made: &MadeKey) -> Reply {
 
 fn shown(key: &AccessKey) -> Value {
     let moment = |time: Option<Timestamp>| time.map(|time| time.to_string()).unwrap_or_default();
-    let day = key.last_used_day.map(|day| Timestamp::from_secs(day * 86_400).to_string().chars().take(10).collect());
+    let day = key
+        .last_used_day
+        .map(|day| Timestamp::from_secs(day * 86_400).to_string().chars().take(10).collect::<String>());
     let ttl = |expires: Timestamp| Ttl(expires.since(key.created)).secs();
     json!({
         "access_key_id": key.id, "name": key.name, "policies": key.policies, "disabled": key.disabled,
         "entity_id": key.entity.map(|id| id.to_string()).unwrap_or_default(),
         "creation_time": key.created, "expire_time": moment(key.expires), "ttl": key.expires.map_or(0, ttl),
-        "last_used": day.unwrap_or_else(String::new),
+        "last_used": day.unwrap_or_default(),
         "bound_cidrs": key.bound_cidrs, "temporary": key.session.is_some(),
         "issued_by": key.session.as_ref().and_then(|session| session.issuer.as_ref()).map(|id| id.to_string()).unwrap_or_default(),
         "role": key.session.as_ref().and_then(|session| session.role.as_ref()).map(|role| role.to_string()).unwrap_or_default(),

@@ -65,6 +65,8 @@ class Server:
         self.lives = 0
         # How the process is started besides: Python takes `restore_signals=False` to leave SIGXFSZ ignored.
         self.process_options = {}
+        # What the process finds in its environment besides.
+        self.process_env = {}
         self.root_token = None
         self.shares = []
 
@@ -82,8 +84,8 @@ class Server:
         with self.out.open("ab") as out, self.err.open("ab") as err:
             self.process = subprocess.Popen(
                 [self.bin / "strongroom", *self.arguments],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env(client=False), cwd=self.folder,
-                **self.process_options,
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env(client=False, **self.process_env),
+                cwd=self.folder, **self.process_options,
             )
 
     def _answers(self):

@@ -47,6 +47,13 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+impl TlsFiles {
+    /// Whether a listener could use them now.
+    pub fn check(&self) -> Result<(), ListenError> {
+        tls_config(self).map(drop)
+    }
+}
+
 /// Bounds on what strangers can make the server hold.
 #[derive(Clone, Debug)]
 pub struct Limits {

@@ -11,6 +11,8 @@ use strongroom_model::SecretString;
 pub(crate) struct ServerArgs {
     /// Files or folders of configuration, in order; later ones win.
     pub(crate) config: Vec<PathBuf>,
+    /// Whether to look at the configuration only.
+    pub(crate) check: bool,
     /// Whether to run unsealed at once, with nothing kept.
     pub(crate) dev: bool,
     /// The root token of a development server (`VAULT_DEV_ROOT_TOKEN_ID`); chosen at random when absent.
@@ -50,9 +52,12 @@ pub(crate) const COMMAND: Command = Command {
     usage: "[flags]",
     about: "Start a server",
     details: "\nFor a try, with everything in memory and the root token printed:\n\n    $ strongroom server -dev\n\n\
-              With a configuration in HCL or JSON:\n\n    $ strongroom server -config=/etc/strongroom.hcl",
+              With a configuration in HCL or JSON:\n\n    $ strongroom server -config=/etc/strongroom.hcl\n\n\
+              Before a restart or a reload, to see whether it is good:\n\n    \
+              $ strongroom server -check -config=/etc/strongroom.hcl",
     flags: &[
         valued("config", "path", "File or folder of configuration; may be repeated, later ones win"),
+        switch("check", "Read the configuration and the files it names, say what is wrong, and start nothing"),
         switch("dev", "Run in memory, initialised and unsealed, without TLS; never for secrets that matter"),
         valued("dev-root-token-id", "token", "Root token of a -dev server. Env: VAULT_DEV_ROOT_TOKEN_ID"),
         valued(
@@ -86,6 +91,7 @@ impl ServerArgs {
         let either = |flag: &str, name: &str| parsed.text(flag).or_else(|| env.setting(name)).map(str::to_owned);
         let args = Self {
             config: parsed.each("config").iter().map(PathBuf::from).collect(),
+            check: parsed.is_on("check"),
             dev: parsed.is_on("dev"),
             dev_root_token_id: either("dev-root-token-id", "DEV_ROOT_TOKEN_ID").map(SecretString::new),
             dev_listen_address: either("dev-listen-address", "DEV_LISTEN_ADDRESS"),
@@ -104,6 +110,11 @@ impl ServerArgs {
         if args.dev_aws.key_id.is_some() != args.dev_aws.secret.is_some() {
             return Err(CliError::usage(
                 "an access key has two halves: give -dev-aws-access-key-id and its secret, or neither",
+            ));
+        }
+        if args.dev && args.check {
+            return Err(CliError::usage(
+                "a development server has no configuration to check: leave out -dev or -check",
             ));
         }
         if !args.dev && args.config.is_empty() {
@@ -144,5 +155,6 @@ mod tests {
     fn a_server_without_configuration_is_refused() {
         assert!(args(&[], &[]).err().unwrap().to_string().contains("-dev"));
         assert!(args(&["-dev", "extra"], &[]).is_err());
+        assert!(args(&["-dev", "-check"], &[]).err().unwrap().to_string().contains("-check"));
     }
 }

@@ -417,6 +417,15 @@ fn the_environment_wins_over_the_files_and_our_names_over_vaults() {
 }
 
 #[test]
+fn the_sample_is_read_without_a_warning() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/strongroom.hcl");
+    let loaded = Config::load(&[sample.into()], &no_env).unwrap();
+    assert_eq!(loaded.warnings, []);
+    let (doors, trail) = (&loaded.config.listeners, &loaded.config.trail.path);
+    assert!(doors.len() == 2 && doors[0].tls.is_some() && doors[1].unix.is_some() && trail.is_some());
+}
+
+#[test]
 fn every_key_is_in_the_documentation() {
     let page = include_str!("../../../../docs/configuration.md");
     let refused = top::REFUSED.iter().chain(listener::REFUSED).map(|(name, _)| name);

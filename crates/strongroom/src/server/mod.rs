@@ -1,6 +1,7 @@
 //! `strongroom server`: from a plan (of a development server or of a configuration file) to a running server, and its
 //! orderly end. The only place that puts all rooms together, and that reads the wall clock.
 
+mod check;
 mod dev;
 mod log;
 mod notify;
@@ -15,6 +16,7 @@ use anyhow::Context;
 use notify::Manager;
 use plan::{Keep, Plan};
 use reload::Reload;
+use signal::{Hangup, Signal, Signals};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,8 +30,11 @@ use system::SystemClock;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Runs a server until it is told to stop.
+/// Runs a server until it is told to stop, or looks at its configuration only.
 pub(crate) fn run(args: ServerArgs) -> ExitCode {
+    if args.check {
+        return check::run(&args);
+    }
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -43,6 +48,7 @@ fn start(args: ServerArgs) -> anyhow::Result<()> {
     strongroom_memory::harden_process()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        let hangup = Hangup::catch()?;
         let dev = args.dev;
         let (plan, warnings) = if dev { (dev::plan(&args)?, Vec::new()) } else { production::plan(&args)? };
         let (log, log_file) = log::start(&plan.log)?;
@@ -57,7 +63,7 @@ fn start(args: ServerArgs) -> anyhow::Result<()> {
             production::announce(&running);
         }
         let reload = Reload::new(&binds, &running.listeners, log_file);
-        running.serve(reload, &args).await
+        running.serve(reload, Signals::new(hangup)?, &args).await
     })
 }
 
@@ -124,12 +130,11 @@ impl Running {
         self.listeners.first().map(|listener| listener.url().to_owned()).unwrap_or_default()
     }
 
-    async fn serve(mut self, mut reload: Reload, args: &ServerArgs) -> anyhow::Result<()> {
+    async fn serve(mut self, mut reload: Reload, mut signals: Signals, args: &ServerArgs) -> anyhow::Result<()> {
         let (stop, stopped) = watch::channel(false);
         let listeners = std::mem::take(&mut self.listeners);
         let mut serving = JoinSet::new();
         serving.spawn(Arc::clone(&self.server).run(listeners, stopped));
-        let mut signals = signal::Signals::new()?;
         let mut manager = Manager::of_process();
         manager.ready();
         loop {
@@ -137,12 +142,12 @@ impl Running {
                 _ = serving.join_next() => break,
                 () = manager.live() => {}
                 signal = signals.next() => match signal {
-                    signal::Signal::Reload => {
+                    Signal::Reload => {
                         manager.reloading();
                         reload.run(&self, args).await;
                         manager.ready();
                     }
-                    signal::Signal::Stop => {
+                    Signal::Stop => {
                         manager.stopping();
                         tracing::info!("stopping: requests under way are finished first");
                         stop.send_replace(true);

@@ -3,7 +3,7 @@
 //!
 //! Invariants: [`Open`] exists only while unsealed; every act on behalf of a caller takes a [`Grant`], and only the
 //! gate makes one; no answer leaves before its trail entry is written; nothing is loaded at start in proportion to the
-//! data. Knows nothing of HTTP or of how any foreign API spells things.
+//! data. Knows nothing of how any API spells things; HTTP it speaks only towards the outside, in [`webhook`].
 
 pub mod access_key;
 mod audit;
@@ -36,6 +36,7 @@ mod task;
 pub mod token;
 pub mod tool;
 mod visit;
+pub mod webhook;
 pub mod wrapping;
 
 pub use strongroom_audit::TrailHealth;

@@ -17,6 +17,7 @@ use crate::secret::Secrets;
 use crate::setting::ServerSettings;
 use crate::task::Tasks;
 use crate::token::Tokens;
+use crate::webhook::Webhooks;
 use crate::wrapping::Wrapping;
 use crate::{Auth, CoreError, Cubbyholes};
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub struct Open {
     pub rotation: Arc<Rotation>,
     /// Questions to the trail.
     pub inquiry: Inquiry,
+    /// Messages to outside places.
+    pub webhooks: Arc<Webhooks>,
     /// New unseal keys.
     pub rekeying: Rekeying,
     /// New root tokens.
@@ -162,6 +165,7 @@ impl Open {
         let root_generation = RootGeneration::new(Arc::clone(b), Arc::clone(&tokens), Arc::clone(c), Arc::clone(e));
         let rekeying = Rekeying::new(Arc::clone(b));
         let inquiry = Inquiry::new(&trail, &mounts, &secrets, &identity, &policies, b, c);
+        let webhooks = Arc::new(Webhooks::load(&records, &trail, &metrics, c, e).await?);
         let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
             tokens: Arc::clone(&tokens),
@@ -192,6 +196,7 @@ impl Open {
             devices,
             rotation: Arc::new(rotation),
             inquiry,
+            webhooks,
             rekeying,
             root_generation,
             barrier,
@@ -226,6 +231,8 @@ impl Open {
         });
         let rotation = Arc::clone(&self.rotation);
         self.tasks.start(|stop| async move { rotation.run(stop).await });
+        let webhooks = Arc::clone(&self.webhooks);
+        self.tasks.start(|stop| async move { webhooks.run(stop).await });
         let trail_memory = Arc::clone(&self.trail_memory);
         self.tasks.start(|stop| async move { trail_memory.run(stop).await });
         Ok(())

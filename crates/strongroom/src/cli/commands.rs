@@ -3,8 +3,8 @@
 use super::grammar::Command;
 use super::{
     Found, access_key, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history, import,
-    kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate, operator_snapshot,
-    path_help, policy, review, secrets, server, status, token, version, who_reads,
+    kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
+    operator_snapshot, path_help, policy, review, secrets, server, status, token, version, who_reads,
 };
 
 /// Every command.

@@ -5,10 +5,15 @@
 //! through `connectors`. It decides nothing about who may: it is called with a grant.
 
 pub mod database;
+mod failure;
+pub mod rabbitmq;
+mod sent;
+mod template;
+mod unsure;
 
 use strongroom_core::Plugins;
 
 /// Every engine of this crate under the name by which Vault's clients enable it, for the binary to hand to the core.
 pub fn plugins() -> Plugins {
-    Plugins::new().with_engine("database", database::start)
+    Plugins::new().with_engine("database", database::start).with_engine("rabbitmq", rabbitmq::start)
 }

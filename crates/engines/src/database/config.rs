@@ -1,6 +1,6 @@
 use super::kind::Kind;
-use super::sent::{self, expose, replace};
-use super::template::Template;
+use crate::sent::{self, expose, replace};
+use crate::template::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -194,9 +194,21 @@ impl Config {
         &self.plugin
     }
 
-    /// The password of its own login.
-    pub(super) fn password(&self) -> &SecretString {
-        &self.password
+    /// Fails when a new password of its own login would not be used: the address has one written into it.
+    pub(super) fn require_rotatable(&self) -> Result<(), CoreError> {
+        let refuse = |why: &str| {
+            Err(CoreError::Invalid(format!(
+                "unable to rotate root credentials: {why}; write username and password as fields, and \
+                 {{{{username}}}}:{{{{password}}}} in their places in connection_url"
+            )))
+        };
+        if self.username.is_empty() || self.password.is_empty() {
+            return refuse("no username and password in the configuration");
+        }
+        if without_password(self.url.expose()) != self.url.expose() {
+            return refuse("connection_url has the password written into it");
+        }
+        Ok(())
     }
 
     /// Whether a role of this name may use it: one of `allowed_roles` is the name, or fits it with `*`.
@@ -300,14 +312,20 @@ fn without_password(url: &str) -> String {
     let start = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(start);
     let words = |rest: &str| {
-        let hidden = |word: &str| match word.split_once('=') {
-            Some((key, _)) if key.eq_ignore_ascii_case("password") => format!("{key}=*****"),
-            _ => word.to_owned(),
+        let hidden = |word: &str| {
+            let (text, end) = word.split_at(word.trim_end_matches([' ', '?', '&']).len());
+            match text.split_once('=') {
+                Some((_, "{{password}}")) => word.to_owned(),
+                Some((key, _)) if key.eq_ignore_ascii_case("password") => format!("{key}=*****{end}"),
+                _ => word.to_owned(),
+            }
         };
-        rest.split(' ').map(hidden).collect::<Vec<_>>().join(" ")
+        rest.split_inclusive([' ', '?', '&']).map(hidden).collect::<String>()
     };
     match rest.rsplit_once('@').map(|(login, host)| (login.split_once(':'), host)) {
-        Some((Some((_, "{{password}}")), _)) => url.to_owned(),
+        Some((Some((username, "{{password}}")), host)) => {
+            format!("{scheme}{username}:{{{{password}}}}@{}", words(host))
+        }
         Some((Some((username, _)), host)) => format!("{scheme}{username}:*****@{}", words(host)),
         _ => format!("{scheme}{}", words(rest)),
     }
@@ -357,6 +375,8 @@ mod tests {
             ("postgresql://admin:hun@ter2@h/db?a=b", "postgresql://admin:*****@h/db?a=b"),
             ("admin:hunter2@tcp(h:1)/db", "admin:*****@tcp(h:1)/db"),
             ("host=h password=hunter2 user=a", "host=h password=***** user=a"),
+            ("host=h password={{password}} user=a", "host=h password={{password}} user=a"),
+            ("postgresql://h/db?user=a&password=hunter2&b=c", "postgresql://h/db?user=a&password=*****&b=c"),
             ("redis://h:6379", "redis://h:6379"),
         ] {
             assert_eq!(without_password(url), shown);

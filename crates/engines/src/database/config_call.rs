@@ -1,6 +1,7 @@
 use super::config::Config;
-use super::failure::outside;
-use super::{BATCH, Database, TRIES, endpoint, sent};
+use super::{BATCH, Database, TRIES, endpoint};
+use crate::failure::outside;
+use crate::sent;
 use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
 use strongroom_connectors::{Connector, open};
@@ -73,12 +74,16 @@ impl Database {
             if config.verify_connection {
                 self.verify(&config).await?;
             }
-            let txn = self.context.records.put(txn, self.config_at(&name), &config)?;
+            let mut txn = self.context.records.put(txn, self.config_at(&name), &config)?;
+            if call.fields.has("password") {
+                // Whoever says what the password is knows better than a change that was not finished.
+                txn = txn.delete(self.attempt_at(&name));
+            }
             match self.context.records.commit(txn).await {
                 Err(CoreError::Conflict) => continue,
                 other => other?,
             }
-            self.links.close(&name).await;
+            self.links.drop_one(&name);
             return Ok(Reply::empty());
         }
         Err(CoreError::Conflict)
@@ -97,14 +102,15 @@ impl Database {
 
     async fn delete_config(&self, call: &Call<'_>) -> Result<Reply, CoreError> {
         let name = sent::name(&call.captures)?;
-        self.context.records.commit(Txn::new().delete(self.config_at(&name))).await?;
-        self.links.close(&name).await;
+        let txn = Txn::new().delete(self.config_at(&name)).delete(self.attempt_at(&name));
+        self.context.records.commit(txn).await?;
+        self.links.drop_one(&name);
         Ok(Reply::empty())
     }
 
     async fn reset(&self, call: &Call<'_>) -> Result<Reply, CoreError> {
         let config = self.require_config(&sent::name(&call.captures)?).await?;
-        self.links.close(&config.value.name).await;
+        self.links.drop_one(&config.value.name);
         let connector = self.links.get(&config.value)?;
         connector.check().await.map_err(|error| outside(config.value.name.as_str(), &error))?;
         Ok(Reply::empty())
@@ -114,7 +120,7 @@ impl Database {
         let listed = self.context.records.scan_all::<Config>(&self.config_shelf()).await?;
         let mut reloaded = Vec::new();
         for config in listed.into_iter().map(|listed| listed.value).filter(|config| config.plugin() == plugin) {
-            self.links.close(&config.name).await;
+            self.links.drop_one(&config.name);
             reloaded.push(config.name.to_string());
         }
         if reloaded.is_empty() {
@@ -130,7 +136,8 @@ impl Database {
             if listed.is_empty() {
                 return Ok(());
             }
-            let gone = listed.iter().map(|listed| self.config_at(&listed.value.name));
+            let gone = listed.iter().map(|listed| &listed.value.name);
+            let gone = gone.flat_map(|name| [self.config_at(name), self.attempt_at(name)]);
             self.context.records.commit(gone.fold(Txn::new(), Txn::delete)).await?;
         }
     }

@@ -1,9 +1,10 @@
-use super::failure::outside;
-use super::template::{Template, Wording};
-use super::{Database, sent};
+use super::Database;
+use crate::failure::outside;
+use crate::sent;
+use crate::template::{Template, Wording};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use strongroom_connectors::{ConnectorError, NewLogin};
+use strongroom_connectors::NewLogin;
 use strongroom_core::lease::{Issuance, LeaseOrder, LeaseTerms};
 use strongroom_core::{Call, CoreError, Fields, Served};
 use strongroom_model::{RoleName, SecretString, Timestamp};
@@ -14,6 +15,9 @@ struct Note {
     db: RoleName,
     role: RoleName,
     login: String,
+    /// When it was asked for.
+    #[serde(default)]
+    began: Timestamp,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     renewal: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,12 +46,7 @@ impl Database {
         let role = self.role(&name).await?.ok_or_else(unknown)?;
         let role = &role.value;
         let config = self.require_config(&role.db_name).await?;
-        if !config.value.allows(&name) {
-            return Err(CoreError::DeniedBecause(format!(
-                "\"{name}\" is not an allowed role of the connection \"{}\"",
-                role.db_name
-            )));
-        }
+        self.require_allowed(&role.db_name, &name).await?;
         if role.creation.is_empty() && config.value.kind().needs_creation_statements() {
             return Err(CoreError::Invalid(format!(
                 "empty creation statements: say in the role \"{name}\" how a login is made and what it may do"
@@ -63,6 +62,7 @@ impl Database {
             db: role.db_name.clone(),
             role: name.clone(),
             login: login.clone(),
+            began: wording.now,
             renewal: role.renewal.clone(),
             revocation: role.revocation.clone(),
         };
@@ -87,7 +87,12 @@ impl Database {
         let password = self.password(policy).await?;
         let connector = self.links.get(&config.value)?;
         let login = NewLogin { name: &note.login, password: &password, expires: lease.expires };
+        // Stays if this future is dropped while the database is asked.
+        self.unsure.ask(&note.login);
         let made = connector.create_login(&login, &role.value.creation).await;
+        if made.as_ref().map_or_else(|error| !error.may_have_acted(), |()| true) {
+            self.unsure.settle(&note.login);
+        }
         if made.is_err() && !role.value.rollback.is_empty() {
             let undone = connector.drop_login(&note.login, &role.value.rollback).await;
             if let Err(error) = undone {
@@ -128,9 +133,9 @@ impl Database {
     /// Ends the login and its sessions. A connection that was removed leaves logins that nobody can end.
     pub(super) async fn end_login(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
         let note = Note::read(note)?;
-        match self.link(&note.db).await?.drop_login(&note.login, &note.revocation).await {
-            Ok(()) | Err(ConnectorError::NoSuchLogin { .. }) => Ok(()),
-            Err(error) => Err(outside(note.db.as_str(), &error)),
-        }
+        let connector = self.link(&note.db).await?;
+        self.unsure
+            .end(&*connector, note.db.as_str(), &note.login, &note.revocation, (note.began, self.context.now()))
+            .await
     }
 }

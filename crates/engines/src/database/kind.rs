@@ -71,3 +71,16 @@ impl Kind {
         !matches!(self, Kind::Redis)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::Template;
+
+    #[test]
+    fn no_default_form_gives_two_callers_one_name() {
+        for kind in [Kind::Postgres, Kind::Mysql, Kind::MysqlLegacy, Kind::Redis] {
+            Template::parse(kind.username_template()).unwrap().check_unique().unwrap();
+        }
+    }
+}

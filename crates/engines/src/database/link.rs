@@ -1,5 +1,5 @@
 use super::config::Config;
-use super::failure::outside;
+use crate::failure::outside;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_connectors::{Connector, open};
@@ -16,7 +16,7 @@ pub(super) struct Links {
 }
 
 impl Links {
-    /// The connector of this edition; one of an earlier edition is let go: who uses it still may, until it is closed.
+    /// The connector of this edition; one of an earlier edition is let go: who uses it still may.
     pub(super) fn get(&self, config: &Config) -> Result<Arc<dyn Connector>, CoreError> {
         let mut open_links = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((edition, connector)) = open_links.get(&config.name)
@@ -30,19 +30,13 @@ impl Links {
         Ok(connector)
     }
 
-    /// Closes what is open to one database.
-    pub(super) async fn close(&self, name: &RoleName) {
-        let link = self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        if let Some((_, connector)) = link {
-            connector.close().await;
-        }
+    /// Lets go what is open to one database: nothing waits for it, and what still runs ends by its own deadlines.
+    pub(super) fn drop_one(&self, name: &RoleName) {
+        drop(self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(name));
     }
 
-    /// Closes everything.
-    pub(super) async fn close_all(&self) {
-        let links = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
-        for (_, connector) in links.into_values() {
-            connector.close().await;
-        }
+    /// Lets go everything.
+    pub(super) fn drop_all(&self) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

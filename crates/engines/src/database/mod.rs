@@ -3,84 +3,130 @@
 //!
 //! Invariants: the lease of a login holds its name and the statements that end it before the login is made, so that it
 //! can be ended whatever became of its role; no two leases have the same login; the password of a connection is never
-//! given back. Does not decide how long a login lives, nor remember it: leases do.
+//! given back, and a password that is to be changed is on disk before the database is given it. Does not decide how
+//! long a login lives, nor remember it: leases do.
 
 mod config;
 mod config_call;
 mod credential;
 mod endpoint;
-mod failure;
 mod kind;
 mod link;
 mod role;
 mod role_call;
-mod sent;
-mod template;
+mod root;
+mod rotation;
+mod schedule;
+mod static_call;
+mod static_role;
+mod turn;
 
+use crate::sent;
+use crate::unsure::Unsure;
 use async_trait::async_trait;
 use link::Links;
 use serde_json::{Map, Value};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use strongroom_core::lease::{LeaseOrder, LeaseTerms};
-use strongroom_core::{Call, Captures, CoreError, Endpoint, Fields, MountContext, SecretsEngine, Served};
+use strongroom_core::{
+    Call, Captures, CoreError, Endpoint, Fields, MountContext, Operation, Reply, SecretsEngine, Served,
+};
 use strongroom_model::Timestamp;
+use turn::Turns;
 
 /// Starts the engine for one mount. Reads nothing and connects to nothing: both happen when they are needed.
 pub fn start(context: MountContext) -> Arc<dyn SecretsEngine> {
-    Arc::new(Database { links: Links::default(), context })
+    Arc::new(Engine(Arc::new(Database {
+        links: Links::default(),
+        unsure: Unsure::new(context.now()),
+        turns: Turns::default(),
+        seen: AtomicU64::new(0),
+        context,
+    })))
 }
+
+/// A handle, so that what is done for several databases at once can hold the engine.
+struct Engine(Arc<Database>);
 
 struct Database {
     links: Links,
+    unsure: Unsure,
+    turns: Turns,
+    /// The clock, when it was looked at last.
+    seen: AtomicU64,
     context: MountContext,
 }
 
 #[async_trait]
-impl SecretsEngine for Database {
+impl SecretsEngine for Engine {
     fn endpoints(&self) -> &'static [Endpoint] {
         endpoint::TABLE
     }
 
     async fn exists(&self, endpoint: &'static Endpoint, captures: &Captures) -> Result<Option<bool>, CoreError> {
+        let database = &self.0;
         match endpoint.pattern {
-            endpoint::CONFIG => Ok(Some(self.config(&sent::name(captures)?).await?.is_some())),
-            endpoint::ROLE => Ok(Some(self.role(&sent::name(captures)?).await?.is_some())),
+            endpoint::CONFIG => Ok(Some(database.config(&sent::name(captures)?).await?.is_some())),
+            endpoint::ROLE => Ok(Some(database.role(&sent::name(captures)?).await?.is_some())),
+            endpoint::STATIC_ROLE => Ok(Some(database.static_role(&sent::name(captures)?).await?.is_some())),
             _ => Ok(None),
         }
     }
 
     async fn call(&self, call: Call<'_>) -> Result<Served, CoreError> {
-        match call.endpoint.pattern {
-            endpoint::CONFIGS | endpoint::CONFIG | endpoint::RESET | endpoint::RELOAD => self.call_config(&call).await,
-            endpoint::ROLES | endpoint::ROLE => self.call_role(&call).await,
-            endpoint::CREDS => self.order(&call).await,
-            _ => Err(CoreError::Unsupported),
+        let database = &self.0;
+        match (call.endpoint.pattern, call.operation) {
+            (endpoint::CONFIGS | endpoint::CONFIG | endpoint::RESET | endpoint::RELOAD, _) => {
+                database.call_config(&call).await
+            }
+            (endpoint::ROLES | endpoint::ROLE, _) => database.call_role(&call).await,
+            (endpoint::CREDS, _) => database.order(&call).await,
+            (endpoint::ROTATE_ROOT, Operation::Write) => {
+                database.rotate_root(&sent::name(&call.captures)?).await.map(|()| Reply::empty().into())
+            }
+            _ => database.call_static(&call).await,
         }
     }
 
     async fn issue(&self, lease: &LeaseOrder) -> Result<Fields, CoreError> {
-        self.make_login(lease).await
+        self.0.make_login(lease).await
     }
 
     async fn terms(&self, note: &Map<String, Value>) -> Result<LeaseTerms, CoreError> {
-        self.terms_of(note).await
+        self.0.terms_of(note).await
     }
 
     async fn prolong(&self, note: &Map<String, Value>, expires: Timestamp) -> Result<(), CoreError> {
-        self.prolong_login(note, expires).await
+        self.0.prolong_login(note, expires).await
     }
 
     async fn revoke(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
-        self.end_login(note).await
+        self.0.end_login(note).await
+    }
+
+    async fn work(&self) -> Result<Option<Timestamp>, CoreError> {
+        let (roots, roles) = tokio::join!(self.0.resume_roots(), self.0.rotate_due());
+        Ok([roots?, roles?].into_iter().flatten().min())
     }
 
     async fn close(&self) {
-        self.links.close_all().await;
+        self.0.links.drop_all();
     }
 
     async fn wipe(&self) -> Result<(), CoreError> {
-        self.wipe_roles().await?;
-        self.wipe_configs().await
+        self.0.wipe_static().await?;
+        self.0.wipe_roles().await?;
+        self.0.wipe_configs().await
+    }
+}
+
+impl Database {
+    /// Whether the clock shows less than when this was asked last. A correction does not count.
+    fn clock_went_back(&self, now: Timestamp) -> bool {
+        const SLACK: Duration = Duration::from_secs(2);
+        now.plus(SLACK).nanos() < self.seen.swap(now.nanos(), Ordering::SeqCst)
     }
 }
 

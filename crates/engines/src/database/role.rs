@@ -1,4 +1,4 @@
-use super::sent::{self, replace};
+use crate::sent::{self, replace};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_core::lease::{LeaseOwner, LeaseTerms};
@@ -60,13 +60,8 @@ impl Role {
         replace(&mut self.renewal, sent::statements(sent, "renew_statements")?);
         replace(&mut self.default_ttl, sent.ttl("default_ttl")?);
         replace(&mut self.max_ttl, sent.ttl("max_ttl")?);
-        match sent.text("credential_type")?.as_deref() {
-            None | Some("" | "password") => {}
-            Some(_) => return Err(wrong("credential_type", "must be `password`; this version makes no other kind")),
-        }
-        if let Some(settings) = sent.text_map("credential_config")? {
-            let policy = settings.get("password_policy").filter(|policy| !policy.is_empty());
-            self.password_policy = policy.map(|policy| RoleName::parse(policy)).transpose()?;
+        if let Some(policy) = sent::password_settings(sent)? {
+            self.password_policy = policy;
         }
         match sent.text("lease_owner")?.as_deref() {
             None => {}

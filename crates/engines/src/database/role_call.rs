@@ -1,5 +1,6 @@
 use super::role::Role;
-use super::{BATCH, Database, TRIES, endpoint, sent};
+use super::{BATCH, Database, TRIES, endpoint};
+use crate::sent;
 use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
 use strongroom_core::{Call, CoreError, Operation, Reply, Served, Stored};

@@ -1,4 +1,4 @@
-//! Readers of values that several paths of this engine take.
+//! Readers of values that several paths and engines take.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,13 +8,13 @@ use strongroom_core::{Captures, CoreError, Fields};
 use strongroom_model::{RoleName, SecretString};
 
 /// The name in the path.
-pub(super) fn name(captures: &Captures) -> Result<RoleName, CoreError> {
+pub(crate) fn name(captures: &Captures) -> Result<RoleName, CoreError> {
     Ok(RoleName::parse(captures.get("name"))?)
 }
 
 /// Statements: a list, or one text. A comma does not part them. What is base64 of text is taken for that, as Vault does
 /// with one text; a statement has blanks, which base64 has not.
-pub(super) fn statements(sent: &Fields, field: &str) -> Result<Option<Vec<String>>, CoreError> {
+pub(crate) fn statements(sent: &Fields, field: &str) -> Result<Option<Vec<String>>, CoreError> {
     let texts = match sent.value(field) {
         None => return Ok(None),
         Some(Value::String(text)) => vec![decoded(text)],
@@ -33,18 +33,32 @@ fn decoded(text: &str) -> String {
     inner.filter(|inner| inner.contains(char::is_whitespace)).unwrap_or_else(|| text.to_owned())
 }
 
+/// `credential_type` and `credential_config`: what makes passwords. `None`: nothing was sent about it.
+pub(crate) fn password_settings(sent: &Fields) -> Result<Option<Option<RoleName>>, CoreError> {
+    match sent.text("credential_type")?.as_deref() {
+        None | Some("" | "password") => {}
+        Some(_) => {
+            let problem = "must be `password`; this version makes no other kind".to_owned();
+            return Err(CoreError::Field { field: "credential_type".to_owned(), problem });
+        }
+    }
+    let Some(settings) = sent.text_map("credential_config")? else { return Ok(None) };
+    let policy = settings.get("password_policy").filter(|policy| !policy.is_empty());
+    Ok(Some(policy.map(|policy| RoleName::parse(policy)).transpose()?))
+}
+
 fn wrong(field: &str) -> CoreError {
     CoreError::Field { field: field.to_owned(), problem: "must be a statement or a list of statements".to_owned() }
 }
 
 /// Takes over a value that was sent.
-pub(super) fn replace<T>(kept: &mut T, sent: Option<T>) {
+pub(crate) fn replace<T>(kept: &mut T, sent: Option<T>) {
     if let Some(sent) = sent {
         *kept = sent;
     }
 }
 
 /// Writes a secret into a record, which is sealed as a whole.
-pub(super) fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn expose<S: Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(secret.expose())
 }

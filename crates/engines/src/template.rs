@@ -12,7 +12,7 @@ use strongroom_core::CoreError;
 use strongroom_model::{Entropy, RequestId, Timestamp};
 
 /// A template that was read.
-pub(super) struct Template(Vec<Part>);
+pub(crate) struct Template(Vec<Part>);
 
 enum Part {
     Text(String),
@@ -79,10 +79,10 @@ const FUNCTIONS: [(&str, Function, usize, usize); 13] = [
 ];
 
 /// What a name is made of.
-pub(super) struct Wording<'a> {
-    pub(super) display_name: &'a str,
-    pub(super) role: &'a str,
-    pub(super) now: Timestamp,
+pub(crate) struct Wording<'a> {
+    pub(crate) display_name: &'a str,
+    pub(crate) role: &'a str,
+    pub(crate) now: Timestamp,
 }
 
 /// Longest name that any of our systems takes.
@@ -90,7 +90,7 @@ const LONGEST: usize = 255;
 
 impl Template {
     /// Reads a template.
-    pub(super) fn parse(text: &str) -> Result<Self, CoreError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, CoreError> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("{{") {
@@ -104,7 +104,7 @@ impl Template {
     }
 
     /// The name.
-    pub(super) fn render(&self, wording: &Wording<'_>, entropy: &dyn Entropy) -> Result<String, CoreError> {
+    pub(crate) fn render(&self, wording: &Wording<'_>, entropy: &dyn Entropy) -> Result<String, CoreError> {
         let machine = Machine { wording, entropy };
         let mut name = String::new();
         for part in &self.0 {
@@ -122,7 +122,7 @@ impl Template {
 
     /// Refuses a template that makes the same name twice: two callers would share a login, and ending one would end the
     /// other. The name may be long, so it is looked at as it comes out.
-    pub(super) fn check_unique(&self) -> Result<(), CoreError> {
+    pub(crate) fn check_unique(&self) -> Result<(), CoreError> {
         const NAMES: usize = 64;
         let wording = Wording {
             display_name: "approle-some-display-name-that-is-long",
@@ -467,10 +467,6 @@ mod tests {
             ("{{uuid}}", true),
         ] {
             assert_eq!(Template::parse(template).unwrap().check_unique().is_ok(), unique, "{template}");
-        }
-        use super::super::kind::Kind;
-        for kind in [Kind::Postgres, Kind::Mysql, Kind::MysqlLegacy, Kind::Redis] {
-            Template::parse(kind.username_template()).unwrap().check_unique().unwrap();
         }
     }
 }

@@ -4,7 +4,7 @@ use strongroom_model::{Kind, Kinded};
 
 /// What a connector's error means to the core: that everything in this lane must wait, or that this one thing was
 /// refused. `system` is the connection's name.
-pub(super) fn outside(system: &str, error: &ConnectorError) -> CoreError {
+pub(crate) fn outside(system: &str, error: &ConnectorError) -> CoreError {
     let (system, why) = (system.to_owned(), error.to_string());
     match error {
         ConnectorError::Config { what } => CoreError::Invalid(what.clone()),

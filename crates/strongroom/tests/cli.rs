@@ -698,7 +698,7 @@ fn a_trail_that_was_changed_is_found_without_a_server() {
     });
     let (nobody, folder) = (Fake::address_of_nobody(), folder.display().to_string());
     let ran = home.run_at(&nobody, &["audit", "verify", &folder], "");
-    assert_eq!((ran.err.as_str(), ran.code), ("", 0), "{}", ran.out);
+    assert_eq!(ran.code, 0, "{} {}", ran.out, ran.err);
     let segment = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let segment = segment.filter(|path| path.extension().is_some_and(|end| end == "jsonl")).min().unwrap();
     let text = std::fs::read_to_string(&segment).unwrap();

@@ -44,8 +44,9 @@ const INSPECT: Command = Command {
     words: "operator snapshot inspect",
     usage: "[flags] FILE",
     about: "Check a snapshot, and say what it is of",
-    details: "\nReads the file and needs no server. Ends with 1 when it is damaged or not whole. Compare the public\n\
-              key with one that you know: who makes a snapshot anew can sign it with a key of their own.",
+    details: "\nReads the file and needs no server. Ends with 1 when it is damaged or not whole. Compare the\n\
+              public key with one that you know: who makes a snapshot anew can sign it with a key of their\n\
+              own.",
     flags: &[],
     count: (1, 1),
     run: look,

@@ -126,13 +126,35 @@ async fn destroying_and_deleting_take_the_sealed_bytes_out_of_the_store() {
     for n in 1..=3 {
         world.write("a/b/c", json!({ "n": n })).await.unwrap();
     }
-    // Two folders, the name, the head, three values.
-    assert_eq!(world.records().await - before, 7);
-    world.open.secrets.destroy(&world.grant(SecretAct::Destroy, "a/b/c").await, &[number(2)]).await.unwrap();
+    // Two folders, the name, the head with the last value, two more values.
     assert_eq!(world.records().await - before, 6);
+    world.open.secrets.destroy(&world.grant(SecretAct::Destroy, "a/b/c").await, &[number(2)]).await.unwrap();
+    assert_eq!(world.records().await - before, 5);
+    let full = world.bytes().await;
+    world.open.secrets.destroy(&world.grant(SecretAct::Destroy, "a/b/c").await, &[number(3)]).await.unwrap();
+    // The value lay in the head: no record is gone, but its bytes are.
+    assert_eq!(world.records().await - before, 5);
+    assert!(world.bytes().await + 150 < full);
+    assert_eq!(world.value("a/b/c", version(3)).await, json!("gone"));
     remove(&world, "a/b/c").await;
     assert_eq!(world.records().await, before);
     assert_eq!(world.current("a/b/c").await, Value::Null);
+}
+
+#[tokio::test]
+async fn versions_of_any_size_can_be_read_whatever_was_written_after_them() {
+    let world = World::new().await;
+    let sizes = [10, 3_000, 20, 900, 5_000, 30];
+    for size in sizes {
+        world.write("a", json!({ "n": "x".repeat(size) })).await.unwrap();
+    }
+    for (n, size) in (1..).zip(sizes) {
+        assert_eq!(world.value("a", version(n)).await, json!({ "n": "x".repeat(size) }));
+    }
+    set(&world, "a", MetadataChange { max_versions: Some(1), ..Default::default() }).await;
+    world.write("a", json!({"last": true})).await.unwrap();
+    assert_eq!(world.value("a", version(6)).await, Value::Null);
+    assert_eq!(world.current("a").await, json!({"last": true}));
 }
 
 #[tokio::test]
@@ -304,8 +326,8 @@ async fn a_secret_with_many_versions_is_deleted_as_a_whole() {
     }
     let all: Vec<_> = (1..=60).map(number).collect();
     world.open.secrets.destroy(&world.grant(SecretAct::Destroy, "x/a").await, &all).await.unwrap();
-    // A folder, a name, a head, and the values that were not destroyed.
-    assert_eq!(world.records().await - before, 23);
+    // A folder, a name, a head with the last value, and the others that were not destroyed.
+    assert_eq!(world.records().await - before, 22);
     remove(&world, "x/a").await;
     assert_eq!(world.records().await, before);
 }
@@ -320,7 +342,7 @@ async fn a_mount_without_versions_keeps_the_last_value_only() {
         let value = SecretValue::Object(fields(json!({ "n": n })));
         world.open.secrets.write(&grant, &value, WriteOptions::default()).await.unwrap();
     }
-    assert_eq!(world.records().await - before, 3);
+    assert_eq!(world.records().await - before, 2);
     let grant = world.grant_in(&mount, SecretAct::Read, "a").await;
     let Ok(Seen::Here(read)) = world.open.secrets.read(&grant, &VersionSelector::Current).await else { panic!("gone") };
     let SecretValue::Object(object) = read.value else { panic!("no object") };

@@ -180,6 +180,11 @@ impl World {
     pub(crate) async fn records(&self) -> usize {
         self.store.list(&[1], None, usize::MAX).await.unwrap().len()
     }
+
+    /// How many bytes these records have.
+    pub(crate) async fn bytes(&self) -> usize {
+        self.store.list(&[1], None, usize::MAX).await.unwrap().iter().map(|entry| entry.value.len()).sum()
+    }
 }
 
 pub(crate) fn fields(value: Value) -> Fields {

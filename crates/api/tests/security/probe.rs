@@ -34,7 +34,7 @@ impl Tenant {
         let operator = server.operator();
         let canary = format!("canary-{name}");
         let mut ids = BTreeMap::from([("password", format!("password-of-{name}"))]);
-        let prefixes = ["KV/*", "KV", "kv1/*", "auth/APP/*", "auth/PASS/*", "sys/policies/acl/NAME-*"];
+        let prefixes = ["KV/*", "KV", "kv1/*", "NAMEdb/*", "NAMErabbit/*", "auth/APP/*", "auth/PASS/*", "sys/policies/acl/NAME-*"];
         let named = |text: &str| {
             let text = text.replace("KV", &format!("{name}kv")).replace("kv1", &format!("{name}one"));
             text.replace("APP", &format!("{name}app")).replace("PASS", &format!("{name}pass")).replace("NAME", name)
@@ -63,6 +63,33 @@ impl Tenant {
             let answer = operator.post(&path, fields).await;
             assert!(answer.status.is_success(), "{path}: {}", answer.text);
         }
+        // Nothing listens there, and nothing is asked of it.
+        let (address, no) = ("127.0.0.1:1", false);
+        for (path, fields) in [
+            (format!("sys/mounts/{name}db"), json!({"type": "database", "description": canary})),
+            (
+                format!("{name}db/config/{name}-db"),
+                json!({"plugin_name": "postgresql-database-plugin", "connection_url": format!("postgresql://{{{{username}}}}:{{{{password}}}}@{address}/{canary}"),
+                    "username": name, "password": ids["password"], "allowed_roles": "*", "verify_connection": no}),
+            ),
+            (
+                format!("{name}db/roles/{name}-db"),
+                json!({"db_name": format!("{name}-db"), "creation_statements": format!("-- {canary}")}),
+            ),
+            (format!("sys/mounts/{name}mq"), json!({"type": "rabbitmq", "description": canary})),
+            (
+                format!("{name}mq/config/connection"),
+                json!({"connection_uri": format!("http://{address}"), "username": name,
+                    "password": ids["password"], "verify_connection": no}),
+            ),
+            (format!("{name}mq/roles/{name}-db"), json!({"tags": canary})),
+            (format!("sys/aws/roles/{name}"), json!({"policies": [name]})),
+        ] {
+            let answer = operator.post(&path, fields).await;
+            assert!(answer.status.is_success(), "{path}: {}", answer.text);
+        }
+        let moved = json!({"from": format!("{name}mq"), "to": format!("{name}rabbit")});
+        ids.insert("move", operator.post("sys/remount", moved).await.expect(200).text_at("/data/migration_id"));
         let quota = json!({"path": format!("{name}kv/"), "rate": 1e9});
         operator.post(&format!("sys/quotas/rate-limit/{name}"), quota).await.expect(204);
         let mounts = operator.get("sys/auth").await.expect(200);
@@ -73,6 +100,8 @@ impl Tenant {
         ids.insert("engine accessor", mounts.text_at(&format!("/data/{name}kv~1/accessor")));
         let entity = json!({"name": format!("{name}-person"), "metadata": {"note": canary}, "policies": [name]});
         ids.insert("entity", operator.post("identity/entity", entity).await.expect(200).text_at("/data/id"));
+        let key = json!({"name": canary, "entity_id": ids["entity"]});
+        ids.insert("access key", operator.post("sys/access-keys", key).await.expect(200).text_at("/data/access_key_id"));
         let alias = json!({
             "name": format!("{name}-user"), "canonical_id": ids["entity"], "mount_accessor": ids["mount accessor"],
             "custom_metadata": {"note": canary},
@@ -137,6 +166,16 @@ pub(crate) fn places(server: &TestServer, furnished: &str) -> Vec<Place> {
         let endpoints = table.method(table.at(&at).unwrap().id).unwrap().endpoints().iter().collect();
         places.push(Place { kind: kind.to_owned(), mount: format!("auth/NAME{mount}/"), endpoints });
     }
+    for kind in strongroom_testkit::World::engine_kinds() {
+        let mount = match kind {
+            "database" => "db",
+            "rabbitmq" => "rabbit",
+            other => panic!("tenants have no mount of `{other}`: give them one in `furnish`, and say its name here"),
+        };
+        let at = MountPath::parse(&format!("{furnished}{mount}")).unwrap();
+        let endpoints = table.engine(table.at(&at).unwrap().id).unwrap().endpoints().iter().collect();
+        places.push(Place { kind: kind.to_owned(), mount: format!("NAME{mount}/"), endpoints });
+    }
     places
 }
 
@@ -164,6 +203,9 @@ fn part(kind: &str, pattern: &str, part: &str, whose: &Tenant) -> String {
         ("identity", "{id}") if begins("entity-alias/id/") => whose.id("alias").to_owned(),
         ("identity", "{name}" | "{name..}") if begins("entity/name/") => format!("{name}-person"),
         ("token", "{name}") => format!("{name}-tokens"),
+        ("system", "{id}") if begins("remount/status/") => whose.id("move").to_owned(),
+        ("system", "{id}") if begins("access-keys/") => whose.id("access key").to_owned(),
+        ("system", "{id}") if begins("leases/revoke-entity/") => whose.id("entity").to_owned(),
         ("system", "{path..}") if begins("auth/") => format!("{name}pass"),
         ("system", "{path..}") if ["leases/", "renew/", "revoke"].iter().any(|word| begins(word)) => {
             whose.id("lease").to_owned()
@@ -174,6 +216,9 @@ fn part(kind: &str, pattern: &str, part: &str, whose: &Tenant) -> String {
         // Words of the server, nobody's.
         ("system", "{source}" | "{bytes}" | "{algorithm}" | "{header}" | "{subsystem}") => "32".to_owned(),
         ("kv1" | "kv2" | "cubbyhole", "{path..}") => "app".to_owned(),
+        ("database" | "rabbitmq", "{name}") => format!("{name}-db"),
+        // The name of a kind of database, the same for everybody.
+        ("database", "{plugin}") => "postgresql-database-plugin".to_owned(),
         ("approle", "{name}") => format!("{name}-role"),
         ("userpass", "{name}") => format!("{name}-user"),
         _ => panic!("what does {part} of the {kind} route `{pattern}` name? Give tenants one, and say it here"),

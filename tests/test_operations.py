@@ -305,6 +305,62 @@ def test_a_dead_servers_socket_is_taken_over_and_a_living_ones_is_not(tmp_path, 
     assert not (second.folder / "data").exists(), "nothing half-made is left behind"
 
 
+BEHIND_PROXY = """
+listener "tcp" {
+  address                         = "127.0.0.1:PORT"
+  tls_disable                     = true
+  proxy_protocol_behavior         = "%s"
+  proxy_protocol_authorized_addrs = "%s"
+}
+"""
+
+
+def said_through(server, header, path="sys/internal/ui/resultant-acl", tls=None):
+    """What a connection gets that begins with this header and asks for this path: all bytes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as plain:
+        plain.sendall(header)
+        connection = tls.wrap_socket(plain, server_hostname="127.0.0.1") if tls else plain
+        ask = f"GET /v1/{path} HTTP/1.1\r\nHost: x\r\nX-Vault-Token: {server.root_token}\r\nConnection: close\r\n\r\n"
+        try:
+            connection.sendall(ask.encode())
+            pieces = []
+            while piece := connection.recv(65536):
+                pieces.append(piece)
+        except ConnectionError:
+            return b""
+        return b"".join(pieces)
+
+
+def test_a_proxy_that_passes_on_bytes_says_whom_they_come_from(tmp_path, servers):
+    pairs = Pairs(tmp_path / "server")
+    pairs.put(0)
+    behind = TLS % 'proxy_protocol_behavior = "deny_unauthorized"\n  proxy_protocol_authorized_addrs = ["127.0.0.1"]'
+    server = opened(configured(pairs.folder, servers, behind, "https", pairs.bundle).start())
+    tls = ssl.create_default_context(cafile=str(pairs.bundle))
+    line = b"PROXY TCP4 203.0.113.9 10.0.0.1 4660 8200\r\n"
+    block = b"\r\n\r\n\0\r\nQUIT\n" + b"\x21\x11\x00\x0c" + bytes([198, 51, 100, 7, 10, 0, 0, 1, 0, 80, 1, 187])
+    for header in (line, block, b""):
+        assert said_through(server, header, "sys/policies/acl", tls).startswith(b"HTTP/1.1 200"), header
+    sources = [entry["source"] for entry in server.outcomes("sys/policies/acl")]
+    assert sources[:2] == [{"address": "203.0.113.9", "port": 4660}, {"address": "198.51.100.7", "port": 80}]
+    assert sources[2]["address"] == "127.0.0.1"
+    # Not behind TLS, and not twice.
+    for broken in (line + line, b"PROXY TCP4 203.0.113.9\r\n", block[:-1]):
+        with pytest.raises((ssl.SSLError, OSError)):
+            said_through(server, broken, tls=tls)
+
+
+def test_who_is_no_authorized_proxy_cannot_choose_an_address(tmp_path, servers):
+    line = b"PROXY TCP4 203.0.113.9 10.0.0.1 4660 8200\r\n"
+    allowing = opened(configured(tmp_path / "a", servers, BEHIND_PROXY % ("allow_authorized", "10.0.0.0/8")).start())
+    for header in (line, b""):
+        assert said_through(allowing, header, "sys/policies/acl").startswith(b"HTTP/1.1 200")
+    assert {entry["source"]["address"] for entry in allowing.outcomes("sys/policies/acl")} == {"127.0.0.1"}
+    denying = configured(tmp_path / "b", servers, BEHIND_PROXY % ("deny_unauthorized", "10.0.0.0/8")).start()
+    for header in (line, b""):
+        assert said_through(denying, header, "sys/health") == b""
+
+
 class Manager:
     """What systemd is to a service: a datagram socket that is told how it does."""
 

@@ -2,6 +2,7 @@
 //! while the server runs; a file that cannot be used leaves those that are in use.
 
 use crate::forwarded::Forwarding;
+use crate::proxied::ProxyProtocol;
 use crate::socket::{self, Socket, UnixRights};
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
@@ -32,6 +33,8 @@ pub struct Bind {
     pub unauthenticated_metrics: bool,
     /// What is believed of `X-Forwarded-For`; nothing, and the header counts for nothing.
     pub forwarding: Option<Forwarding>,
+    /// Whose header of the PROXY protocol counts; nobody's, and a connection that begins with one is refused.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// The files of a TLS listener, all PEM.
@@ -145,6 +148,7 @@ pub(crate) struct Rules {
     pub(crate) require_request_header: bool,
     pub(crate) unauthenticated_metrics: bool,
     pub(crate) forwarding: Option<Arc<Forwarding>>,
+    pub(crate) proxy_protocol: Option<Arc<ProxyProtocol>>,
 }
 
 /// The certificates of a listener, which can be exchanged while it runs. New handshakes get the new ones; connections
@@ -189,6 +193,7 @@ impl Listener {
             require_request_header: bind.require_request_header,
             unauthenticated_metrics: bind.unauthenticated_metrics,
             forwarding: bind.forwarding.clone().map(Arc::new),
+            proxy_protocol: bind.proxy_protocol.clone().map(Arc::new),
         };
         Ok(Self { socket, tls, rules, address, url })
     }

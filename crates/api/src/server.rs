@@ -8,6 +8,7 @@ use crate::log::LogControl;
 use crate::native::{self, Native};
 use crate::orphan::{Panicked, ToTheEnd};
 use crate::patient::{Patient, Phase, Serving};
+use crate::proxied::ProxyProtocol;
 use crate::socket::Accepted;
 use crate::stream;
 use crate::vault::{Identity, Vault};
@@ -80,6 +81,7 @@ struct Hall {
     require_request_header: bool,
     unauthenticated_metrics: bool,
     forwarding: Option<Arc<Forwarding>>,
+    proxy_protocol: Option<Arc<ProxyProtocol>>,
 }
 
 impl Hall {
@@ -90,6 +92,7 @@ impl Hall {
             require_request_header: rules.require_request_header,
             unauthenticated_metrics: rules.unauthenticated_metrics,
             forwarding: rules.forwarding,
+            proxy_protocol: rules.proxy_protocol,
         }
     }
 
@@ -200,11 +203,18 @@ impl Server {
         stop: watch::Receiver<bool>,
         _permit: OwnedSemaphorePermit,
     ) {
-        let (stream, peer) = match accepted {
+        let (mut stream, mut peer) = match accepted {
             Accepted::Unix(stream) => return self.converse(stream, hall.door(None), hall.forwarding, stop).await,
             Accepted::Tcp(stream, peer) => (stream, peer),
         };
         let _ = stream.set_nodelay(true);
+        if let Some(rule) = &hall.proxy_protocol {
+            match timeout(self.limits.handshake, rule.client(&mut stream, peer)).await {
+                Ok(Ok(client)) => peer = client,
+                Ok(Err(error)) => return tracing::debug!(%peer, %error, "a connection was turned away"),
+                Err(_) => return tracing::debug!(%peer, "a peer did not say for whom it connects"),
+            }
+        }
         let door = hall.door(Some(peer));
         let Some(acceptor) = hall.acceptor else {
             return self.converse(stream, door, hall.forwarding, stop).await;

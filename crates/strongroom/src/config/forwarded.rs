@@ -80,7 +80,7 @@ impl Draft {
 }
 
 /// Addresses and networks, in a list or divided by commas.
-fn networks(item: &Item, reader: &Reader<'_>) -> Result<Vec<Cidr>, ConfigError> {
+pub(super) fn networks(item: &Item, reader: &Reader<'_>) -> Result<Vec<Cidr>, ConfigError> {
     let texts = reader.texts(item)?;
     let parts = texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|part| !part.is_empty());
     let read = parts.map(|part| {

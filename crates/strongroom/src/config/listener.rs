@@ -2,10 +2,12 @@
 
 use super::ConfigError;
 use super::forwarded::{self, Forwarded};
+use super::proxied;
 use super::reader::Reader;
 use super::unix::{self, UnixSocket};
 use std::path::PathBuf;
 use std::time::Duration;
+use strongroom_api::ProxyProtocol;
 use strongroom_model::hcl::{Block, Item};
 
 /// One `listener` block.
@@ -17,6 +19,8 @@ pub(crate) struct Listener {
     pub(crate) unix: Option<UnixSocket>,
     /// What is believed of `X-Forwarded-For`.
     pub(crate) forwarded: Option<Forwarded>,
+    /// Whose header of the PROXY protocol counts.
+    pub(crate) proxy_protocol: Option<ProxyProtocol>,
     /// `None` when TLS is switched off.
     pub(crate) tls: Option<Tls>,
     /// Bytes of the largest request (32 MiB).
@@ -90,7 +94,6 @@ pub(super) const UNUSED: &[&str] = &[
     "max_request_json_strings",
     "profiling",
     "proxy_api",
-    "proxy_protocol_authorized_addrs",
     "purpose",
     "redact_addresses",
     "redact_cluster_name",
@@ -117,10 +120,6 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
         "those endpoints are open to whoever holds shares: block sys/generate-root in front",
     ),
     ("disable_unauthed_rekey_endpoints", "those endpoints are open to whoever holds shares: block sys/rekey in front"),
-    (
-        "proxy_protocol_behavior",
-        "connections that begin with a PROXY line could not be read: let the proxy send plain TCP",
-    ),
     ("role", "the listener would serve everything: remove it, or the listener"),
     ("tls_acme_ca_directory", "certificates are not fetched: give `tls_cert_file` and `tls_key_file`"),
     ("tls_acme_ca_root", "certificates are not fetched: give `tls_cert_file` and `tls_key_file`"),
@@ -162,6 +161,7 @@ struct Draft {
     unix: Option<UnixSocket>,
     path: Option<String>,
     forwarded: forwarded::Draft,
+    proxied: proxied::Draft,
     tls_disable: bool,
     cert_file: Option<PathBuf>,
     key_file: Option<PathBuf>,
@@ -179,6 +179,7 @@ impl Draft {
                 address: "127.0.0.1:8200".to_owned(),
                 unix: None,
                 forwarded: None,
+                proxy_protocol: None,
                 tls: None,
                 max_request_size: LARGEST_REQUEST,
                 max_request_duration: None,
@@ -192,6 +193,7 @@ impl Draft {
             unix: None,
             path: None,
             forwarded: forwarded::Draft::default(),
+            proxied: proxied::Draft::default(),
             tls_disable: false,
             cert_file: None,
             key_file: None,
@@ -209,7 +211,7 @@ impl Draft {
         {
             return Ok(());
         }
-        if self.forwarded.take(item, reader)? {
+        if self.forwarded.take(item, reader)? || self.proxied.take(item, reader)? {
             return Ok(());
         }
         let listener = &mut self.listener;
@@ -247,7 +249,8 @@ impl Draft {
         }
         let tls = if self.tls_disable { None } else { Some(self.tls(block, reader)?) };
         let forwarded = self.forwarded.finish(block, reader)?;
-        Ok(Listener { tls, forwarded, ..self.listener })
+        let proxy_protocol = self.proxied.finish(block, reader)?;
+        Ok(Listener { tls, forwarded, proxy_protocol, ..self.listener })
     }
 
     fn tls(&self, block: &Block<'_>, reader: &Reader<'_>) -> Result<Tls, ConfigError> {

@@ -9,6 +9,7 @@ mod error;
 mod file;
 mod forwarded;
 mod listener;
+mod proxied;
 mod reader;
 mod seal;
 mod storage;

@@ -124,6 +124,7 @@ pub(super) fn bind(listener: &Listener) -> anyhow::Result<Bind> {
         require_request_header: listener.require_request_header,
         unauthenticated_metrics: listener.unauthenticated_metrics,
         unix: listener.unix.as_ref().map(unix_rights).transpose()?,
+        proxy_protocol: listener.proxy_protocol.clone(),
         forwarding: listener.forwarded.as_ref().map(|forwarded| Forwarding {
             authorized: forwarded.authorized.clone(),
             hop_skips: forwarded.hop_skips,

@@ -7,6 +7,7 @@
 
 use crate::access_key::VerifiedKey;
 use crate::audit::Hmac;
+use crate::emergency::Blocks;
 use crate::identity::Identity;
 use crate::lease::{Leases, Made};
 use crate::mount::Mount;
@@ -20,7 +21,7 @@ use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SecretNote, SourceNote, Trail};
 use strongroom_model::policy::{Acl, Decision, Question, Reason};
 use strongroom_model::{
-    Capability, Clock, FolderPath, Kinded, Principal, RequestPath, SecretPath, SecretString, TokenRoleName,
+    Capability, Clock, FolderPath, Kind, Kinded, Principal, RequestPath, SecretPath, SecretString, TokenRoleName,
 };
 
 /// What a request wants to act on.
@@ -302,6 +303,7 @@ pub struct Gate {
     secrets: Arc<Secrets>,
     cubbyholes: Arc<Cubbyholes>,
     leases: Arc<Leases>,
+    blocks: Arc<Blocks>,
     trail: Arc<Trail>,
     hmac: Arc<Hmac>,
     clock: Arc<dyn Clock>,
@@ -316,11 +318,12 @@ impl Gate {
         secrets: Arc<Secrets>,
         cubbyholes: Arc<Cubbyholes>,
         leases: Arc<Leases>,
+        blocks: Arc<Blocks>,
         trail: Arc<Trail>,
         hmac: Arc<Hmac>,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { tokens, identity, policies, secrets, cubbyholes, leases, trail, hmac, clock }
+        Self { tokens, identity, policies, secrets, cubbyholes, leases, blocks, trail, hmac, clock }
     }
 
     /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
@@ -391,6 +394,7 @@ impl Gate {
         let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
         let mut made = Vec::new();
         if let Ok(reply) = result {
+            entry.warnings.clone_from(&reply.warnings);
             let contents = Contents::of(reply, &self.hmac, &self.tokens);
             made.extend(contents.token);
             made.extend(reply.wrap.as_ref().map(|wrap| self.tokens.key_of(&wrap.token)));
@@ -405,7 +409,10 @@ impl Gate {
             (entry.lease_id, entry.subject) = (Some(made.id.clone()), Some(made.subject.clone()));
         }
         let bare = bare(&grant, result);
+        let gone = result.as_ref().is_ok_and(|reply| reply.gone);
         entry.outcome = Some(match result.as_ref().err().or(bare.as_ref()) {
+            // Metadata instead of a value: whoever counts who got the value must not count this.
+            None if gone => Outcome { result: Kind::NotFound.word().to_owned(), error: None },
             None => Outcome::ok(),
             Some(error) => Outcome::failed(error.kind(), error.to_string()),
         });
@@ -438,6 +445,7 @@ impl Gate {
         access: Access,
         fields: &Fields,
     ) -> Result<(), CoreError> {
+        self.not_blocked(grant)?;
         if matches!(grant.object, Object::Wrapping) {
             self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields).await?;
         }
@@ -488,6 +496,18 @@ impl Gate {
             return deny(grant, "forbidden by the secret's own policy");
         }
         if decision.granted { self.use_token(grant).await } else { Err(CoreError::Denied) }
+    }
+
+    /// Refuses what an incident has cut off, whoever asks; lifting it is under `sys/`, which cannot be.
+    fn not_blocked(&self, grant: &mut Grant) -> Result<(), CoreError> {
+        let why = if self.blocks.refuses(grant.visit.source.address) {
+            "requests from this network are blocked by an incident"
+        } else if grant.mount.as_ref().is_some_and(|mount| self.blocks.holds(mount.id)) {
+            "requests to this mount are blocked by an incident"
+        } else {
+            return Ok(());
+        };
+        deny(grant, why).or_else(|_| Err(CoreError::DeniedBecause(format!("{why}; ask an operator to lift it"))))
     }
 
     /// Whether a policy of the secret's own forbids what policies allow. Those who may change that policy are not

@@ -1,8 +1,11 @@
 use crate::access_key::AccessKeys;
 use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
+use crate::emergency::{Blocks, Emergency, Rooms};
+use crate::event::{Events, Hub};
 use crate::gate::Gate;
 use crate::identity::Identity;
+use crate::incident::Incidents;
 use crate::inquiry::Inquiry;
 use crate::lease::{Book, LeaseParts, Leases};
 use crate::login::Logins;
@@ -15,6 +18,7 @@ use crate::quota::Quotas;
 use crate::records::Records;
 use crate::secret::Secrets;
 use crate::setting::ServerSettings;
+use crate::shipping::Shipping;
 use crate::task::Tasks;
 use crate::token::Tokens;
 use crate::webhook::Webhooks;
@@ -78,8 +82,16 @@ pub struct Open {
     pub rotation: Arc<Rotation>,
     /// Questions to the trail.
     pub inquiry: Inquiry,
+    /// Copies of the trail for others.
+    pub shipping: Arc<Shipping>,
     /// Messages to outside places.
     pub webhooks: Arc<Webhooks>,
+    /// What just changed.
+    pub events: Events,
+    /// Cutting off.
+    pub emergency: Arc<Emergency>,
+    /// What was cut off.
+    pub incidents: Arc<Incidents>,
     /// New unseal keys.
     pub rekeying: Rekeying,
     /// New root tokens.
@@ -111,6 +123,8 @@ impl Open {
         let records = Arc::new(Records::new(Arc::clone(&barrier)));
         let hmac = Arc::new(Hmac::new(Arc::clone(&barrier)));
         let (c, e) = (&clock, &entropy);
+        let hub = Arc::new(Hub::new(Arc::clone(c), &**e));
+        let blocks = Arc::new(Blocks::load(Arc::clone(&records)).await?);
         let identity = Arc::new(Identity::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
         let policies = Arc::new(PolicyStore::new(Arc::clone(&records)));
         policies.ensure_default().await?;
@@ -118,7 +132,15 @@ impl Open {
         let quotas = Arc::new(Quotas::load(&records).await?);
         let passwords = Arc::new(PasswordPolicies::new(Arc::clone(&records), Arc::clone(e)));
         let mounts = Arc::new(
-            Mounts::load(Arc::clone(&records), plugins, Arc::clone(&passwords), Arc::clone(c), Arc::clone(e)).await?,
+            Mounts::load(
+                Arc::clone(&records),
+                plugins,
+                Arc::clone(&passwords),
+                Arc::clone(&hub),
+                Arc::clone(c),
+                Arc::clone(e),
+            )
+            .await?,
         );
         let longest_life = settings.max_lease_ttl;
         let book = Arc::new(Book::new(Arc::clone(&records), Arc::clone(c)));
@@ -127,11 +149,13 @@ impl Open {
             Arc::clone(&identity),
             Arc::clone(&mounts),
             Arc::clone(&book),
+            Arc::clone(&blocks),
+            Arc::clone(&hub),
             settings,
             Arc::clone(c),
             Arc::clone(e),
         ));
-        let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(c), Arc::clone(e)));
+        let secrets = Arc::new(Secrets::new(Arc::clone(&records), Arc::clone(&hub), Arc::clone(c), Arc::clone(e)));
         let access_keys =
             Arc::new(AccessKeys::new(Arc::clone(&records), Arc::clone(&identity), Arc::clone(c), Arc::clone(e)));
         let cubbyholes = Arc::new(Cubbyholes::new(Arc::clone(&records)));
@@ -143,6 +167,7 @@ impl Open {
             identity: &identity,
             quotas: &quotas,
             trail: &trail,
+            events: &hub,
             metrics: &metrics,
             clock: c,
             entropy: e,
@@ -154,6 +179,7 @@ impl Open {
             Arc::clone(&secrets),
             Arc::clone(&cubbyholes),
             Arc::clone(&leases),
+            Arc::clone(&blocks),
             Arc::clone(&trail),
             Arc::clone(&hmac),
             Arc::clone(c),
@@ -165,6 +191,22 @@ impl Open {
         let root_generation = RootGeneration::new(Arc::clone(b), Arc::clone(&tokens), Arc::clone(c), Arc::clone(e));
         let rekeying = Rekeying::new(Arc::clone(b));
         let inquiry = Inquiry::new(&trail, &mounts, &secrets, &identity, &policies, b, c);
+        let incidents =
+            Arc::new(Incidents::new(Arc::clone(&records), Arc::clone(&trail), Arc::clone(&mounts), Arc::clone(&hub)));
+        let emergency = Arc::new(Emergency::new(Rooms {
+            mounts: Arc::clone(&mounts),
+            identity: Arc::clone(&identity),
+            tokens: Arc::clone(&tokens),
+            access_keys: Arc::clone(&access_keys),
+            leases: Arc::clone(&leases),
+            secrets: Arc::clone(&secrets),
+            blocks,
+            trail: Arc::clone(&trail),
+            clock: Arc::clone(c),
+            entropy: Arc::clone(e),
+        }));
+        let events = Events::new(hub, Arc::clone(&tokens), Arc::clone(&identity), Arc::clone(&policies));
+        let shipping = Arc::new(Shipping::load(&records, &trail, &metrics, c).await?);
         let webhooks = Arc::new(Webhooks::load(&records, &trail, &metrics, c, e).await?);
         let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
@@ -175,6 +217,8 @@ impl Open {
             leases: Arc::clone(&leases),
             clock: Arc::clone(c),
             worked: Mutex::new(c.now()),
+            emergency: Arc::clone(&emergency),
+            incidents: Arc::clone(&incidents),
             wake: Notify::new(),
         });
         let trail_memory = Arc::new(TrailMemory::new(Arc::clone(b), Arc::clone(&trail)));
@@ -196,7 +240,11 @@ impl Open {
             devices,
             rotation: Arc::new(rotation),
             inquiry,
+            shipping,
             webhooks,
+            events,
+            emergency,
+            incidents,
             rekeying,
             root_generation,
             barrier,
@@ -215,7 +263,9 @@ impl Open {
         self.trail_memory.begin().await;
         self.trail.set_redactor(Some(Arc::clone(&self.hmac) as Arc<dyn Redactor>));
         self.devices.start().await?;
+        self.shipping.begin();
         self.leases.begin().await?;
+        self.emergency.begin(&self.incidents).await?;
         let keeper = Arc::clone(&self.keeper);
         self.tasks.start(|mut stop| async move {
             let mut every_second = tokio::time::interval(Duration::from_secs(1));
@@ -240,8 +290,11 @@ impl Open {
 
     /// Ends everything that needs the keys, and wipes them.
     pub(crate) async fn end(&self) {
+        self.events.end().await;
         self.tasks.finish().await;
+        self.emergency.end().await;
         self.leases.end().await;
+        self.shipping.end().await;
         self.trail.suspend_devices().await;
         self.trail_memory.end().await;
         self.trail.set_redactor(None);
@@ -255,17 +308,31 @@ impl Open {
 
     /// Mounts `secret/` as versioned KV if nothing is there, as a development server has it.
     pub(crate) async fn mount_dev_secrets(&self) -> Result<(), CoreError> {
-        let path = MountPath::parse("secret")?;
+        self.mount_dev("secret", "key/value secret storage").await
+    }
+
+    /// Mounts `parameter/` as versioned KV if nothing is there, when a client of a development server first needs it.
+    pub async fn mount_dev_parameters(&self) -> Result<(), CoreError> {
+        self.mount_dev("parameter", "parameters, as AWS's clients see them").await
+    }
+
+    async fn mount_dev(&self, path: &str, description: &str) -> Result<(), CoreError> {
+        let path = MountPath::parse(path)?;
         if self.mounts.table().at(&path).is_some() {
             return Ok(());
         }
         let spec = MountSpec {
             kind: "kv".to_owned(),
-            description: "key/value secret storage".to_owned(),
+            description: description.to_owned(),
             options: [("version".to_owned(), "2".to_owned())].into(),
             ..MountSpec::default()
         };
-        self.mounts.enable_internal(path, MountClass::Secret, spec).await.map(|_| ())
+        let made = self.mounts.enable_internal(path.clone(), MountClass::Secret, spec).await;
+        match made {
+            // Somebody else was quicker.
+            Err(_) if self.mounts.table().at(&path).is_some() => Ok(()),
+            other => other.map(|_| ()),
+        }
     }
 
     /// Lets housekeeping run now instead of within a second.
@@ -306,6 +373,8 @@ struct Housekeeper {
     clock: Arc<dyn Clock>,
     /// When auth methods were last asked to do what is due.
     worked: Mutex<Timestamp>,
+    emergency: Arc<Emergency>,
+    incidents: Arc<Incidents>,
     wake: Notify,
 }
 
@@ -321,9 +390,11 @@ impl Housekeeper {
         self.secrets.resume().await?;
         self.secrets.note_reads().await?;
         self.secrets.purge_due().await?;
+        self.secrets.end_due().await?;
         self.access_keys.housekeep().await?;
         while self.tokens.sweep(256).await? == 256 {}
         self.leases.keep_house().await?;
+        self.emergency.resume(&self.incidents).await?;
         for mount in self.mounts.to_wipe().await? {
             if let Err(error) = self.wipe(&mount).await {
                 tracing::warn!(mount = %mount.path, %error, "a removed mount could not be wiped; it is tried again");

@@ -339,6 +339,13 @@ impl Strongroom {
         self.setup.trail.reopen().await;
     }
 
+    /// Lets nobody wait for events any more: the doors are about to close, and streams have no end of their own.
+    pub fn hush(&self) {
+        if let State::Open(open) = self.state() {
+            open.events.hush();
+        }
+    }
+
     /// Ends: seals if open, closes the trail.
     pub async fn close(&self) {
         if let Err(error) = self.seal_now().await {

@@ -17,7 +17,15 @@ impl Tasks {
     /// Starts a task that ends when its watch turns true.
     pub(crate) fn start<F: Future<Output = ()> + Send + 'static>(&self, make: impl FnOnce(watch::Receiver<bool>) -> F) {
         let task = make(self.stop.subscribe());
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).spawn(task);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        // What has ended is let go, or it would pile up until the end.
+        while running.try_join_next().is_some() {}
+        running.spawn(task);
+    }
+
+    /// Tells all tasks to stop.
+    pub(crate) fn tell_to_stop(&self) {
+        self.stop.send_replace(true);
     }
 
     /// Tells all tasks to stop and waits until they have.

@@ -24,6 +24,7 @@ struct Envelope<'a> {
 pub(super) fn reply(reply: Reply, request: RequestId, head: bool) -> Response<Full<Body>> {
     match reply {
         Reply { raw: Some(text), .. } => shared::raw(text, head),
+        Reply { streamed: Some(streamed), .. } => shared::streamed(streamed, head),
         reply if !reply.has_body() => shared::no_content(),
         reply => {
             let data = reply.data.as_ref().map(Fields::map);

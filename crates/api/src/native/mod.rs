@@ -6,8 +6,11 @@
 //! does not name are refused: a misspelt filter must not widen an answer. Wraps no answers.
 
 mod answer;
+mod event;
+mod incident;
 mod openapi;
 mod request;
+mod revoke;
 mod route;
 mod trail;
 

@@ -18,12 +18,10 @@ pub(crate) struct Context<'a> {
     /// Proof that the request may proceed.
     pub(crate) grant: &'a Grant,
     /// The named parts of the path.
-    #[expect(dead_code, reason = "no endpoint has named parts yet")]
     pub(crate) captures: &'a Captures,
     /// The parameters: the query of GET and DELETE, the JSON body otherwise.
     pub(crate) fields: &'a Fields,
     /// What is wanted.
-    #[expect(dead_code, reason = "every endpoint has one operation yet")]
     pub(crate) operation: Operation,
 }
 

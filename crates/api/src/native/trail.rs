@@ -172,16 +172,16 @@ fn time(fields: &Fields, field: &'static str) -> Result<Option<Timestamp>, CoreE
     Timestamp::parse(&text).map(Some).ok_or_else(|| CoreError::Field { field: field.to_owned(), problem: problem() })
 }
 
-fn needed(fields: &Fields, field: &'static str) -> Result<String, CoreError> {
+pub(super) fn needed(fields: &Fields, field: &'static str) -> Result<String, CoreError> {
     fields.text(field)?.filter(|text| !text.is_empty()).ok_or(CoreError::Missing(field))
 }
 
 /// The answer in the native envelope, as text: it would fill the trail with itself.
-fn told(context: &Context<'_>, data: &impl Serialize) -> Result<Reply, CoreError> {
+pub(super) fn told(context: &Context<'_>, data: &impl Serialize) -> Result<Reply, CoreError> {
     let body = json!({ "request": context.grant.visit().request, "data": to_json(data)? });
     Ok(Reply::raw("application/json", format!("{body}\n")))
 }
 
-fn to_json(value: &impl Serialize) -> Result<Value, CoreError> {
+pub(super) fn to_json(value: &impl Serialize) -> Result<Value, CoreError> {
     serde_json::to_value(value).map_err(|_| CoreError::Internal("an answer could not be written as JSON"))
 }

@@ -229,7 +229,7 @@ pub(crate) fn raw(raw: RawBody, head: bool) -> Response<Full<Body>> {
 }
 
 /// An answer that is made while it is sent.
-fn streamed(streamed: Streamed, head: bool) -> Response<Full<Body>> {
+pub(crate) fn streamed(streamed: Streamed, head: bool) -> Response<Full<Body>> {
     let mut response = never_cached(Response::new(Full::new(Bytes::new())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(streamed.media_type));
     if !head {

@@ -55,6 +55,17 @@ impl Identity {
         self.records.get(&entity_at(id)).await
     }
 
+    /// Adds to the making of a token that its holder is still as it is now: a token made while its holder is being
+    /// disabled would come to life when the holder is enabled again. Refuses a holder who may have none.
+    pub(crate) async fn holder(&self, txn: Txn, holder: Option<EntityId>) -> Result<Txn, CoreError> {
+        let Some(id) = holder else { return Ok(txn) };
+        match self.by_id(id).await? {
+            Some(entity) if !entity.value.disabled => Ok(txn.expect(entity_at(id), entity.rev)),
+            Some(_) => Err(CoreError::DeniedBecause("entity is disabled".to_owned())),
+            None => Err(CoreError::Denied),
+        }
+    }
+
     /// The entity with that name.
     pub async fn by_name(&self, name: &EntityName) -> Result<Option<Arc<Stored<Entity>>>, CoreError> {
         self.follow(&name_at(name)).await
@@ -171,6 +182,29 @@ impl Identity {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(entity),
+            }
+        }
+        Err(CoreError::Conflict)
+    }
+
+    /// Disables or enables an entity in an emergency, without a caller's grant, since it goes on after a crash; `false`
+    /// when it is so already or gone.
+    pub(crate) async fn set_disabled(&self, id: EntityId, disabled: bool) -> Result<bool, CoreError> {
+        for _ in 0..TRIES {
+            let Some(current) = self.by_id(id).await?.filter(|entity| entity.value.disabled != disabled) else {
+                return Ok(false);
+            };
+            let mut entity = current.value.clone();
+            entity.disabled = disabled;
+            entity.touch(self.clock.now());
+            let mut txn = Txn::new().expect(entity_at(id), current.rev);
+            if disabled {
+                txn = lease::cut(txn, id)?;
+            }
+            match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
+                Err(CoreError::Conflict) => continue,
+                Err(error) => return Err(error),
+                Ok(_) => return Ok(true),
             }
         }
         Err(CoreError::Conflict)

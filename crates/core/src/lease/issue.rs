@@ -3,6 +3,7 @@
 use super::lane::{Lane, Making};
 use super::record::{Cause, Lease, LeaseKey, Stage, lane_at};
 use super::{GRACE, Granted, Issuance, LeaseOrder, LeaseOwner, Leases};
+use crate::event::{EventKind, Note};
 use crate::mount::{Mount, mount_at};
 use crate::plugin::{Call, SecretsEngine, Served};
 use crate::token::lifetime::{self, Wish};
@@ -161,6 +162,7 @@ impl Leases {
             Ok(data) => {
                 lane.beat.expect(active.due);
                 self.meters.issued.add(1);
+                self.events.tell(Note::lease(EventKind::LeaseIssued, &order.id, None));
                 grant.note_made(Made { key, id: order.id.clone(), subject: lease.subject });
                 Ok(data)
             }

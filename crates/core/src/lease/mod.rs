@@ -7,6 +7,7 @@
 
 mod beat;
 mod book;
+mod cut;
 mod issue;
 mod lane;
 mod ledger;
@@ -19,12 +20,14 @@ mod upkeep;
 mod worker;
 
 pub(crate) use book::Book;
+pub(crate) use cut::LeaseScope;
 pub(crate) use issue::Made;
 pub(crate) use ledger::{Cap, CapScope};
 pub use look::{Irrevocable, LeaseGauges, LeaseView};
 pub use order::{Granted, Issuance, LeaseOrder, LeaseOwner, LeaseTerms};
 pub(crate) use record::cut;
 
+use crate::event::Hub;
 use crate::identity::Identity;
 use crate::metrics::{Counter, Labels, Metrics, Timing};
 use crate::mount::Mounts;
@@ -55,6 +58,7 @@ pub struct Leases {
     identity: Arc<Identity>,
     quotas: Arc<Quotas>,
     trail: Arc<Trail>,
+    events: Arc<Hub>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     upkeep: Upkeep,
@@ -101,6 +105,7 @@ pub(crate) struct LeaseParts<'a> {
     pub(crate) identity: &'a Arc<Identity>,
     pub(crate) quotas: &'a Arc<Quotas>,
     pub(crate) trail: &'a Arc<Trail>,
+    pub(crate) events: &'a Arc<Hub>,
     pub(crate) metrics: &'a Metrics,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) entropy: &'a Arc<dyn Entropy>,
@@ -115,6 +120,7 @@ impl Leases {
             identity: Arc::clone(parts.identity),
             quotas: Arc::clone(parts.quotas),
             trail: Arc::clone(parts.trail),
+            events: Arc::clone(parts.events),
             clock: Arc::clone(parts.clock),
             entropy: Arc::clone(parts.entropy),
             upkeep: Upkeep::default(),

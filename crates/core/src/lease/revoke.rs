@@ -15,9 +15,9 @@ use tokio::sync::watch;
 const SYNC_LIMIT: Duration = Duration::from_secs(60);
 
 /// Leases that were marked together: a part of one mount.
-struct Marked {
-    mount: MountId,
-    path: String,
+pub(super) struct Marked {
+    pub(super) mount: MountId,
+    pub(super) path: String,
 }
 
 impl Leases {
@@ -128,7 +128,7 @@ impl Leases {
     }
 
     /// The paths that have leases below a prefix, which names a mount, a part of its paths, or everything.
-    fn below(&self, prefix: &str) -> Vec<Marked> {
+    pub(super) fn below(&self, prefix: &str) -> Vec<Marked> {
         let prefix = prefix.trim_matches('/');
         let table = self.mounts.table();
         let mut found = Vec::new();

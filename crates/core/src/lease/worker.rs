@@ -9,6 +9,7 @@ use super::lane::Lane;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
 use super::{GRACE, Leases};
 use crate::CoreError;
+use crate::event::{EventKind, Note};
 use crate::records::{Listed, Stored};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -191,6 +192,7 @@ impl Leases {
                 entry.outcome = Some(Outcome::ok());
                 self.trail.append(entry).await?;
                 self.book.forget(key).await?;
+                self.events.tell(Note::lease(EventKind::LeaseCut, &self.id_of(key), Some(cause.words())));
                 self.meters.revoked.add(1);
                 Ok(End::Gone)
             }

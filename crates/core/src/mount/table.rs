@@ -1,5 +1,6 @@
 use super::roster::Roster;
 use super::{MountConfig, MountSpec};
+use crate::event::{Hub, Note};
 use crate::password_policy::PasswordPolicies;
 use crate::plugin::{AuthMethod, MountContext, Plugins, SecretsEngine};
 use crate::records::{PutRecord, Records};
@@ -211,6 +212,7 @@ pub struct Mounts {
     records: Arc<Records>,
     plugins: Arc<Plugins>,
     passwords: Arc<PasswordPolicies>,
+    events: Arc<Hub>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     table: ArcSwap<MountTable>,
@@ -240,6 +242,7 @@ impl Mounts {
         records: Arc<Records>,
         plugins: Arc<Plugins>,
         passwords: Arc<PasswordPolicies>,
+        events: Arc<Hub>,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, CoreError> {
@@ -247,6 +250,7 @@ impl Mounts {
             records,
             plugins,
             passwords,
+            events,
             clock,
             entropy,
             table: ArcSwap::from_pointee(MountTable::default()),
@@ -314,6 +318,7 @@ impl Mounts {
         self.commit_with_roster(txn, &table).await?;
         let made = table.by_id(id).cloned();
         self.table.store(Arc::new(table));
+        made.iter().for_each(|made| self.events.tell(Note::mount(made.path.as_str(), "enabled")));
         made.ok_or(CoreError::Internal("a mount just made is not in the table"))
     }
 
@@ -331,6 +336,7 @@ impl Mounts {
         table.remove(mount.id);
         self.commit_with_roster(txn, &table).await?;
         self.table.store(Arc::new(table));
+        self.events.tell(Note::mount(mount.path.as_str(), "disabled"));
         Ok(true)
     }
 
@@ -353,6 +359,7 @@ impl Mounts {
         table.replace(changed);
         let made = table.by_id(id).cloned();
         self.table.store(Arc::new(table));
+        made.iter().for_each(|made| self.events.tell(Note::mount(made.path.as_str(), "changed")));
         made.ok_or(CoreError::Internal("a mount just tuned is not in the table"))
     }
 
@@ -373,8 +380,10 @@ impl Mounts {
         }
         moved.path = to;
         self.save(&moved).await?;
+        let told = [Note::mount(from.as_str(), "moved away"), Note::mount(moved.path.as_str(), "moved here")];
         table.replace(moved);
         self.table.store(Arc::new(table));
+        self.events.tell_all(told.into());
         Ok(())
     }
 

@@ -35,7 +35,7 @@ impl Secrets {
                 Changed::Nothing => return Ok(Some(head.meta)),
                 Changed::Shred(versions) => versions,
             };
-            match self.replace(mount, &found, &head, Txn::new(), &shred).await {
+            match self.replace(mount, path, &found, &head, Txn::new(), &shred).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(Some(head.meta)),
@@ -49,6 +49,7 @@ impl Secrets {
     pub(super) async fn replace(
         &self,
         mount: &Mount,
+        path: &SecretPath,
         found: &Found,
         head: &Head,
         txn: Txn,
@@ -65,6 +66,8 @@ impl Secrets {
             }
         }
         self.records.commit(txn).await?;
+        let before = &found.head.value.meta;
+        self.events.tell_secret(mount, path, Some(before), Some(&head.meta), self.clock.now());
         if rest {
             self.sweep_soon(head.id).await;
         }

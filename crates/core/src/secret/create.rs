@@ -57,7 +57,11 @@ impl Secrets {
                 self.still_mounted(mount).await?;
                 Err(CoreError::Conflict)
             }
-            other => other.map(|_| ()),
+            Err(error) => Err(error.into()),
+            Ok(_) => {
+                self.events.tell_secret(mount, path, None, Some(&head.meta), self.clock.now());
+                Ok(())
+            }
         }
     }
 }

@@ -65,7 +65,7 @@ impl Secrets {
                 }
             }
             head.meta.particulars_mut().deletion = deletion;
-            match self.replace(mount, &found, &head, txn, &[]).await {
+            match self.replace(mount, path, &found, &head, txn, &[]).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(Sighting { id: head.id, meta: head.meta }),

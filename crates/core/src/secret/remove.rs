@@ -117,6 +117,7 @@ impl Secrets {
             }
         }
         self.records.commit(txn).await?;
+        self.events.tell_secret(mount, path, Some(&head.meta), None, self.clock.now());
         if rest {
             self.sweep_soon(head.id).await;
         }

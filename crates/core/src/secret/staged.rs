@@ -4,6 +4,7 @@
 use super::change::Changed;
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata};
+use super::parameter::ParameterChange;
 use super::particular::{Sighting, VersionId};
 use super::read::Seen;
 use super::store::{Found, Secrets, TRIES};
@@ -39,6 +40,8 @@ pub struct ParticularsChange {
     pub untag: Vec<String>,
     /// A policy of its own, or none any more.
     pub policy: Option<Option<String>>,
+    /// What a dialect of parameters notes.
+    pub parameter: Option<ParameterChange>,
 }
 
 /// A label to be moved.
@@ -102,7 +105,7 @@ impl Secrets {
         let _turn = self.turns.secret(mount.id, path).await;
         for _ in 0..TRIES {
             let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
-            match self.append_staged(mount, &found, change, version).await {
+            match self.append_staged(mount, path, &found, change, version).await {
                 Err(CoreError::Conflict) => continue,
                 other => return other,
             }
@@ -196,6 +199,7 @@ impl Secrets {
     async fn append_staged(
         &self,
         mount: &Mount,
+        path: &SecretPath,
         found: &Found,
         change: &ParticularsChange,
         version: &NewVersion,
@@ -212,7 +216,7 @@ impl Secrets {
         let before: Vec<VersionNumber> = head.meta.versions.keys().copied().collect();
         let (txn, number) = self.add_staged(mount, &mut head, &config, version).await?;
         let gone: Vec<_> = before.into_iter().filter(|number| !head.meta.versions.contains_key(number)).collect();
-        self.replace(mount, found, &head, txn, &gone).await?;
+        self.replace(mount, path, found, &head, txn, &gone).await?;
         Ok(Staged { secret: Sighting { id: head.id, meta: head.meta }, number: Some(number) })
     }
 
@@ -278,6 +282,9 @@ pub(super) fn alive(meta: &SecretMetadata) -> Result<(), CoreError> {
 
 impl ParticularsChange {
     fn apply(&self, meta: &mut SecretMetadata) -> Result<(), CoreError> {
+        if let Some(parameter) = &self.parameter {
+            parameter.apply(meta)?;
+        }
         let more = meta.particulars_mut();
         more.description = self.description.clone().unwrap_or_else(|| std::mem::take(&mut more.description));
         more.kms_key = self.kms_key.clone().or(more.kms_key.take());

@@ -1,6 +1,7 @@
 use super::head::Head;
 use super::place::{Name, head_at, mount_at, name_at};
 use super::turn::Turns;
+use crate::event::Hub;
 use crate::mount::Mount;
 use crate::records::{Records, Stored};
 use crate::{CoreError, SecretAct};
@@ -16,6 +17,8 @@ pub struct Secrets {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) turns: Turns,
+    /// Who waits for changes is told here, once they are durable.
+    pub(super) events: Arc<Hub>,
     /// Secrets read today that do not say so yet, with the day.
     pub(super) reads: Mutex<Reads>,
 }
@@ -35,8 +38,13 @@ pub(super) struct Found {
 }
 
 impl Secrets {
-    pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { records, clock, entropy, turns: Turns::new(), reads: Mutex::default() }
+    pub(crate) fn new(
+        records: Arc<Records>,
+        events: Arc<Hub>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { records, clock, entropy, turns: Turns::new(), events, reads: Mutex::default() }
     }
 
     /// Whether what a write would touch is there, so that policy can tell create from update. Deleting, restoring and

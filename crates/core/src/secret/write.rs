@@ -53,7 +53,7 @@ impl Secrets {
         for _ in 0..TRIES {
             let config = self.config_of(mount).await?;
             let attempt = match self.find(mount, path).await? {
-                Some(found) => self.append(mount, &found, &config, &plain, options).await,
+                Some(found) => self.append(mount, path, &found, &config, &plain, options).await,
                 None => self.first(mount, path, &config, &plain, options).await,
             };
             match attempt {
@@ -86,7 +86,7 @@ impl Secrets {
             };
             merge(fields.map_mut(), patch.map());
             let value = SecretValue::Object(fields);
-            match self.append(mount, &found, &config, &value.encode()?, options).await {
+            match self.append(mount, path, &found, &config, &value.encode()?, options).await {
                 Err(CoreError::Conflict) => continue,
                 other => return other.map(|info| Seen::Here(SecretVersion { value: (), info })),
             }
@@ -129,6 +129,7 @@ impl Secrets {
     async fn append(
         &self,
         mount: &Mount,
+        path: &SecretPath,
         found: &Found,
         config: &KvConfig,
         plain: &[u8],
@@ -140,7 +141,7 @@ impl Secrets {
         let (number, pruned) = head.meta.add(options.stage.stage(), self.clock.now(), config);
         let sealed = self.seal(mount, &head, number, plain).await?;
         let txn = head.keep(Txn::new(), number, sealed);
-        self.replace(mount, found, &head, txn, &pruned).await?;
+        self.replace(mount, path, found, &head, txn, &pruned).await?;
         head.meta.info(number).ok_or(CoreError::Internal("a version just written is not known"))
     }
 }

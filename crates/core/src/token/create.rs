@@ -3,7 +3,7 @@ use super::entry::{Token, TokenKey};
 use super::kind::TypeRule;
 use super::lifetime::{self, Wish};
 use super::rights::settled;
-use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
+use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, holder_shelf, token_at};
 use crate::records::PutRecord;
 use crate::{Auth, CoreError, Login, Terms};
 use serde_json::{Map, Value};
@@ -148,8 +148,19 @@ impl Tokens {
         Ok(parent.value.mount.or(parent.value.through))
     }
 
+    /// Stores a new token, and all that leads to it, if its holder may have one at that moment.
     async fn store(&self, key: TokenKey, token: &Token) -> Result<(), CoreError> {
-        let mut txn = self.put_token(Txn::new(), key, token)?;
+        loop {
+            let holder = self.identity.holder(Txn::new(), token.entity).await?;
+            match self.store_once(holder, key, token).await {
+                Err(CoreError::Conflict) => continue,
+                other => return other,
+            }
+        }
+    }
+
+    async fn store_once(&self, holder: Txn, key: TokenKey, token: &Token) -> Result<(), CoreError> {
+        let mut txn = self.put_token(holder, key, token)?;
         if let Some(parent) = token.parent {
             // A parent that is revoked at this moment must not leave a child behind.
             txn = txn.expect_present(token_at(parent));
@@ -159,8 +170,11 @@ impl Tokens {
             Err(CoreError::Conflict) if self.records.get::<Token>(&token_at(key)).await?.is_some() => {
                 Err(CoreError::Invalid("cannot create a token with a duplicate ID".to_owned()))
             }
-            // The parent is gone.
-            Err(CoreError::Conflict) => Err(CoreError::Denied),
+            Err(CoreError::Conflict) => match token.parent {
+                Some(parent) if self.records.get::<Token>(&token_at(parent)).await?.is_none() => Err(CoreError::Denied),
+                // The holder changed meanwhile.
+                _ => Err(CoreError::Conflict),
+            },
             other => other.map(|_| ()),
         }
     }
@@ -168,7 +182,10 @@ impl Tokens {
     /// Adds a new token with its indexes.
     pub(super) fn put_token(&self, txn: Txn, key: TokenKey, token: &Token) -> Result<Txn, CoreError> {
         let txn = txn.expect_absent(token_at(key)).put_record(token_at(key), token)?;
-        let txn = txn.put_record(accessor_shelf().named(&token.accessor), &Pointer { key })?;
+        let mut txn = txn.put_record(accessor_shelf().named(&token.accessor), &Pointer { key })?;
+        if let Some(entity) = token.entity {
+            txn = txn.put_record(holder_shelf(entity).named(key.as_bytes()), &Pointer { key })?;
+        }
         match token.expires {
             Some(expires) => txn.put_record(expiry_at(key, expires), &Pointer { key }),
             None => Ok(txn),

@@ -9,6 +9,7 @@ mod bearer;
 mod create;
 mod entry;
 mod glob;
+mod holder;
 mod kind;
 pub(crate) mod lifetime;
 mod prefix;

@@ -1,7 +1,8 @@
 use super::batch;
 use super::create::expiry_at;
 use super::entry::{Token, TokenKey};
-use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
+use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, holder_shelf, token_at};
+use crate::event::Note;
 use crate::records::PutRecord;
 use crate::{CoreError, cubbyhole, wrapping};
 use strongroom_barrier::{Shelf, Txn};
@@ -97,8 +98,19 @@ impl Tokens {
             }
             match self.records.commit(txn).await {
                 Err(CoreError::Conflict) => continue,
-                other => return other.map(|_| ()),
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    token.iter().for_each(|token| self.tell(&token.value));
+                    return Ok(());
+                }
             }
+        }
+    }
+
+    /// Tells that a token is gone before its time; that its time is over surprises nobody.
+    fn tell(&self, token: &Token) {
+        if !token.is_expired(self.clock.now()) && !token.is_wrapping() {
+            self.events.tell(Note::token(&token.accessor));
         }
     }
 
@@ -129,6 +141,7 @@ impl Tokens {
             txn = txn.delete(children_shelf(parent).named(key.as_bytes()));
         }
         self.records.commit(txn).await?;
+        self.tell(&token.value);
         self.finish_job(key).await
     }
 
@@ -151,6 +164,9 @@ impl Tokens {
 /// Adds the removal of what leads to a token, and of the answer under a wrapping token.
 pub(super) fn delete_indexes(mut txn: Txn, key: TokenKey, token: &Token) -> Txn {
     txn = txn.delete(accessor_shelf().named(&token.accessor));
+    if let Some(entity) = token.entity {
+        txn = txn.delete(holder_shelf(entity).named(key.as_bytes()));
+    }
     if token.is_wrapping() {
         txn = wrapping::forget(txn, key);
     }

@@ -2,6 +2,8 @@ use super::bearer::{Bearer, Held};
 use super::entry::{Token, TokenKey};
 use super::lifetime::Limits;
 use super::{batch, text};
+use crate::emergency::Blocks;
+use crate::event::Hub;
 use crate::identity::Identity;
 use crate::lease::Book;
 use crate::mount::Mounts;
@@ -10,7 +12,7 @@ use crate::{CoreError, Settings, visit::Source};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
-use strongroom_model::{Clock, Entropy, MountId, MountPath, NamespaceId, SecretString, Ttl};
+use strongroom_model::{Clock, EntityId, Entropy, MountId, MountPath, NamespaceId, SecretString, Ttl};
 
 /// Makes, finds, renews and revokes tokens.
 pub struct Tokens {
@@ -19,6 +21,10 @@ pub struct Tokens {
     pub(super) mounts: Arc<Mounts>,
     /// What must end with a token.
     pub(super) leases: Arc<Book>,
+    /// Mounts whose tokens are refused.
+    pub(super) blocks: Arc<Blocks>,
+    /// Who waits for the end of tokens is told here.
+    pub(super) events: Arc<Hub>,
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
@@ -45,22 +51,31 @@ pub(super) fn expiry_shelf() -> Shelf {
     Shelf::new("token-expiry", NamespaceId::ROOT)
 }
 
+/// Tokens of an entity.
+pub(super) fn holder_shelf(entity: EntityId) -> Shelf {
+    Shelf::new("token-of-entity", NamespaceId::ROOT).within(entity.as_bytes())
+}
+
 /// Tokens that descend from one.
 pub(super) fn children_shelf(parent: TokenKey) -> Shelf {
     Shelf::new("token-child", NamespaceId::ROOT).within(parent.as_bytes())
 }
 
 impl Tokens {
+    #[allow(clippy::too_many_arguments, reason = "called once, with one value of each type")]
     pub(crate) fn new(
         records: Arc<Records>,
         identity: Arc<Identity>,
         mounts: Arc<Mounts>,
         leases: Arc<Book>,
+        blocks: Arc<Blocks>,
+        events: Arc<Hub>,
         settings: Settings,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { records, identity, mounts, leases, settings, clock, entropy, tidying: tokio::sync::Mutex::new(()) }
+        let tidying = tokio::sync::Mutex::new(());
+        Self { records, identity, mounts, leases, blocks, events, settings, clock, entropy, tidying }
     }
 
     /// The name under which a token would be stored.
@@ -109,7 +124,9 @@ impl Tokens {
         if token.is_expired(self.clock.now()) || (token.num_uses > 0 && token.uses_left == 0) {
             return Ok(None);
         }
-        let gone = |mount: Option<MountId>| mount.is_some_and(|mount| self.mounts.table().by_id(mount).is_none());
+        let gone = |mount: Option<MountId>| {
+            mount.is_some_and(|id| self.blocks.holds(id) || self.mounts.table().by_id(id).is_none())
+        };
         if gone(token.mount) || gone(token.through) {
             return Ok(None);
         }

@@ -1,0 +1,105 @@
+//! Cutting something off, and what that would touch.
+
+use super::route::{Context, Parameter, Route, itself, parameter};
+use super::trail::{needed, to_json, told};
+use serde_json::json;
+use strongroom_core::emergency::Aim;
+use strongroom_core::{Access, Cidr, CoreError, Endpoint, Fields, Operation, Reply};
+
+const SECRET: Parameter = parameter("secret", "string", "A secret, whose version in force is put out of use.");
+const PRINCIPAL: Parameter = parameter("principal", "string", "An entity's name or id, or a token's accessor.");
+const LEASES: Parameter = parameter("lease_prefix", "string", "The beginning of ids of leases, whole parts of it.");
+const MOUNT: Parameter = parameter("mount", "string", "A mount; `auth/...` for an auth method.");
+const ADDRESS: Parameter = parameter("address", "string", "A network, or an address.");
+
+/// The endpoints.
+pub(super) const ROUTES: &[Route] = &[
+    Route {
+        endpoint: Endpoint {
+            pattern: "revoke",
+            operations: &[Operation::Write],
+            access: Access::Sudo,
+            help: "Cuts off one secret, principal, beginning of leases, mount or network from everyone, now.",
+        },
+        policy: "sys/revoke",
+        parameters: &[
+            SECRET,
+            PRINCIPAL,
+            LEASES,
+            MOUNT,
+            ADDRESS,
+            parameter("reason", "string", "Why, for those who read the incident later. Needed."),
+        ],
+        answer: "incident, figures",
+        object: itself,
+        handler: |context| Box::pin(revoke(context)),
+    },
+    Route {
+        endpoint: Endpoint {
+            pattern: "revoke/preview",
+            operations: &[Operation::Write],
+            access: Access::Sudo,
+            help: "Tells what cutting something off would touch, and touches nothing.",
+        },
+        policy: "sys/revoke/preview",
+        parameters: &[SECRET, PRINCIPAL, LEASES, MOUNT, ADDRESS],
+        answer: "target, kind, touches",
+        object: itself,
+        handler: |context| Box::pin(preview(context)),
+    },
+    Route {
+        endpoint: Endpoint {
+            pattern: "revoke/blocks",
+            operations: &[Operation::Read],
+            access: Access::Sudo,
+            help: "Lists the networks and mounts that are refused whoever asks, and by which incident.",
+        },
+        policy: "sys/revoke/blocks",
+        parameters: &[],
+        answer: "blocks",
+        object: itself,
+        handler: |context| Box::pin(blocks(context)),
+    },
+];
+
+async fn revoke(context: Context<'_>) -> Result<Reply, CoreError> {
+    let (aim, reason) = (aim(context.fields)?, needed(context.fields, "reason")?);
+    let open = context.open;
+    let incident = open.emergency.revoke(&open.incidents, context.grant, &aim, &reason).await?;
+    let figures = open.incidents.figures(&incident).await?;
+    told(&context, &json!({ "incident": super::incident::shown(&incident)?, "figures": to_json(&figures)? }))
+}
+
+async fn preview(context: Context<'_>) -> Result<Reply, CoreError> {
+    let preview = context.open.emergency.preview(context.grant, &aim(context.fields)?).await?;
+    told(&context, &preview)
+}
+
+async fn blocks(context: Context<'_>) -> Result<Reply, CoreError> {
+    let blocks = context.open.emergency.blocks(context.grant)?;
+    let shown = blocks.iter().map(|(block, name)| {
+        let kind = if block.network().is_some() { "address" } else { "mount" };
+        json!({ "kind": kind, "name": name, "incident": block.incident, "since": block.since })
+    });
+    told(&context, &json!({ "blocks": shown.collect::<Vec<_>>() }))
+}
+
+/// Exactly one of the five.
+fn aim(fields: &Fields) -> Result<Aim, CoreError> {
+    let mut aims = Vec::new();
+    let some = |name| fields.text(name).map(|text| text.filter(|text| !text.is_empty()));
+    aims.extend(some("secret")?.map(Aim::Secret));
+    aims.extend(some("principal")?.map(Aim::Principal));
+    aims.extend(some("lease_prefix")?.map(Aim::LeasePrefix));
+    aims.extend(some("mount")?.map(Aim::Mount));
+    if let Some(text) = some("address")? {
+        let problem = |error| CoreError::Field { field: "address".to_owned(), problem: format!("is {error}") };
+        aims.push(Aim::Address(Cidr::parse(&text).map_err(problem)?));
+    }
+    match (aims.pop(), aims.is_empty()) {
+        (Some(aim), true) => Ok(aim),
+        _ => {
+            Err(CoreError::Invalid("name exactly one of secret, principal, lease_prefix, mount and address".to_owned()))
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! Events, emergency revocation and incidents through the native API: what is told, what is cut off, and who may.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use strongroom_testkit::{Answer, TestServer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+async fn ask(server: &TestServer, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    server.send_raw(method, &format!("/api/v1/{path}"), &[("X-Vault-Token", token)], body.into_bytes()).await
+}
+
+async fn get(server: &TestServer, token: &str, path: &str) -> Answer {
+    ask(server, token, "GET", path, None).await
+}
+
+async fn revoke(server: &TestServer, token: &str, mut body: Value) -> Answer {
+    body["reason"] = json!("a leak");
+    ask(server, token, "POST", "revoke", Some(body)).await
+}
+
+/// The incident when nothing is left to do.
+async fn done(server: &TestServer, id: &str) -> Answer {
+    let root = server.root.clone();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        server.world.rooms().housekeep().await;
+        let answer = get(server, &root, &format!("incidents/{id}")).await.expect(200);
+        if answer.at("/data/incident/state") == "done" {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{}", answer.text);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn role(server: &TestServer, name: &str, rules: &str) {
+    server.policy(name, rules).await;
+    let operator = server.operator();
+    operator.post("sys/auth/approle", json!({"type": "approle"})).await;
+    operator.post(&format!("auth/approle/role/{name}"), json!({"token_policies": [name]})).await.expect(204);
+}
+
+/// What a login by a role takes.
+async fn credentials(server: &TestServer, name: &str) -> Value {
+    let operator = server.operator();
+    let id = operator.get(&format!("auth/approle/role/{name}/role-id")).await.expect(200).text_at("/data/role_id");
+    let secret = operator.post(&format!("auth/approle/role/{name}/secret-id"), json!({})).await.expect(200);
+    json!({"role_id": id, "secret_id": secret.text_at("/data/secret_id")})
+}
+
+async fn login(server: &TestServer, name: &str) -> Answer {
+    let credentials = credentials(server, name).await;
+    server.by("").post("auth/approle/login", credentials).await.expect(200)
+}
+
+fn types(batch: &Answer) -> Vec<String> {
+    let events = batch.at("/data/events").as_array().unwrap();
+    events
+        .iter()
+        .map(|event| format!("{} {}", event["type"].as_str().unwrap(), event["path"].as_str().unwrap()))
+        .collect()
+}
+
+/// A stream of events, and what has been heard of it.
+struct Stream {
+    socket: TcpStream,
+    heard: String,
+}
+
+impl Stream {
+    async fn open(server: &TestServer, token: &str, query: &str) -> Self {
+        let mut socket = server.connect().await;
+        let head = format!("GET /api/v1/events/stream?{query} HTTP/1.1\r\nhost: x\r\nx-vault-token: {token}\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let mut stream = Self { socket, heard: String::new() };
+        stream.until("event: hello").await;
+        stream
+    }
+
+    /// Reads until this was heard, or the stream ended.
+    async fn until(&mut self, what: &str) -> bool {
+        let mut buffer = vec![0; 16_384];
+        while !self.heard.contains(what) {
+            let read = tokio::time::timeout(Duration::from_secs(10), self.socket.read(&mut buffer)).await;
+            match read.expect("the stream says something").unwrap() {
+                0 => return false,
+                n => self.heard.push_str(&String::from_utf8_lossy(&buffer[..n])),
+            }
+        }
+        true
+    }
+}
+
+#[tokio::test]
+async fn every_change_of_a_secret_is_told_within_the_readers_rights_and_without_its_value() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    let start = get(&server, &root, "events").await.expect(200).text_at("/data/after");
+    for n in 1..=2 {
+        let data = json!({"data": {"v": format!("canary-{n}")}});
+        operator.post("secret/data/app/db", data.clone()).await.expect(200);
+        operator.post("secret/data/hr/pay", data).await.expect(200);
+    }
+    operator.delete("secret/data/app/db").await.expect(204);
+    operator.post("secret/undelete/app/db", json!({"versions": [2]})).await.expect(204);
+    operator.post("secret/destroy/app/db", json!({"versions": [1]})).await.expect(204);
+    operator.post("secret/metadata/app/db", json!({"custom_metadata": {"owner": "x"}})).await.expect(204);
+    operator.delete("secret/metadata/app/db").await.expect(204);
+    let all = get(&server, &root, &format!("events?after={start}&prefix=secret/app")).await.expect(200);
+    let path = "secret/data/app/db";
+    let told: Vec<String> = ["written", "written", "deleted", "undeleted", "destroyed", "removed"]
+        .map(|what| format!("secret-{what} {path}"))
+        .into();
+    assert_eq!(types(&all), told, "{}", all.text);
+    assert_eq!(all.at("/data/events/1/version"), 2);
+    assert!(!all.text.contains("canary"));
+    // A place in between goes on behind it; a type alone is heard alone.
+    let second = all.text_at("/data/events/1/id");
+    let rest = get(&server, &root, &format!("events?after={second}&prefix={path}&type=secret-deleted")).await;
+    assert_eq!(types(&rest), [format!("secret-deleted {path}")]);
+    // Who may list names in one folder hears of that folder only, whatever they ask for.
+    let rules = "path \"sys/events\" { capabilities = [\"read\"] }\n\
+                 path \"secret/metadata/hr/*\" { capabilities = [\"list\"] }";
+    server.policy("hr", rules).await;
+    let hr = server.token(json!({"policies": ["hr"], "no_default_policy": true})).await;
+    for prefix in ["", "&prefix=secret", "&prefix=secret/app", "&prefix=secret/data/hr"] {
+        let heard = get(&server, &hr, &format!("events?after={start}{prefix}")).await.expect(200);
+        let expected = if prefix.contains("app") { 0 } else { 2 };
+        assert_eq!(types(&heard), vec!["secret-written secret/data/hr/pay".to_owned(); expected], "{prefix}");
+    }
+    // Prefixes are of whole parts, and a place of another time is told to be one.
+    assert_eq!(
+        types(&get(&server, &root, &format!("events?after={start}&prefix=secret/ap")).await),
+        Vec::<String>::new()
+    );
+    let stale = get(&server, &root, "events?after=00000000.5").await.expect(200);
+    assert_eq!((stale.at("/data/resync"), stale.at("/data/events")), (&json!(true), &json!([])));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn mounts_and_tokens_are_told_of_and_waiting_ends_with_the_first_event() {
+    let server = Arc::new(TestServer::open().await);
+    let (operator, root) = (server.operator(), server.root.clone());
+    let start = get(&server, &root, "events").await.expect(200).text_at("/data/after");
+    operator.post("sys/mounts/kv", json!({"type": "kv"})).await.expect(204);
+    operator.delete("sys/mounts/kv").await.expect(204);
+    let made = operator.post("auth/token/create", json!({"policies": ["default"]})).await.expect(200);
+    let accessor = made.text_at("/auth/accessor");
+    operator.post("auth/token/revoke-accessor", json!({"accessor": accessor})).await.expect(204);
+    let heard = get(&server, &root, &format!("events?after={start}")).await.expect(200);
+    let told = ["mount-changed sys/mounts/kv", "mount-changed sys/mounts/kv", "token-revoked auth/token/accessors"];
+    assert_eq!(types(&heard), told);
+    assert_eq!(heard.at("/data/events/2/accessor"), accessor.as_str());
+    let waiting = tokio::task::JoinSet::from_iter([{
+        let (server, root) = (Arc::clone(&server), root.clone());
+        async move { get(&server, &root, "events?wait=30s&prefix=secret/app").await }
+    }]);
+    tokio::task::yield_now().await;
+    let mut waiting = waiting;
+    // The waiter may come after the first write: it is told of a later one.
+    let began = Instant::now();
+    let answer = loop {
+        operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+        if let Some(answer) = waiting.try_join_next() {
+            break answer.unwrap().expect(200);
+        }
+        assert!(began.elapsed() < Duration::from_secs(10));
+    };
+    assert!(types(&answer)[0].starts_with("secret-written"), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn a_stream_tells_of_new_versions_and_ends_when_its_token_is_revoked() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    let rules = "path \"sys/events\" { capabilities = [\"read\"] }\n\
+                 path \"secret/data/app/*\" { capabilities = [\"read\"] }";
+    server.policy("watch", rules).await;
+    let token = server.token(json!({"policies": ["watch"], "no_default_policy": true})).await;
+    let mut stream = Stream::open(&server, &token, "prefix=secret").await;
+    operator.post("secret/data/hr/pay", json!({"data": {"v": 1}})).await.expect(200);
+    operator.post("secret/data/app/db", json!({"data": {"v": "canary"}})).await.expect(200);
+    assert!(stream.until("secret/data/app/db").await);
+    assert!(stream.heard.contains("text/event-stream") && stream.heard.contains("event: secret-written\ndata: {"));
+    assert!(!stream.heard.contains("hr/pay") && !stream.heard.contains("canary"), "{}", stream.heard);
+    let began = Instant::now();
+    operator.post("auth/token/revoke", json!({"token": token})).await.expect(204);
+    assert!(stream.until("event: end").await, "{}", stream.heard);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    // What happens from then on is not heard, and no new stream begins.
+    operator.post("secret/data/app/db", json!({"data": {"v": 2}})).await.expect(200);
+    assert!(stream.until("\r\n0\r\n\r\n").await && !stream.heard.contains("\"version\":2"));
+    get(&server, &token, "events/stream").await.expect(403);
+    // Losing the right ends a stream too, though the token lives on.
+    let token = server.token(json!({"policies": ["watch"], "no_default_policy": true})).await;
+    let mut stream = Stream::open(&server, &token, "prefix=secret").await;
+    server.policy("watch", "path \"sys/events\" { capabilities = [\"deny\"] }").await;
+    assert!(stream.until("event: end").await);
+    drop(stream);
+    // Sealing ends all.
+    let mut stream = Stream::open(&server, &server.root, "").await;
+    operator.post("sys/seal", json!({})).await.expect(204);
+    assert!(stream.until("event: end").await);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_secret_is_refused_until_a_new_version_or_lifting_and_its_consumers_are_measured() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let rules = "path \"secret/data/app/*\" { capabilities = [\"read\"] }";
+    for name in ["quick", "slow", "gone"] {
+        role(&server, name, rules).await;
+    }
+    let mut tokens = Vec::new();
+    for name in ["quick", "slow", "gone"] {
+        let token = login(&server, name).await.text_at("/auth/client_token");
+        server.by(&token).get("secret/data/app/db").await.expect(200);
+        tokens.push(token);
+    }
+    // A preview touches nothing.
+    let before = server.world.snapshot().await.len();
+    let preview =
+        ask(&server, &root, "POST", "revoke/preview", Some(json!({"secret": "secret/app/db"}))).await.expect(200);
+    assert_eq!(preview.at("/data/target"), "secret/app/db");
+    assert_eq!(preview.at("/data/touches/0/names"), &json!(["version 1"]));
+    assert_eq!(preview.at("/data/touches/1/count"), 3, "{}", preview.text);
+    assert_eq!(server.world.snapshot().await.len(), before);
+    server.by(&tokens[0]).get("secret/data/app/db").await.expect(200);
+    assert_eq!(get(&server, &root, "incidents").await.at("/data/incidents"), &json!([]));
+    // No reason, no revocation; nor two targets at once.
+    ask(&server, &root, "POST", "revoke", Some(json!({"secret": "secret/app/db"}))).await.expect(400);
+    revoke(&server, &root, json!({"secret": "secret/app/db", "mount": "secret"})).await.expect(400);
+    server.world.clock.advance(Duration::from_secs(5));
+    let answer = revoke(&server, &root, json!({"secret": "secret/data/app/db"})).await.expect(200);
+    let id = answer.text_at("/data/incident/id");
+    assert_eq!(answer.at("/data/incident/cut/version"), 1);
+    assert!(answer.at("/data/figures/refusal_in_force_us").is_u64(), "{}", answer.text);
+    server.world.clock.advance(Duration::from_secs(1));
+    for token in &tokens[..2] {
+        server.by(token).get("secret/data/app/db").await.expect(404);
+    }
+    let report = done(&server, &id).await;
+    assert_eq!(report.at("/data/figures/accepted_after"), 0, "{}", report.text);
+    assert_eq!(report.at("/data/figures/refused_after"), 2);
+    operator.post("secret/data/app/db", json!({"data": {"v": 2}})).await.expect(200);
+    server.by(&tokens[0]).get("secret/data/app/db").await.expect(200);
+    let report = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
+    let mut states: Vec<_> = report
+        .at("/data/figures/consumers")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["state"].as_str().unwrap())
+        .collect();
+    states.sort_unstable();
+    assert_eq!(states, ["not-seen", "refreshed", "refused"]);
+    assert_eq!(report.at("/data/stragglers").as_array().unwrap().len(), 2, "{}", report.text);
+    assert_eq!(report.at("/data/figures/last_accepted_us"), 0, "reads of the new version are no use of the old one");
+    let notes: Vec<_> =
+        report.at("/data/timeline").as_array().unwrap().iter().filter_map(|row| row["note"].as_str()).collect();
+    assert!(notes.iter().any(|note| note.contains("cut off: version 1")), "{notes:?}");
+    // Lifted, the version is back; twice is once too often.
+    let lift = |id: String| {
+        let (server, root) = (&server, root.clone());
+        async move {
+            ask(server, &root, "POST", &format!("incidents/{id}/lift"), Some(json!({"reason": "a false alarm"}))).await
+        }
+    };
+    server.by(&tokens[0]).get("secret/data/app/db?version=1").await.expect(404);
+    assert_eq!(lift(id.clone()).await.expect(200).at("/data/incident/lifted/restored"), &json!(["version 1"]));
+    server.by(&tokens[0]).get("secret/data/app/db?version=1").await.expect(200);
+    lift(id).await.expect(409);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_that_keeps_logging_in_is_out_from_the_answer_on() {
+    let server = Arc::new(TestServer::open().await);
+    let root = server.root.clone();
+    role(&server, "web", "path \"secret/data/app/*\" { capabilities = [\"read\"] }").await;
+    server.operator().post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let first = login(&server, "web").await;
+    let entity = first.text_at("/auth/entity_id");
+    let key = server.operator().post("sys/access-keys", json!({"name": "web", "entity_id": entity})).await;
+    let credentials = credentials(&server, "web").await;
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let (server, credentials) = (Arc::clone(&server), credentials.clone());
+        busy.spawn(async move {
+            let mut tokens = Vec::new();
+            loop {
+                let answer = server.by("").post("auth/approle/login", credentials.clone()).await;
+                if answer.status.as_u16() != 200 {
+                    return tokens;
+                }
+                tokens.push(answer.text_at("/auth/client_token"));
+            }
+        });
+    }
+    while server.world.rooms().tokens.accessors().await.unwrap().len() < 60 {
+        tokio::task::yield_now().await;
+    }
+    let preview = ask(&server, &root, "POST", "revoke/preview", Some(json!({"principal": entity}))).await.expect(200);
+    let touches = preview.at("/data/touches").as_array().unwrap();
+    assert!(touches.iter().any(|touch| touch["what"] == "tokens" && touch["count"].as_u64() > Some(40)), "{touches:?}");
+    let answer = revoke(&server, &root, json!({"principal": entity})).await.expect(200);
+    // Whoever asks after the answer is refused.
+    server.by(&first.text_at("/auth/client_token")).get("secret/data/app/db").await.expect(403);
+    let mut tokens = Vec::new();
+    while let Some(more) = busy.join_next().await {
+        tokens.extend(more.unwrap());
+    }
+    assert!(tokens.len() > 40);
+    let report = done(&server, &answer.text_at("/data/incident/id")).await;
+    for token in &tokens {
+        server.by(token).get("auth/token/lookup-self").await.expect(403);
+    }
+    assert!(report.at("/data/incident/refused").is_string(), "{}", report.text);
+    let steps = report.at("/data/incident/steps").as_array().unwrap();
+    assert!(steps.iter().all(|step| step["ended"].is_string() && step["failures"] == json!([])), "{steps:?}");
+    if key.status.as_u16() == 200 {
+        assert!(steps.iter().any(|step| step["what"] == "access-keys" && step["done"] == 1), "{steps:?} {}", key.text);
+    }
+    // Lifted, the principal can log in again, and the tokens of before stay dead.
+    let id = answer.text_at("/data/incident/id");
+    ask(&server, &root, "POST", &format!("incidents/{id}/lift"), Some(json!({"reason": "cleared"}))).await.expect(200);
+    server.by("").post("auth/approle/login", credentials).await.expect(200);
+    for token in tokens.iter().take(5) {
+        server.by(token).get("auth/token/lookup-self").await.expect(403);
+    }
+}
+
+/// One request from another address of this machine.
+async fn from_elsewhere(server: &TestServer, token: &str, path: &str) -> String {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+    let mut stream = socket.connect(server.address).await.unwrap();
+    let head = format!("GET /v1/{path} HTTP/1.1\r\nhost: x\r\nx-vault-token: {token}\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let heard = TestServer::hear(&mut stream).await;
+    heard.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_network_and_a_mount_are_refused_until_lifted_and_nobody_cuts_off_themselves() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let stolen = server.token(json!({"policies": ["default"]})).await;
+    let other = server.token(json!({"policies": ["default"]})).await;
+    assert_eq!(from_elsewhere(&server, &stolen, "auth/token/lookup-self").await, "200");
+    revoke(&server, &root, json!({"address": "127.0.0.0/8"})).await.expect(400);
+    let answer = revoke(&server, &root, json!({"address": "127.0.0.9"})).await.expect(200);
+    let id = answer.text_at("/data/incident/id");
+    assert_eq!(from_elsewhere(&server, &other, "auth/token/lookup-self").await, "403");
+    assert_eq!(from_elsewhere(&server, &root, "secret/data/app/db").await, "403");
+    done(&server, &id).await;
+    // The token that was used from there is dead everywhere; the other one only there.
+    server.by(&stolen).get("auth/token/lookup-self").await.expect(403);
+    server.by(&other).get("auth/token/lookup-self").await.expect(200);
+    let blocks = get(&server, &root, "revoke/blocks").await.expect(200);
+    assert_eq!(blocks.at("/data/blocks/0/name"), "127.0.0.9/32");
+    ask(&server, &root, "POST", &format!("incidents/{id}/lift"), Some(json!({"reason": "over"}))).await.expect(200);
+    assert_eq!(from_elsewhere(&server, &other, "auth/token/lookup-self").await, "200");
+    // An auth mount: its tokens, and logins through it.
+    role(&server, "web", "path \"secret/data/app/*\" { capabilities = [\"read\"] }").await;
+    let credentials = credentials(&server, "web").await;
+    let token =
+        server.by("").post("auth/approle/login", credentials.clone()).await.expect(200).text_at("/auth/client_token");
+    for builtin in ["sys", "auth/token"] {
+        revoke(&server, &root, json!({"mount": builtin})).await.expect(400);
+    }
+    let answer = revoke(&server, &root, json!({"mount": "auth/approle"})).await.expect(200);
+    let id = answer.text_at("/data/incident/id");
+    server.by(&token).get("secret/data/app/db").await.expect(403);
+    server.by("").post("auth/approle/login", credentials.clone()).await.expect(403);
+    done(&server, &id).await;
+    ask(&server, &root, "POST", &format!("incidents/{id}/lift"), Some(json!({"reason": "over"}))).await.expect(200);
+    server.by(&token).get("secret/data/app/db").await.expect(403);
+    server.by("").post("auth/approle/login", credentials).await.expect(200);
+    // A mount of secrets.
+    let answer = revoke(&server, &root, json!({"mount": "secret"})).await.expect(200);
+    server.operator().get("secret/data/app/db").await.expect(403);
+    let id = answer.text_at("/data/incident/id");
+    done(&server, &id).await;
+    ask(&server, &root, "POST", &format!("incidents/{id}/lift"), Some(json!({"reason": "over"}))).await.expect(200);
+    server.operator().get("secret/data/app/db").await.expect(200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn revoking_takes_sudo_and_a_target_that_may_not_be_known_is_as_one_that_is_not_there() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    for name in ["app/db", "hr/pay"] {
+        operator.post(&format!("secret/data/{name}"), json!({"data": {"v": 1}})).await.expect(200);
+    }
+    role(&server, "web", "path \"none\" { capabilities = [\"read\"] }").await;
+    let entity = login(&server, "web").await.text_at("/auth/entity_id");
+    let sees = "path \"secret/metadata/app/*\" { capabilities = [\"read\"] }\n\
+                path \"sys/incidents\" { capabilities = [\"read\"] }\npath \"sys/incidents/*\" { capabilities = [\"read\"] }\n";
+    let may = "path \"sys/revoke\" { capabilities = [\"update\", \"sudo\"] }\n\
+               path \"sys/revoke/preview\" { capabilities = [\"update\", \"sudo\"] }\n";
+    server.policy("sees", sees).await;
+    server.policy("weak", &format!("{sees}{}", may.replace(", \"sudo\"", ""))).await;
+    server.policy("may", &format!("{sees}{may}")).await;
+    let mut tokens = Vec::new();
+    for policy in ["sees", "weak", "may"] {
+        tokens.push(server.token(json!({"policies": [policy], "no_default_policy": true})).await);
+    }
+    let targets = [
+        (json!({"secret": "secret/app/db"}), 200),
+        (json!({"secret": "secret/hr/pay"}), 404),
+        (json!({"secret": "secret/none"}), 404),
+        (json!({"principal": entity}), 404),
+        (json!({"lease_prefix": "database/creds"}), 404),
+        (json!({"mount": "auth/approle"}), 404),
+    ];
+    let nothing = json!({"secret": "no/such"});
+    let unknown = ask(&server, &tokens[2], "POST", "revoke/preview", Some(nothing)).await.expect(404);
+    for (target, status) in &targets {
+        for token in &tokens[..2] {
+            ask(&server, token, "POST", "revoke/preview", Some(target.clone())).await.expect(403);
+            revoke(&server, token, target.clone()).await.expect(403);
+        }
+        let preview = ask(&server, &tokens[2], "POST", "revoke/preview", Some(target.clone())).await.expect(*status);
+        if *status == 404 {
+            assert_eq!(preview.at("/error"), unknown.at("/error"), "{target}");
+        }
+        revoke(&server, &tokens[2], target.clone()).await.expect(*status);
+    }
+    revoke(&server, &root, json!({"secret": "secret/hr/pay"})).await.expect(200);
+    // Of two incidents each sees those about what they may see.
+    let all = get(&server, &root, "incidents").await.expect(200);
+    assert_eq!(all.at("/data/incidents").as_array().unwrap().len(), 2);
+    let some = get(&server, &tokens[0], "incidents").await.expect(200);
+    assert_eq!(some.at("/data/incidents").as_array().unwrap().len(), 1, "{}", some.text);
+    assert!(!some.text.contains("hr"));
+    let hidden = all.text_at("/data/incidents/0/id");
+    let answer = get(&server, &tokens[0], &format!("incidents/{hidden}")).await.expect(404);
+    assert_eq!(answer.at("/error"), get(&server, &tokens[0], "incidents/nonsense").await.at("/error"));
+    get(&server, &tokens[0], &format!("incidents/{hidden}/report")).await.expect(404);
+    server.stop().await;
+}

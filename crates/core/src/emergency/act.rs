@@ -1,0 +1,279 @@
+//! Taking an order: recorded first, then the one act that makes all later use fail, then the rest in the background.
+
+use super::block::{Block, Blocked};
+use super::{Aim, Emergency, Target};
+use crate::access_key::AccessKeyId;
+use crate::incident::{Cut, Incident, Incidents, Lifted, Operator, StepKind};
+use crate::{CoreError, Grant};
+use std::sync::Arc;
+use strongroom_model::{Timestamp, VersionNumber};
+
+/// The longest reason.
+const LONGEST_REASON: usize = 1_024;
+
+impl Emergency {
+    /// Cuts something off. When this returns, use is refused; the tidying goes on, and is carried on after a crash.
+    pub async fn revoke(
+        self: &Arc<Self>,
+        incidents: &Arc<Incidents>,
+        grant: &Grant,
+        aim: &Aim,
+        reason: &str,
+    ) -> Result<Incident, CoreError> {
+        let reason = checked(reason)?;
+        let target = self.resolve(grant, aim).await?;
+        let before = self.preview_of(grant, &target).await?;
+        let was_disabled = match &target {
+            Target::Principal { entity, .. } => {
+                self.rooms.identity.by_id(*entity).await?.is_some_and(|entity| entity.value.disabled)
+            }
+            _ => false,
+        };
+        let opened = self.rooms.clock.now();
+        let incident = Incident {
+            id: format!("{:016x}-{}", opened.nanos(), hex::encode(self.rooms.entropy.array::<4>())),
+            steps: Incident::steps_of(&target),
+            target,
+            reason,
+            by: Operator::of(grant)?,
+            opened,
+            acknowledged: None,
+            before,
+            was_disabled,
+            cut: None,
+            refused: None,
+            finished: None,
+            lifted: None,
+        };
+        incidents.open(&incident).await?;
+        let acknowledged = self.rooms.clock.now();
+        let incident = self.cut(incidents, Incident { acknowledged: Some(acknowledged), ..incident }).await?;
+        self.start(incidents, incident.id.clone());
+        Ok(incident)
+    }
+
+    /// Carries out the one act that makes all later use fail, if that was not done before; then asks as a user would.
+    pub(super) async fn cut(&self, incidents: &Incidents, incident: Incident) -> Result<Incident, CoreError> {
+        if incident.cut.is_some() {
+            return Ok(incident);
+        }
+        let begins = format!("ordered by {}: {}", incident.by.name, incident.reason);
+        // Said beforehand, but a trail that cannot be written must not keep a leak open.
+        if let Err(error) = incidents.note(&incident, &begins, true).await {
+            tracing::error!(%error, incident = incident.id, "an incident could not be noted in the trail; it goes on");
+        }
+        let (how, version, rotated) = self.cut_target(&incident).await?;
+        let cut = Cut { at: self.rooms.clock.now(), how, version, rotated };
+        let refused = self.is_refused(&incident, &cut).await?.then(|| self.rooms.clock.now());
+        let acknowledged = incident.acknowledged.unwrap_or(incident.opened);
+        let incident = incidents
+            .amend(&incident.id, |kept| {
+                kept.acknowledged = kept.acknowledged.or(Some(acknowledged));
+                kept.cut = Some(cut.clone());
+                kept.refused = refused;
+            })
+            .await?;
+        let said = format!("cut off: {}", cut.how);
+        if let Err(error) = incidents.note(&incident, &said, true).await {
+            tracing::error!(%error, incident = incident.id, "an incident could not be noted in the trail; it goes on");
+        }
+        Ok(incident)
+    }
+
+    async fn cut_target(&self, incident: &Incident) -> Result<(String, Option<u64>, bool), CoreError> {
+        let block = |what| Block { incident: incident.id.clone(), since: incident.opened, what };
+        match &incident.target {
+            Target::Secret { .. } => return self.cut_secret(incident).await,
+            Target::Principal { entity, .. } => {
+                self.rooms.identity.set_disabled(*entity, true).await?;
+                Ok(("the entity is disabled, and with it all of its tokens and keys".to_owned(), None, false))
+            }
+            Target::Token { accessor } => {
+                if let Some(key) = self.rooms.tokens.key_of_accessor(accessor).await? {
+                    self.rooms.tokens.revoke_tree(key).await?;
+                }
+                Ok(("the token is revoked".to_owned(), None, false))
+            }
+            Target::LeasePrefix { .. } => {
+                let count = match incident.target.leases() {
+                    Some(scope) => self.rooms.leases.cut_off(&scope).await?,
+                    None => 0,
+                };
+                Ok((format!("{count} leases are marked; each is gone when its system says so"), None, false))
+            }
+            Target::Mount { mount, .. } => {
+                self.rooms.blocks.add(block(Blocked::Mount(*mount))).await?;
+                Ok(("requests to the mount, and tokens that came through it, are refused".to_owned(), None, false))
+            }
+            Target::Address { network } => {
+                self.rooms.blocks.add(block(Blocked::Network(*network))).await?;
+                Ok(("requests from the network are refused".to_owned(), None, false))
+            }
+        }
+    }
+
+    async fn cut_secret(&self, incident: &Incident) -> Result<(String, Option<u64>, bool), CoreError> {
+        let Target::Secret { mount, name, .. } = &incident.target else {
+            return Err(CoreError::Internal("the secret of an incident is none"));
+        };
+        let Some(mount) = self.mount_by_id(*mount) else {
+            return Ok(("the mount is gone".to_owned(), None, false));
+        };
+        if let Some(rotate) = self.rotate.get()
+            && let Some(version) = rotate.rotate(mount.id, name).await?
+        {
+            return Ok((format!("rotated to version {version}"), Some(version), true));
+        }
+        let hidden = self.rooms.secrets.disable_current(&mount, name, incident.opened).await?;
+        let hidden = match hidden {
+            Some(number) => Some(number),
+            // Done before a crash.
+            None => self.hidden_version(incident).await?,
+        };
+        let number = hidden.map(VersionNumber::get);
+        let how = number.map_or_else(
+            || "no version was in force".to_owned(),
+            |number| format!("version {number} is out of use in every dialect"),
+        );
+        Ok((how, number, false))
+    }
+
+    /// The version that this incident hid.
+    async fn hidden_version(&self, incident: &Incident) -> Result<Option<VersionNumber>, CoreError> {
+        let Target::Secret { mount, name, .. } = &incident.target else { return Ok(None) };
+        let Some(mount) = self.mount_by_id(*mount) else { return Ok(None) };
+        let meta = self.rooms.secrets.known(&mount, name).await?;
+        Ok(meta.and_then(|meta| {
+            let mut versions = meta.versions.iter();
+            versions.find(|(_, version)| version.deletion == Some(incident.opened)).map(|(number, _)| *number)
+        }))
+    }
+
+    /// Whether use is refused, found out by trying what a user would.
+    async fn is_refused(&self, incident: &Incident, cut: &Cut) -> Result<bool, CoreError> {
+        let rooms = &self.rooms;
+        match &incident.target {
+            Target::Secret { mount, name, .. } => {
+                let Some(mount) = self.mount_by_id(*mount) else { return Ok(true) };
+                let Some(meta) = rooms.secrets.known(&mount, name).await? else { return Ok(true) };
+                let now = rooms.clock.now();
+                let current = meta.current().and_then(|number| meta.info(number));
+                let is_new = cut.rotated && current.as_ref().map(|info| info.number.get()) == cut.version;
+                Ok(is_new || current.is_none_or(|info| info.version.is_gone(now)))
+            }
+            Target::Principal { entity, .. } => {
+                for key in rooms.tokens.of_entity(*entity, None, 8).await?.keys {
+                    if rooms.tokens.bearer(key).await?.is_some() {
+                        return Ok(false);
+                    }
+                }
+                Ok(rooms.identity.by_id(*entity).await?.is_none_or(|entity| entity.value.disabled))
+            }
+            Target::Token { accessor } => Ok(rooms.tokens.by_accessor(accessor).await?.is_none()),
+            Target::Mount { mount, .. } => Ok(rooms.blocks.holds(*mount)),
+            Target::Address { network } => {
+                Ok(rooms.blocks.list().iter().any(|block| block.network() == Some(*network)))
+            }
+            // Outside systems say when; the step of the leases tells.
+            Target::LeasePrefix { .. } => Ok(false),
+        }
+    }
+
+    /// Takes an incident back as far as it can be: a version is shown again, an entity and its keys are enabled, a block
+    /// is removed. Tokens and leases stay revoked.
+    pub async fn lift(
+        &self,
+        incidents: &Incidents,
+        grant: &Grant,
+        id: &str,
+        reason: &str,
+    ) -> Result<Incident, CoreError> {
+        let reason = checked(reason)?;
+        let incident = incidents.read(grant, id).await?;
+        if incident.lifted.is_some() {
+            return Err(CoreError::Unfit("the incident is lifted already".to_owned()));
+        }
+        if incident.finished.is_none() {
+            return Err(CoreError::Unfit(
+                "the incident is still being carried out; see `incident show`, and lift it when it is done".to_owned(),
+            ));
+        }
+        let restored = self.restore(&incident).await?;
+        let by = Operator::of(grant)?;
+        let at = self.rooms.clock.now();
+        let lifted = Lifted { at, by, reason, restored };
+        let incident = incidents.amend(id, |kept| kept.lifted = Some(lifted.clone())).await?;
+        let said = format!("lifted by {}: {}", lifted.by.name, lifted.reason);
+        incidents.note(&incident, &said, true).await?;
+        Ok(incident)
+    }
+
+    async fn restore(&self, incident: &Incident) -> Result<Vec<String>, CoreError> {
+        let mut restored = Vec::new();
+        match &incident.target {
+            Target::Secret { mount, name, .. } => {
+                let version = incident.cut.as_ref().filter(|cut| !cut.rotated).and_then(|cut| cut.version);
+                let version = version.and_then(VersionNumber::new);
+                if let (Some(mount), Some(number)) = (self.mount_by_id(*mount), version)
+                    && self.rooms.secrets.enable_version(&mount, name, number, incident.opened).await?
+                {
+                    restored.push(format!("version {number}"));
+                }
+            }
+            Target::Principal { entity, .. } => {
+                if !incident.was_disabled && self.rooms.identity.set_disabled(*entity, false).await? {
+                    restored.push("the entity".to_owned());
+                }
+                let mut steps = incident.steps.iter();
+                let keys: &[AccessKeyId] =
+                    steps.find(|step| step.what == StepKind::AccessKeys).map_or(&[], |s| &s.keys);
+                for key in keys {
+                    if self.rooms.access_keys.set_disabled(key, false).await? {
+                        restored.push(format!("access key {key}"));
+                    }
+                }
+            }
+            Target::Mount { path, .. } => {
+                self.rooms.blocks.remove(&incident.id).await?;
+                restored.push(format!("requests to {path}"));
+            }
+            Target::Address { network } => {
+                self.rooms.blocks.remove(&incident.id).await?;
+                restored.push(format!("requests from {network}"));
+            }
+            Target::Token { .. } | Target::LeasePrefix { .. } => {}
+        }
+        Ok(restored)
+    }
+
+    /// What is refused whoever asks, for who sees everything.
+    pub fn blocks(&self, grant: &Grant) -> Result<Vec<(Block, String)>, CoreError> {
+        if !grant.has_sudo() {
+            return Err(CoreError::DeniedBecause("the list of blocks needs `sudo` on the path".to_owned()));
+        }
+        let table = self.rooms.mounts.table();
+        let name = |block: &Block| match block.what {
+            Blocked::Network(network) => network.to_string(),
+            Blocked::Mount(mount) => table.by_id(mount).map(|mount| mount.path.to_string()).unwrap_or_default(),
+        };
+        Ok(self.rooms.blocks.list().into_iter().map(|block| (block.clone(), name(&block))).collect())
+    }
+
+    /// The present moment.
+    pub(super) fn now(&self) -> Timestamp {
+        self.rooms.clock.now()
+    }
+}
+
+fn checked(reason: &str) -> Result<String, CoreError> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(CoreError::Missing("reason: say why, for those who read the record later"));
+    }
+    if reason.len() > LONGEST_REASON || reason.chars().any(char::is_control) {
+        return Err(CoreError::Invalid(format!(
+            "a reason has at most {LONGEST_REASON} bytes and no line ends or other control characters"
+        )));
+    }
+    Ok(reason.to_owned())
+}

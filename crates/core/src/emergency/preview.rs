@@ -1,0 +1,190 @@
+//! What a revocation would touch, without touching anything: counts, and names as far as the caller may know them.
+
+use super::{Aim, Emergency, Target};
+use crate::event::shows;
+use crate::token::TokenKey;
+use crate::{CoreError, Grant};
+use serde::{Deserialize, Serialize};
+use strongroom_audit::{Query, object_of};
+use strongroom_model::policy::Acl;
+
+/// Names shown of each kind.
+const SHOWN: usize = 20;
+/// Tokens looked at in one go.
+pub(super) const PAGE: usize = 256;
+/// Entries of the trail looked at in one go.
+const ROWS: usize = 1_000;
+
+/// What would be touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The target as it is typed to confirm.
+    pub target: String,
+    /// Its kind.
+    pub kind: String,
+    /// By kind of thing.
+    pub touches: Vec<Touch>,
+}
+
+/// Things of one kind that would be touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Touch {
+    /// `tokens`, `leases`, `access-keys`, `versions`, `requests`, `consumers`.
+    pub what: String,
+    /// How many.
+    pub count: u64,
+    /// The first of them, of those that the caller may know.
+    pub names: Vec<String>,
+    /// What becomes of them.
+    pub effect: String,
+}
+
+impl Emergency {
+    /// What revoking this would touch.
+    pub async fn preview(&self, grant: &Grant, aim: &Aim) -> Result<Preview, CoreError> {
+        let target = self.resolve(grant, aim).await?;
+        self.preview_of(grant, &target).await
+    }
+
+    pub(super) async fn preview_of(&self, grant: &Grant, target: &Target) -> Result<Preview, CoreError> {
+        let acl = grant.acl().ok_or(CoreError::Denied)?;
+        let mut touches = Vec::new();
+        match target {
+            Target::Secret { .. } => touches.extend(self.preview_secret(acl, target).await?),
+            Target::Principal { entity, .. } => {
+                touches.push(touch("logins", 1, Vec::new(), "refused until the incident is lifted"));
+                let keys = self.rooms.access_keys.in_use_of(*entity).await?;
+                let names = keys.iter().take(SHOWN).map(|key| key.id.to_string());
+                let names = names.filter(|_| shows(acl, "sys/access-keys")).collect();
+                touches.push(touch("access-keys", keys.len() as u64, names, "put out of use; can be put in use again"));
+                touches.push(self.preview_tokens(acl, target).await?);
+            }
+            Target::Token { .. } => touches.push(self.preview_tokens(acl, target).await?),
+            Target::Mount { auth, path, .. } => {
+                touches.push(touch("requests", 0, vec![path.clone()], "all refused until the incident is lifted"));
+                if *auth {
+                    touches.push(self.preview_tokens(acl, target).await?);
+                }
+            }
+            Target::Address { network } => {
+                let names = vec![network.to_string()];
+                touches.push(touch("requests", 0, names, "all refused until the incident is lifted"));
+                touches.push(self.preview_tokens(acl, target).await?);
+            }
+            Target::LeasePrefix { .. } => {}
+        }
+        if let Some(scope) = target.leases() {
+            let (count, names) = self.rooms.leases.count_in(&scope).await?;
+            let known = |id: &String| shows(acl, &format!("sys/leases/lookup/{id}"));
+            let names = names.into_iter().filter(known).collect();
+            touches.push(touch("leases", count, names, "revoked, with the credentials behind them"));
+        }
+        Ok(Preview { target: target.text(), kind: target.kind().to_owned(), touches })
+    }
+
+    async fn preview_secret(&self, acl: &Acl, target: &Target) -> Result<Vec<Touch>, CoreError> {
+        let Target::Secret { mount, name, .. } = target else { return Ok(Vec::new()) };
+        let Some(mount) = self.mount_by_id(*mount) else { return Ok(Vec::new()) };
+        let meta = self.rooms.secrets.known(&mount, name).await?;
+        let now = self.rooms.clock.now();
+        let current = meta.as_ref().and_then(|meta| meta.info(meta.current()?));
+        let current = current.filter(|info| !info.version.is_gone(now));
+        let names = current.iter().map(|info| format!("version {}", info.number.get())).collect();
+        let effect = "put out of use: reads are refused in every dialect until the incident is lifted or a new version is written";
+        let versions = touch("versions", u64::from(current.is_some()), names, effect);
+        let uses = self.rooms.trail.uses(Some(object_of(&mount.accessor, name.as_str())), |_| true).await?;
+        let names = uses.iter().take(SHOWN).map(|one| one.name.clone());
+        let names = names.filter(|_| shows(acl, "sys/trail/who-reads")).collect();
+        let consumers = touch("consumers", uses.len() as u64, names, "refused until they read a new version");
+        Ok(vec![versions, consumers])
+    }
+
+    async fn preview_tokens(&self, acl: &Acl, target: &Target) -> Result<Touch, CoreError> {
+        let (mut count, mut names, mut walk) = (0, Vec::new(), TokenWalk::of(target));
+        let named = shows(acl, "auth/token/accessors");
+        while let Some(keys) = self.next_tokens(&mut walk).await? {
+            for key in &keys {
+                if named
+                    && names.len() < SHOWN
+                    && let Some(token) = self.rooms.tokens.kept(*key).await?
+                {
+                    names.push(token.accessor);
+                }
+            }
+            count += keys.len() as u64;
+        }
+        Ok(touch("tokens", count, names, "revoked, with all that descends from them"))
+    }
+
+    /// The next tokens of a target; `None` at the end.
+    pub(super) async fn next_tokens(&self, walk: &mut TokenWalk) -> Result<Option<Vec<TokenKey>>, CoreError> {
+        if walk.over {
+            return Ok(None);
+        }
+        let tokens = &self.rooms.tokens;
+        let page = match &walk.target {
+            Target::Principal { entity, .. } => tokens.of_entity(*entity, walk.after.take(), PAGE).await?,
+            Target::Mount { mount, auth: true, .. } => tokens.of_mount(*mount, walk.after.take(), PAGE).await?,
+            Target::Token { accessor } => {
+                walk.over = true;
+                return Ok(Some(tokens.key_of_accessor(accessor).await?.into_iter().collect()));
+            }
+            Target::Address { network } => {
+                let network = *network;
+                return self.tokens_from(walk, network).await;
+            }
+            _ => return Ok(None),
+        };
+        walk.over = page.next.is_none();
+        walk.after = page.next;
+        Ok(Some(page.keys))
+    }
+
+    /// Tokens that were used from a network, as the trail tells.
+    async fn tokens_from(
+        &self,
+        walk: &mut TokenWalk,
+        network: crate::Cidr,
+    ) -> Result<Option<Vec<TokenKey>>, CoreError> {
+        let query = Query {
+            address: Some(Box::new(move |address| network.contains(address))),
+            kinds: vec!["outcome".to_owned()],
+            start: walk.row,
+            limit: ROWS,
+            ..Query::default()
+        };
+        let page = self.rooms.trail.query(query).await?;
+        walk.row = page.next;
+        walk.over = page.next.is_none();
+        let mut keys = Vec::new();
+        for row in page.rows.into_iter().filter(|row| row.granted == Some(true)) {
+            let Some(accessor) = row.accessor.filter(|accessor| walk.seen.insert(accessor.clone())) else { continue };
+            match self.rooms.tokens.key_of_accessor(&accessor).await? {
+                Some(key) => keys.push(key),
+                None => walk.others.push(accessor),
+            }
+        }
+        Ok(Some(keys))
+    }
+}
+
+/// How far somebody came through the tokens of a target.
+pub(super) struct TokenWalk {
+    target: Target,
+    after: Option<Vec<u8>>,
+    row: Option<u64>,
+    seen: std::collections::HashSet<String>,
+    over: bool,
+    /// Accessors that are no token's: ids of access keys, or of tokens that are gone.
+    pub(super) others: Vec<String>,
+}
+
+impl TokenWalk {
+    pub(super) fn of(target: &Target) -> Self {
+        Self { target: target.clone(), after: None, row: None, seen: Default::default(), over: false, others: vec![] }
+    }
+}
+
+fn touch(what: &str, count: u64, names: Vec<String>, effect: &str) -> Touch {
+    Touch { what: what.to_owned(), count, names, effect: effect.to_owned() }
+}

@@ -1,0 +1,230 @@
+use super::Emergency;
+use crate::event::shows;
+use crate::lease::LeaseScope;
+use crate::mount::{Mount, MountClass, MountTable};
+use crate::{Cidr, CoreError, Grant};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use strongroom_model::{EntityId, EntityName, MountId, MountPath, RequestPath, SecretPath};
+
+/// What somebody wants cut off, as they write it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Aim {
+    /// A secret, by its path with or without the section of its mount.
+    Secret(String),
+    /// An entity by name or id, or a token by its accessor.
+    Principal(String),
+    /// Leases below a path.
+    LeasePrefix(String),
+    /// A mount; `auth/...` for auth methods.
+    Mount(String),
+    /// A network.
+    Address(Cidr),
+}
+
+/// What is cut off: the thing itself, whatever it is called later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Target {
+    /// A versioned secret.
+    Secret {
+        /// Its mount.
+        mount: MountId,
+        /// Its mount's path at that time.
+        place: String,
+        /// Its name in the mount.
+        name: SecretPath,
+        /// Whether policies speak of it by sections.
+        versioned: bool,
+    },
+    /// An entity.
+    Principal {
+        /// Its id.
+        entity: EntityId,
+        /// Its name at that time.
+        name: String,
+    },
+    /// One token with all that descends from it.
+    Token {
+        /// Its accessor.
+        accessor: String,
+    },
+    /// Leases.
+    LeasePrefix {
+        /// The beginning of their ids.
+        prefix: String,
+    },
+    /// A mount.
+    Mount {
+        /// The mount.
+        mount: MountId,
+        /// Its path at that time.
+        path: String,
+        /// Whether it is an auth method.
+        auth: bool,
+        /// Whether an engine with leases is behind it.
+        leases: bool,
+    },
+    /// A network.
+    Address {
+        /// The network.
+        network: Cidr,
+    },
+}
+
+impl Target {
+    /// As people write it, and as they type it to confirm.
+    pub fn text(&self) -> String {
+        match self {
+            Target::Secret { place, name, .. } => format!("{place}/{name}"),
+            Target::Principal { name, .. } => name.clone(),
+            Target::Token { accessor } => accessor.clone(),
+            Target::LeasePrefix { prefix } => prefix.clone(),
+            Target::Mount { path, .. } => path.clone(),
+            Target::Address { network } => network.to_string(),
+        }
+    }
+
+    /// The word for its kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Target::Secret { .. } => "secret",
+            Target::Principal { .. } => "principal",
+            Target::Token { .. } => "token",
+            Target::LeasePrefix { .. } => "lease-prefix",
+            Target::Mount { .. } => "mount",
+            Target::Address { .. } => "address",
+        }
+    }
+
+    /// The paths by which policies show it. None for a network, which only who sees everything may know of.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        match self {
+            Target::Secret { place, name, versioned: true, .. } => {
+                vec![format!("{place}/data/{name}"), format!("{place}/metadata/{name}")]
+            }
+            Target::Secret { .. } => vec![self.text()],
+            Target::Principal { entity, name } => {
+                vec![format!("identity/entity/id/{entity}"), format!("identity/entity/name/{name}")]
+            }
+            Target::Token { .. } => vec!["auth/token/accessors".to_owned()],
+            Target::LeasePrefix { prefix } => {
+                vec![format!("sys/leases/lookup/{prefix}"), format!("sys/leases/revoke-prefix/{prefix}")]
+            }
+            Target::Mount { path, .. } => {
+                let auth = path.strip_prefix("auth/").map(|path| format!("sys/auth/{path}"));
+                vec![auth.unwrap_or_else(|| format!("sys/mounts/{path}"))]
+            }
+            Target::Address { .. } => Vec::new(),
+        }
+    }
+
+    /// The leases that go with it.
+    pub(super) fn leases(&self) -> Option<LeaseScope<'_>> {
+        match self {
+            Target::Principal { entity, .. } => Some(LeaseScope::Entity(*entity)),
+            Target::LeasePrefix { prefix } => Some(LeaseScope::Below(prefix)),
+            Target::Mount { path, leases: true, .. } => Some(LeaseScope::Below(path)),
+            _ => None,
+        }
+    }
+}
+
+impl Emergency {
+    /// What was meant, if the caller may know of it. Refuses to cut off who asks: nobody could see it through.
+    pub(super) async fn resolve(&self, grant: &Grant, aim: &Aim) -> Result<Target, CoreError> {
+        let target = match aim {
+            Aim::Secret(text) => self.secret(text).await?,
+            Aim::Principal(text) => self.principal(text).await?,
+            Aim::LeasePrefix(text) => {
+                let prefix = text.trim_matches('/').to_owned();
+                RequestPath::parse(&prefix)?;
+                Some(Target::LeasePrefix { prefix })
+            }
+            Aim::Mount(text) => self.mount(text)?,
+            Aim::Address(network) => Some(Target::Address { network: *network }),
+        };
+        let acl = grant.acl().ok_or(CoreError::Denied)?;
+        let known = |target: &Target| {
+            let paths = target.paths();
+            paths.is_empty() || paths.iter().any(|path| shows(acl, path))
+        };
+        let unknown = || CoreError::NotFound("there is no such target, or you may not know of it".to_owned());
+        let target = target.filter(known).ok_or_else(unknown)?;
+        self.spares(grant, &target)?;
+        Ok(target)
+    }
+
+    async fn secret(&self, text: &str) -> Result<Option<Target>, CoreError> {
+        let path = RequestPath::parse(text.trim_matches('/'))?;
+        let table = Arc::clone(&self.rooms.mounts.table());
+        let Some((mount, below)) = table.resolve(&path).filter(|(mount, _)| mount.kind == "kv") else {
+            return Ok(None);
+        };
+        let name = match below.split_once('/') {
+            Some(("data" | "metadata", name)) if mount.is_versioned_kv() => name,
+            _ => below.as_str(),
+        };
+        let Ok(name) = SecretPath::parse(name) else { return Ok(None) };
+        let known = self.rooms.secrets.known(&mount, &name).await?;
+        let (place, versioned) = (mount.path.to_string(), mount.is_versioned_kv());
+        Ok(known.map(|_| Target::Secret { mount: mount.id, place, name, versioned }))
+    }
+
+    async fn principal(&self, text: &str) -> Result<Option<Target>, CoreError> {
+        let identity = &self.rooms.identity;
+        let by_id = match EntityId::parse(text) {
+            Some(id) => identity.by_id(id).await?,
+            None => None,
+        };
+        let entity = match (by_id, EntityName::parse(text)) {
+            (None, Ok(name)) => identity.by_name(&name).await?,
+            (found, _) => found,
+        };
+        if let Some(entity) = entity {
+            let (entity, name) = (entity.value.id, entity.value.name.to_string());
+            return Ok(Some(Target::Principal { entity, name }));
+        }
+        let token = self.rooms.tokens.key_of_accessor(text).await?;
+        Ok(token.map(|_| Target::Token { accessor: text.to_owned() }))
+    }
+
+    fn mount(&self, text: &str) -> Result<Option<Target>, CoreError> {
+        let path = MountPath::parse(text.trim_matches('/'))?;
+        let table = self.rooms.mounts.table();
+        let Some(mount) = table.at(&path) else { return Ok(None) };
+        if mount.is_builtin() {
+            return Err(CoreError::Invalid(format!("`{path}` is a part of the server and cannot be cut off")));
+        }
+        let auth = mount.class == MountClass::Auth;
+        let leases = !auth && mount.kind != "kv";
+        Ok(Some(Target::Mount { mount: mount.id, path: path.to_string(), auth, leases }))
+    }
+
+    fn spares(&self, grant: &Grant, target: &Target) -> Result<(), CoreError> {
+        let bearer = grant.require_bearer()?;
+        let token = bearer.token();
+        let hit = match target {
+            Target::Principal { entity, .. } => token.entity == Some(*entity),
+            Target::Token { accessor } => token.accessor == *accessor,
+            Target::Mount { mount, .. } => [token.mount, token.through].contains(&Some(*mount)),
+            Target::Address { network } => {
+                grant.visit().source.address.is_some_and(|address| network.contains(address))
+            }
+            Target::Secret { .. } | Target::LeasePrefix { .. } => false,
+        };
+        if !hit {
+            return Ok(());
+        }
+        Err(CoreError::Invalid(
+            "this would cut off yourself, and nobody could see it through: use a credential that it does not reach"
+                .to_owned(),
+        ))
+    }
+
+    /// A mount, as long as it is there.
+    pub(crate) fn mount_by_id(&self, id: MountId) -> Option<Arc<Mount>> {
+        let table: arc_swap::Guard<Arc<MountTable>> = self.rooms.mounts.table();
+        table.by_id(id).cloned()
+    }
+}

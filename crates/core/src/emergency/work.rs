@@ -1,0 +1,239 @@
+//! The tidying after the cut: access keys, tokens and leases at the same time, again and again until nothing is left.
+//! Every act is repeatable, so it does not matter where a crash cuts it off.
+
+use super::preview::TokenWalk;
+use super::{Emergency, Target};
+use crate::CoreError;
+use crate::access_key::AccessKeyId;
+use crate::incident::{Failure, Incident, Incidents, Step, StepKind};
+use crate::token::TokenKey;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Tokens revoked at the same time.
+const AT_ONCE: usize = 32;
+/// Failures kept of each step.
+const MOST_FAILURES: usize = 50;
+/// How long to wait for leases before looking again though none has moved.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Emergency {
+    /// Cuts what a crash left uncut, before anything is served.
+    pub(crate) async fn begin(&self, incidents: &Incidents) -> Result<(), CoreError> {
+        for id in incidents.unfinished().await? {
+            if let Some(incident) = incidents.find(&id).await? {
+                self.cut(incidents, incident).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries on whatever is not finished and nobody works at. For housekeeping, every second.
+    pub(crate) async fn resume(self: &Arc<Self>, incidents: &Arc<Incidents>) -> Result<(), CoreError> {
+        for id in incidents.unfinished().await? {
+            self.start(incidents, id);
+        }
+        Ok(())
+    }
+
+    /// Works at an incident in the background, unless somebody does.
+    pub(super) fn start(self: &Arc<Self>, incidents: &Arc<Incidents>, id: String) {
+        if !self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+            return;
+        }
+        let (emergency, incidents) = (Arc::clone(self), Arc::clone(incidents));
+        self.tasks.start(|mut stop| async move {
+            let done = tokio::select! {
+                done = emergency.work(&incidents, &id) => done,
+                _ = stop.wait_for(|stop| *stop) => Ok(()),
+            };
+            emergency.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            if let Err(error) = done {
+                tracing::warn!(incident = id, %error, "an incident could not be carried on; it is tried again");
+            }
+        });
+    }
+
+    /// Does what is left of an incident.
+    async fn work(self: &Arc<Self>, incidents: &Arc<Incidents>, id: &str) -> Result<(), CoreError> {
+        let Some(incident) = incidents.find(id).await? else { return Ok(()) };
+        let incident = self.cut(incidents, incident).await?;
+        let (keys, tokens, leases) = tokio::join!(
+            self.tidy(incidents, &incident, StepKind::AccessKeys),
+            self.tidy(incidents, &incident, StepKind::Tokens),
+            self.tidy(incidents, &incident, StepKind::Leases),
+        );
+        keys.and(tokens).and(leases)?;
+        let now = self.now();
+        let incident = incidents
+            .amend(id, |kept| {
+                let done = kept.steps.iter().all(|step| step.ended.is_some());
+                kept.finished = kept.finished.or(Some(now).filter(|_| done));
+                // Leases are refused by outside systems, which is known when they are gone.
+                kept.refused = kept.refused.or(kept.finished);
+            })
+            .await?;
+        match incident.finished {
+            Some(_) => incidents.note(&incident, "done: nothing is left to revoke", true).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tidy(
+        self: &Arc<Self>,
+        incidents: &Arc<Incidents>,
+        incident: &Incident,
+        what: StepKind,
+    ) -> Result<(), CoreError> {
+        if !incident.needs(what) {
+            return Ok(());
+        }
+        match what {
+            StepKind::AccessKeys => self.tidy_keys(incidents, incident).await,
+            StepKind::Tokens => self.tidy_tokens(incidents, incident).await,
+            StepKind::Leases => self.tidy_leases(incidents, incident).await,
+        }
+    }
+
+    async fn tidy_keys(&self, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
+        let Target::Principal { entity, .. } = &incident.target else { return Ok(()) };
+        let ids: Vec<AccessKeyId> =
+            self.rooms.access_keys.in_use_of(*entity).await?.into_iter().map(|key| key.id).collect();
+        // Noted first: lifting must know of each that is out of use by this.
+        let total = ids.len() as u64;
+        self.amend_step(incidents, incident, StepKind::AccessKeys, |step| {
+            step.keys.extend(ids.iter().filter(|id| !step.keys.contains(id)).cloned().collect::<Vec<_>>());
+            step.total = step.keys.len() as u64;
+        })
+        .await?;
+        for id in &ids {
+            self.rooms.access_keys.set_disabled(id, true).await?;
+        }
+        self.end_step(incidents, incident, StepKind::AccessKeys, total, Vec::new()).await
+    }
+
+    async fn tidy_tokens(self: &Arc<Self>, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
+        let mut walk = TokenWalk::of(&incident.target);
+        let (mut done, mut failures) = (0_u64, Vec::new());
+        while let Some(keys) = self.next_tokens(&mut walk).await? {
+            if keys.is_empty() {
+                continue;
+            }
+            self.revoke_all(keys, &mut done, &mut failures).await;
+            self.amend_step(incidents, incident, StepKind::Tokens, |step| step.done = step.done.max(done)).await?;
+        }
+        if let Target::Address { .. } = &incident.target {
+            for id in walk.others.iter().filter_map(|text| AccessKeyId::parse(text).ok()) {
+                done += u64::from(self.rooms.access_keys.set_disabled(&id, true).await?);
+            }
+        }
+        self.end_step(incidents, incident, StepKind::Tokens, done, failures).await
+    }
+
+    async fn revoke_all(self: &Arc<Self>, keys: Vec<TokenKey>, done: &mut u64, failures: &mut Vec<Failure>) {
+        let mut running = JoinSet::new();
+        let mut keys = keys.into_iter();
+        loop {
+            while running.len() < AT_ONCE {
+                let Some(key) = keys.next() else { break };
+                let tokens = Arc::clone(&self.rooms.tokens);
+                running.spawn(async move { tokens.revoke_tree(key).await });
+            }
+            match running.join_next().await {
+                None => return,
+                Some(Ok(Ok(()))) => *done += 1,
+                Some(Ok(Err(error))) => failures.push(Failure {
+                    what: "a token".to_owned(),
+                    why: error.to_string(),
+                    next: "it is refused already, and revoking it is tried again every second".to_owned(),
+                }),
+                Some(Err(_)) => failures.push(Failure {
+                    what: "a token".to_owned(),
+                    why: "its revocation was broken off".to_owned(),
+                    next: "it is tried again every second; the log has the cause".to_owned(),
+                }),
+            }
+        }
+    }
+
+    async fn tidy_leases(&self, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
+        let Some(scope) = incident.target.leases() else { return Ok(()) };
+        let mut progress = self.rooms.leases.progress();
+        self.rooms.leases.cut_off(&scope).await?;
+        let total = self.rooms.leases.remaining(&scope).await?.len() as u64;
+        let mut most = incident.steps.iter().find(|step| step.what == StepKind::Leases).map_or(0, |step| step.total);
+        most = most.max(total);
+        loop {
+            progress.borrow_and_update();
+            let left = self.rooms.leases.remaining(&scope).await?;
+            let done = most.saturating_sub(left.len() as u64);
+            if left.is_empty() {
+                return self.end_step(incidents, incident, StepKind::Leases, most, Vec::new()).await;
+            }
+            let failing = left.iter().filter_map(|one| Some((one.id.clone(), one.error.clone()?)));
+            let failures: Vec<Failure> =
+                failing.take(MOST_FAILURES).map(|(what, why)| lease_failure(what, why)).collect();
+            self.amend_step(incidents, incident, StepKind::Leases, |step| {
+                (step.total, step.done) = (most, done);
+                step.failures.clone_from(&failures);
+            })
+            .await?;
+            if failures.len() == left.len().min(MOST_FAILURES) {
+                // Nothing but failures: the lanes try again by themselves, and housekeeping looks again.
+                return Ok(());
+            }
+            let _ = tokio::time::timeout(PATIENCE, progress.changed()).await;
+        }
+    }
+
+    async fn end_step(
+        &self,
+        incidents: &Incidents,
+        incident: &Incident,
+        what: StepKind,
+        done: u64,
+        failures: Vec<Failure>,
+    ) -> Result<(), CoreError> {
+        let now = self.now();
+        let failed = failures.len() as u64;
+        self.amend_step(incidents, incident, what, |step| {
+            step.done = step.done.max(done);
+            step.total = step.total.max(step.done + failed);
+            step.failures = failures.iter().take(MOST_FAILURES).cloned().collect();
+            step.ended = Some(now).filter(|_| failed == 0);
+        })
+        .await
+    }
+
+    async fn amend_step(
+        &self,
+        incidents: &Incidents,
+        incident: &Incident,
+        what: StepKind,
+        mut change: impl FnMut(&mut Step) + Send,
+    ) -> Result<(), CoreError> {
+        let kept = incidents
+            .amend(&incident.id, |kept| {
+                if let Some(step) = kept.step(what) {
+                    change(step);
+                }
+            })
+            .await?;
+        let Some(step) = kept.steps.iter().find(|step| step.what == what) else { return Ok(()) };
+        let said = match (step.ended, step.failures.first()) {
+            (Some(_), _) => format!("{}: {} done", what.word(), step.done),
+            (None, Some(failure)) => {
+                format!("{}: {} of {}; {} failed: {}", what.word(), step.done, step.total, failure.what, failure.why)
+            }
+            (None, None) => format!("{}: {} of {}", what.word(), step.done, step.total.max(step.done)),
+        };
+        incidents.note(&kept, &said, step.ended.is_some()).await
+    }
+}
+
+fn lease_failure(what: String, why: String) -> Failure {
+    let next = "it is tried again until it works: mend the outside system, or have it forgotten with \
+                `lease revoke -prefix -force`, which leaves the credential in place";
+    Failure { what, why, next: next.to_owned() }
+}

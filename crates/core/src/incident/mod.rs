@@ -1,0 +1,14 @@
+//! Incidents: the record of what was cut off, by whom, why, how far it is, and what was measured.
+//!
+//! Invariants: a record is durable before anything of it is carried out; it says what is left to do, so whoever finds it
+//! open can go on; it holds no value and no token. Whoever may not know of the target does not learn of the incident.
+
+mod figure;
+mod record;
+mod report;
+mod store;
+
+pub use figure::{ConsumerFigure, Figures};
+pub use record::{Cut, Failure, Incident, Lifted, Operator, Step, StepKind};
+pub use report::Report;
+pub use store::Incidents;

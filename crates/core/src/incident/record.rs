@@ -1,0 +1,180 @@
+use crate::access_key::AccessKeyId;
+use crate::emergency::{Preview, Target};
+use crate::{CoreError, Grant};
+use serde::{Deserialize, Serialize};
+use strongroom_model::Timestamp;
+
+/// One incident.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Incident {
+    /// Names it; later ones sort after earlier ones.
+    pub id: String,
+    /// What is cut off.
+    pub target: Target,
+    /// Why, in the operator's words.
+    pub reason: String,
+    /// Who ordered it.
+    pub by: Operator,
+    /// When the order was recorded.
+    pub opened: Timestamp,
+    /// When the order was durable: figures count from here.
+    pub acknowledged: Option<Timestamp>,
+    /// What was in place before.
+    pub before: Preview,
+    /// Whether the principal was disabled already, so that lifting leaves it so.
+    pub was_disabled: bool,
+    /// The act that makes all later use fail.
+    pub cut: Option<Cut>,
+    /// When the server, asking itself as a user would, was refused.
+    pub refused: Option<Timestamp>,
+    /// The tidying after it.
+    pub steps: Vec<Step>,
+    /// When nothing was left to do.
+    pub finished: Option<Timestamp>,
+    /// That it was taken back, as far as it can be.
+    pub lifted: Option<Lifted>,
+}
+
+/// Who ordered something.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Operator {
+    /// As people call them.
+    pub name: String,
+    /// The accessor of the token it was ordered with.
+    pub accessor: String,
+    /// From where.
+    pub address: String,
+    /// The request, as in the trail.
+    pub request: String,
+}
+
+impl Operator {
+    pub(crate) fn of(grant: &Grant) -> Result<Self, CoreError> {
+        let bearer = grant.require_bearer()?;
+        let name =
+            bearer.entity().map_or_else(|| bearer.token().display_name.clone(), |entity| entity.name.to_string());
+        let visit = grant.visit();
+        Ok(Self {
+            name,
+            accessor: bearer.token().accessor.clone(),
+            address: visit.source.text(),
+            request: visit.request.to_string(),
+        })
+    }
+}
+
+/// The act that makes all later use fail.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Cut {
+    /// When it was durable.
+    pub at: Timestamp,
+    /// What it was.
+    pub how: String,
+    /// The version that was put out of use, or into force by a rotation.
+    pub version: Option<u64>,
+    /// Whether the secret was rotated instead of disabled.
+    pub rotated: bool,
+}
+
+/// One part of the tidying.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// What is tidied.
+    pub what: StepKind,
+    /// How much there was when last counted.
+    pub total: u64,
+    /// How much of it is done.
+    pub done: u64,
+    /// When nothing was left.
+    pub ended: Option<Timestamp>,
+    /// What did not work at the last attempt, at most fifty; it is tried again.
+    pub failures: Vec<Failure>,
+    /// Access keys that were put out of use, for lifting.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<AccessKeyId>,
+}
+
+/// What is tidied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepKind {
+    /// Access keys are put out of use.
+    AccessKeys,
+    /// Tokens are revoked.
+    Tokens,
+    /// Leases are revoked.
+    Leases,
+}
+
+impl StepKind {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            StepKind::AccessKeys => "access keys",
+            StepKind::Tokens => "tokens",
+            StepKind::Leases => "leases",
+        }
+    }
+}
+
+/// Something that could not be done yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What.
+    pub what: String,
+    /// How it failed.
+    pub why: String,
+    /// What an operator can do.
+    pub next: String,
+}
+
+/// That an incident was taken back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Lifted {
+    /// When.
+    pub at: Timestamp,
+    /// Who.
+    pub by: Operator,
+    /// Why.
+    pub reason: String,
+    /// What was given back.
+    pub restored: Vec<String>,
+}
+
+impl Step {
+    pub(crate) fn new(what: StepKind) -> Self {
+        Self { what, total: 0, done: 0, ended: None, failures: Vec::new(), keys: Vec::new() }
+    }
+}
+
+impl Incident {
+    /// The steps that a target needs.
+    pub(crate) fn steps_of(target: &Target) -> Vec<Step> {
+        let kinds: &[StepKind] = match target {
+            Target::Principal { .. } => &[StepKind::AccessKeys, StepKind::Tokens, StepKind::Leases],
+            Target::Token { .. } | Target::Address { .. } | Target::Mount { auth: true, .. } => &[StepKind::Tokens],
+            Target::LeasePrefix { .. } | Target::Mount { leases: true, .. } => &[StepKind::Leases],
+            Target::Secret { .. } | Target::Mount { .. } => &[],
+        };
+        kinds.iter().copied().map(Step::new).collect()
+    }
+
+    /// `open`, `done` or `lifted`.
+    pub fn state(&self) -> &'static str {
+        match (&self.lifted, self.finished) {
+            (Some(_), _) => "lifted",
+            (None, Some(_)) => "done",
+            (None, None) => "open",
+        }
+    }
+
+    /// The step of that kind.
+    pub(crate) fn step(&mut self, what: StepKind) -> Option<&mut Step> {
+        self.steps.iter_mut().find(|step| step.what == what)
+    }
+
+    /// Whether a step is still to be done.
+    pub(crate) fn needs(&self, what: StepKind) -> bool {
+        self.steps.iter().any(|step| step.what == what && step.ended.is_none())
+    }
+}

@@ -1,8 +1,8 @@
-use crate::vault::find;
 use crate::vault::route::Context;
+use crate::vault::{find, public};
 use serde_json::{Value, json};
 use strongroom_core::token::Bearer;
-use strongroom_core::{Access, CoreError, Operation, Reply};
+use strongroom_core::{Access, CoreError, Operation, Reply, route};
 use strongroom_model::policy::{Acl, Decision, Question, Reason};
 use strongroom_model::{Capability, EntityName, PolicyName, RequestPath};
 
@@ -119,6 +119,9 @@ fn answer(context: &Context<'_>, subject: &Subject) -> Result<Reply, CoreError> 
 /// (`secret/data/app`): the answer would otherwise be about a path that no request ever has.
 fn locate(context: &Context<'_>, typed: &str, capability: Capability) -> Result<Asked, CoreError> {
     let path = RequestPath::parse(typed.trim_matches('/'))?;
+    if let Some((line, _)) = route(public::ROUTES, path.as_str()) {
+        return Ok(Asked { path, access: Some(line.endpoint.access) });
+    }
     let table = context.open.mounts.table();
     let Some((mount, below)) = table.resolve(&path) else { return Ok(Asked { path, access: None }) };
     let found = find(context.open, &mount, &below).or_else(|| {

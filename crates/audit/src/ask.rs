@@ -61,7 +61,7 @@ impl Trail {
             let page = run(&inside, &query)?;
             let Some((first, place)) = page.spots.first() else { return Ok(Vec::new()) };
             let line = Lines::new(inside.source.clone()).read(*first, *place).map_err(unreadable)?;
-            let entry: Option<Entry> = line.and_then(|line| serde_json::from_slice(&line).ok());
+            let entry: Option<Entry> = line.and_then(|line| serde_json::from_slice(&line.text).ok());
             let policies = entry
                 .and_then(|entry| entry.principal)
                 .map(|who| who.token_policies.iter().chain(&who.identity_policies).map(ToString::to_string).collect());

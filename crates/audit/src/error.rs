@@ -41,6 +41,16 @@ pub enum TrailError {
         /// What holds it up.
         why: String,
     },
+    /// A line that a question came upon is not the one that was written.
+    #[error(
+        "the audit trail was changed at or behind line {line}, in {place}, so this question is not answered; check it with `strongroom audit verify` and keep the folder for examination; questions about other times are answered"
+    )]
+    Changed {
+        /// The segment.
+        place: String,
+        /// The line, or the first one of the segment where it cannot be told.
+        line: u64,
+    },
     /// A device specification that cannot be served.
     #[error("{0}")]
     Device(String),
@@ -59,7 +69,7 @@ impl Kinded for TrailError {
     fn kind(&self) -> Kind {
         match self {
             TrailError::Device(_) => Kind::Invalid,
-            TrailError::Broken { .. } => Kind::Tampered,
+            TrailError::Broken { .. } | TrailError::Changed { .. } => Kind::Tampered,
             _ => Kind::Unavailable,
         }
     }

@@ -11,13 +11,13 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use strongroom_audit::{DeviceSpec, Options, Place, Trail, TrailError, VerifyOptions, verify};
+use strongroom_audit::{DeviceSpec, Options, Place, Query, Trail, TrailError, VerifyOptions, check_index, verify};
 use support::{Key, ManualClock, entry, folder, lines, until};
 use tokio::task::JoinSet;
 
@@ -69,7 +69,13 @@ async fn no_acknowledged_entry_is_lost_when_the_process_is_killed() {
         assert!(count >= 50 + round * 531, "the child ended by itself after {count}");
         child.wait().unwrap();
         let trail = support::open(&dir).await;
+        let page = trail.query(Query { limit: 100_000, ..Query::default() }).await.unwrap();
+        let found: BTreeSet<&str> = page.rows.iter().map(|row| row.path.as_str()).collect();
+        let hidden = acknowledged.values().find(|path| !found.contains(path.as_str()));
+        assert_eq!((hidden, page.next), (None, None), "round {round}: the index lacks an entry of an answered request");
         trail.close().await;
+        let index = check_index(&dir.path().join("trail")).unwrap();
+        assert_eq!((index.missing, index.first_bad), (0, None), "round {round}");
         let report = verify(&dir.path().join("trail"), &VerifyOptions::default()).unwrap();
         assert_eq!(report.first_bad, None, "round {round}");
         drop(trail);

@@ -9,7 +9,9 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use strongroom_audit::{Checkpoint, Entry, Options, Place, Report, Trail, VerifyOptions, verify};
+use strongroom_audit::{
+    Checkpoint, Entry, Options, Place, Report, Trail, VerifyOptions, check_index, rebuild_index, verify,
+};
 use strongroom_model::Timestamp;
 use support::{Key, ManualClock, entry, folder};
 use tempfile::TempDir;
@@ -314,7 +316,23 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn each_of_ten_thousand_single_changes_is_found_and_the_first_bad_line_named() {
+async fn each_of_many_single_changes_is_found_and_the_first_bad_line_named() {
+    change_the_trail(1_000).await;
+}
+
+#[tokio::test]
+async fn each_of_many_single_changes_of_the_index_is_found_and_the_file_named() {
+    change_the_index(1_000).await;
+}
+
+#[tokio::test]
+#[ignore = "ten times as many of both take a minute without optimisation; run with --ignored after a change of the form"]
+async fn each_of_twenty_thousand_single_changes_of_trail_and_index_is_found() {
+    change_the_trail(10_000).await;
+    change_the_index(10_000).await;
+}
+
+async fn change_the_trail(rounds: usize) {
     let dir = honest().await;
     let original = load(&dir.path().join("trail"));
     let report = check(&dir);
@@ -326,7 +344,7 @@ async fn each_of_ten_thousand_single_changes_is_found_and_the_first_bad_line_nam
     original.iter().for_each(|(name, bytes)| write(name, bytes));
     let mut dice = Dice(20_261_121);
     let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
-    for round in 0..10_000 {
+    for round in 0..rounds {
         let mut files = original.clone();
         let (seq, what) = mutate(&mut files, &mut dice);
         let changed: Vec<&String> = original.keys().filter(|name| files.get(*name) != original.get(*name)).collect();
@@ -344,6 +362,73 @@ async fn each_of_ten_thousand_single_changes_is_found_and_the_first_bad_line_nam
     }
     println!("{kinds:?}");
     assert!(kinds.len() >= 7, "{kinds:?}");
+}
+
+/// Changes one index file; the file's name, and what was done. Half of the changes are signed off with the file's own
+/// checksum, as somebody who knows the form would.
+fn mutate_index(files: &mut Files, dice: &mut Dice) -> (String, &'static str) {
+    let names: Vec<String> = files.keys().cloned().collect();
+    let at = dice.below(names.len());
+    let name = names[at].clone();
+    let good = files[&name].clone();
+    let mut bytes = good.clone();
+    let what = match dice.below(6) {
+        0 | 1 => {
+            let at = dice.below(bytes.len());
+            bytes[at] ^= 1 << dice.below(8);
+            "bit"
+        }
+        2 => {
+            bytes.truncate(dice.below(bytes.len()));
+            "cut"
+        }
+        3 => {
+            bytes.push(0);
+            "longer"
+        }
+        4 => {
+            let (from, to) = (dice.below(bytes.len()), dice.below(bytes.len()));
+            bytes.swap(from, to);
+            "two bytes swapped"
+        }
+        _ => {
+            bytes = files[&names[(at + 1) % names.len()]].clone();
+            "another segment's"
+        }
+    };
+    if dice.below(2) == 0 && bytes.len() > 32 {
+        let body = bytes.len() - 32;
+        let seal = digest(&SHA256, &bytes[..body]);
+        bytes[body..].copy_from_slice(seal.as_ref());
+    }
+    if bytes == good {
+        return mutate_index(files, dice);
+    }
+    files.insert(name.clone(), bytes);
+    (name, what)
+}
+
+async fn change_the_index(rounds: usize) {
+    let dir = honest().await;
+    let folder = dir.path().join("trail");
+    assert!(rebuild_index(&folder).unwrap() > 1);
+    let index = folder.join("index");
+    let original = load(&index);
+    assert_eq!(check_index(&folder).unwrap().good, original.len() as u64);
+    let mut dice = Dice(20_261_122);
+    let mut kinds: BTreeMap<&str, u64> = BTreeMap::new();
+    for round in 0..rounds {
+        let mut files = original.clone();
+        let (name, what) = mutate_index(&mut files, &mut dice);
+        fs::write(index.join(&name), &files[&name]).unwrap();
+        let found = check_index(&folder).unwrap().first_bad;
+        let found = found.unwrap_or_else(|| panic!("round {round}: {what} in {name} was not found"));
+        assert_eq!(found.file, format!("index/{name}"), "round {round}: {what}");
+        fs::write(index.join(&name), &original[&name]).unwrap();
+        *kinds.entry(what).or_default() += 1;
+    }
+    println!("{kinds:?}");
+    assert_eq!(kinds.len(), 5, "{kinds:?}");
 }
 
 /// The hash of the last line, as somebody outside would keep it.

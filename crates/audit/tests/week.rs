@@ -425,7 +425,7 @@ async fn an_index_that_is_changed_torn_or_lost_is_found_and_made_again() {
     assert_eq!((report.good, report.missing, report.first_bad), (all.len() as u64, 0, None));
     assert_eq!(verify(&folder, &VerifyOptions::default()).unwrap().first_bad, None);
     let mut dice = Dice(13);
-    for round in 0..300 {
+    for round in 0..30 {
         let file = &all[dice.roll(all.len() as u64) as usize];
         let good = fs::read(file).unwrap();
         let mut bad = good.clone();
@@ -449,4 +449,41 @@ async fn an_index_that_is_changed_torn_or_lost_is_found_and_made_again() {
     trail.close().await;
     let report = check_index(&folder).unwrap();
     assert_eq!((report.first_bad, report.missing), (None, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_edited_beside_the_running_server_ends_the_answer_and_is_named() {
+    let week = Recorded::new(14).await;
+    let trail = week.open().await;
+    // The last line of all: none stands behind it that would name it.
+    trail.set_seal(None).await;
+    trail.append(recorded(&week.facts[0])).await.unwrap();
+    let all = || Query { limit: 100_000, ..Query::default() };
+    let page = trail.query(all()).await.unwrap();
+    let of = |line: &&str| line.contains("\"kind\":\"outcome\"");
+    let segments = support::segments(&week.dir);
+    for file in [&segments[segments.len() / 2], segments.last().unwrap()] {
+        let good = fs::read_to_string(file).unwrap();
+        for line in [good.lines().find(of), good.lines().rfind(of)].into_iter().flatten() {
+            let (seq, rest) = line.strip_prefix("{\"seq\":").unwrap().split_once(',').unwrap();
+            let edits = [
+                // Somebody else, another path, another time, no line at all: each of the same length.
+                good.replacen(rest, &rest.replacen("\"approle-", "\"approlf-", 1), 1),
+                good.replacen(rest, &rest.replacen("/data/", "/date/", 1), 1),
+                good.replacen(rest, &rest.replacen("\"time\":\"2026-", "\"time\":\"2025-", 1), 1),
+                good.replacen(line, &" ".repeat(line.len()), 1),
+            ];
+            for edited in edits {
+                assert!(edited.len() == good.len() && edited != good);
+                fs::write(file, &edited).unwrap();
+                let error = trail.query(all()).await.unwrap_err();
+                let strongroom_audit::TrailError::Changed { line, place } = &error else { panic!("{error}") };
+                assert!(line.to_string() == seq || edited.contains("   "), "{error}");
+                assert!(file.ends_with(place), "{error}");
+            }
+        }
+        fs::write(file, &good).unwrap();
+    }
+    assert_eq!(ids(&trail.query(all()).await.unwrap()), ids(&page));
+    trail.close().await;
 }

@@ -194,6 +194,11 @@ impl Builder {
         self.facts.first
     }
 
+    /// The number behind its last line.
+    pub(crate) fn next(&self) -> u64 {
+        self.facts.first + self.facts.lines
+    }
+
     /// How many entries there are so far.
     pub(crate) fn count(&self) -> usize {
         self.rows.len()

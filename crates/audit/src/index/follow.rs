@@ -50,10 +50,10 @@ impl<'a> Follow<'a> {
                 Err(error) => {
                     let why = error.to_string();
                     tracing::warn!(error = why, "the trail's index cannot go on; it is tried again in a second");
-                    self.inside.fail(why);
                     // What was read of the segment is made anew: a part of it may be counted already.
                     self.reading = None;
                     self.inside.change(|state| state.live = None);
+                    self.inside.tell(self.inside.reached(), Some(why));
                     REST
                 }
             };
@@ -79,9 +79,11 @@ impl<'a> Follow<'a> {
                 Source::Folder(folder) => self.step(&folder, written).map_err(|source| unreadable(&folder, source))?,
             };
             if !more {
-                self.inside.tell(written.next);
+                self.inside.tell(written.next, None);
                 return Ok(());
             }
+            // Who asks waits for what was written when it asked, not for all that has come since.
+            self.inside.tell(self.inside.reached(), None);
         }
     }
 

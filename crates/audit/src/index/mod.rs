@@ -131,16 +131,19 @@ impl Inside {
         Err(TrailError::Behind { done, target, why: why.unwrap_or_else(|| "it is still being made".to_owned()) })
     }
 
-    fn tell(&self, next: u64) {
+    /// Says how far the index is now; nearer the beginning than before when a part has to be made anew.
+    fn tell(&self, next: u64, error: Option<String>) {
         let mut progress = lock(&self.progress);
-        (progress.next, progress.error) = (next, None);
+        (progress.next, progress.error) = (next, error);
         drop(progress);
         self.moved.notify_all();
     }
 
-    fn fail(&self, why: String) {
-        lock(&self.progress).error = Some(why);
-        self.moved.notify_all();
+    /// The number before which all lines are in the parts.
+    fn reached(&self) -> u64 {
+        let state = self.read();
+        let complete = || state.parts.last().map(Part::next);
+        state.live.as_ref().map(Builder::next).or_else(complete).unwrap_or_default()
     }
 
     /// Waits until there is a reason to look again; false when it is time to end.

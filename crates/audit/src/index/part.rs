@@ -24,6 +24,14 @@ impl Part {
         }
     }
 
+    /// The number behind its last line.
+    pub(crate) fn next(&self) -> u64 {
+        match self {
+            Part::Sealed(sealed) => sealed.facts.first + sealed.facts.lines,
+            Part::Held(builder) => builder.next(),
+        }
+    }
+
     /// Ready to be asked.
     pub(crate) fn view(&self) -> io::Result<View<'_>> {
         Ok(match self {

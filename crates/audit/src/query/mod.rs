@@ -1,5 +1,6 @@
 //! Questions to the trail: which entries are about this, by whom, from where, when. The index finds lines; the answer is
-//! read from the lines themselves, and a line that does not answer the question is not shown, whatever the index says.
+//! read from the lines themselves, and a line that does not answer the question is not shown, whatever the index says. Each
+//! line that is read is held against the chain, so that one edited beside a running server ends the answer with an error.
 
 mod find;
 mod lines;
@@ -8,7 +9,10 @@ mod row;
 pub use row::Row;
 
 use crate::TrailError;
+use crate::chain::Header;
+use crate::folder::segment_name;
 use crate::index::Inside;
+use crate::index::builder::Facts;
 use crate::index::line::Line;
 use crate::index::part::Part;
 use find::Seek;
@@ -96,9 +100,7 @@ pub(crate) fn run(inside: &Inside, query: &Query) -> Result<Page, TrailError> {
     let page = Page { end, ..Page::default() };
     let lines = Lines::new(inside.source.clone());
     let mut asking = Asking { query, lines, judged: HashMap::new(), read: 0, page };
-    asking
-        .answer(inside)
-        .map_err(|source| TrailError::Io { what: format!("cannot answer from the trail: {source}"), source })?;
+    asking.answer(inside)?;
     Ok(asking.page)
 }
 
@@ -111,19 +113,26 @@ struct Asking<'a> {
     page: Page,
 }
 
+fn failed(source: std::io::Error) -> TrailError {
+    TrailError::Io { what: format!("cannot answer from the trail: {source}"), source }
+}
+
 impl Asking<'_> {
-    fn answer(&mut self, inside: &Inside) -> std::io::Result<()> {
+    fn answer(&mut self, inside: &Inside) -> Result<(), TrailError> {
         // All at one moment: the part that grows may be a complete one, and another grow, a moment later.
         let state = inside.read();
         let parts = state.parts.clone();
         let live = match &state.live {
-            Some(live) => Some((live.first(), Seek::over_live(live).find(self.query, &mut self.judged)?)),
+            Some(live) => {
+                let places = Seek::over_live(live).find(self.query, &mut self.judged).map_err(failed)?;
+                Some((live.facts(), places))
+            }
             None => None,
         };
         drop(state);
         let backwards = self.query.backwards;
-        if let (true, Some((first, places))) = (backwards, &live)
-            && !self.show(*first, places)?
+        if let (true, Some((facts, places))) = (backwards, &live)
+            && !self.show(facts, places)?
         {
             return Ok(());
         }
@@ -133,14 +142,14 @@ impl Asking<'_> {
                 return Ok(());
             }
         }
-        if let (false, Some((first, places))) = (backwards, &live) {
-            self.show(*first, places)?;
+        if let (false, Some((facts, places))) = (backwards, &live) {
+            self.show(facts, places)?;
         }
         Ok(())
     }
 
     /// Whether there is room for more rows.
-    fn part(&mut self, part: &Part) -> std::io::Result<bool> {
+    fn part(&mut self, part: &Part) -> Result<bool, TrailError> {
         let facts = part.facts();
         let (from, to) = (self.query.from.unwrap_or(0), self.query.to.unwrap_or(u64::MAX));
         let end = facts.first + facts.lines;
@@ -151,16 +160,17 @@ impl Asking<'_> {
         if facts.rows == 0 || from > facts.latest || to <= facts.earliest || behind_start {
             return Ok(true);
         }
-        let places = Seek::over(part.view()?).find(self.query, &mut self.judged)?;
-        self.show(facts.first, &places)
+        let found = part.view().and_then(|view| Seek::over(view).find(self.query, &mut self.judged));
+        self.show(&facts, &found.map_err(failed)?)
     }
 
-    fn show(&mut self, first: u64, places: &[u32]) -> std::io::Result<bool> {
+    fn show(&mut self, facts: &Facts, places: &[u32]) -> Result<bool, TrailError> {
         let all: Box<dyn Iterator<Item = &u32>> =
             if self.query.backwards { Box::new(places.iter().rev()) } else { Box::new(places.iter()) };
         for place in all {
-            let Some(text) = self.lines.read(first, u64::from(*place))? else { continue };
-            let Some(line) = Line::parse(&text) else { continue };
+            let Some(found) = self.lines.read(facts.first, u64::from(*place)).map_err(failed)? else { continue };
+            let line = Line::parse(&found.text).filter(|_| found.is_genuine(facts));
+            let line = line.ok_or_else(|| changed(facts, &found.text))?;
             let before_start = self.query.start.is_some_and(|start| match self.query.backwards {
                 false => line.seq < start,
                 true => line.seq > start,
@@ -175,7 +185,7 @@ impl Asking<'_> {
             }
             if self.query.takes(&line) && self.may_see(&line.path) {
                 self.page.rows.push(Row::of(&line));
-                self.page.spots.push((first, u64::from(*place)));
+                self.page.spots.push((facts.first, u64::from(*place)));
             }
         }
         Ok(true)
@@ -184,6 +194,13 @@ impl Asking<'_> {
     fn may_see(&mut self, path: &str) -> bool {
         find::judge(self.query, &mut self.judged, path)
     }
+}
+
+/// Names a line that is not what the index saw, or the segment that it was in.
+fn changed(facts: &Facts, text: &[u8]) -> TrailError {
+    let within = facts.first..facts.first + facts.lines;
+    let named = Header::parse(text).map(|header| header.seq).filter(|seq| within.contains(seq));
+    TrailError::Changed { place: segment_name(facts.first), line: named.unwrap_or(facts.first) }
 }
 
 impl Query {

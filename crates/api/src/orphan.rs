@@ -76,7 +76,6 @@ mod tests {
     }
 
     #[tokio::test]
-    #[expect(clippy::panic, reason = "the case under test")]
     async fn a_panic_is_told_and_leaves_no_orphan() {
         let orphans = Mutex::new(JoinSet::new());
         let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async { panic!("a defect") });

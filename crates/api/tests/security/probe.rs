@@ -100,7 +100,7 @@ impl Tenant {
         ids.insert("engine accessor", mounts.text_at(&format!("/data/{name}kv~1/accessor")));
         let entity = json!({"name": format!("{name}-person"), "metadata": {"note": canary}, "policies": [name]});
         ids.insert("entity", operator.post("identity/entity", entity).await.expect(200).text_at("/data/id"));
-        let key = json!({"name": canary, "entity_id": ids["entity"]});
+        let key = json!({"name": canary, "entity": ids["entity"]});
         ids.insert("access key", operator.post("sys/access-keys", key).await.expect(200).text_at("/data/access_key_id"));
         let alias = json!({
             "name": format!("{name}-user"), "canonical_id": ids["entity"], "mount_accessor": ids["mount accessor"],

@@ -20,6 +20,7 @@ mod query;
 mod redact;
 mod resume;
 mod shared;
+mod ship;
 mod trail;
 mod verify;
 mod writer;
@@ -35,5 +36,6 @@ pub use index::{Index, IndexFinding, IndexReport, check_index, object_of, path_o
 pub use proof::Inclusion;
 pub use query::{AddressTest, Page, PathTest, Query, Row, Thing};
 pub use redact::{Redactor, redact, redact_except, redact_text};
+pub use ship::{CopyFile, Form, Formatter, Lines, Numbered, Parcel, Reader};
 pub use trail::{Options, Place, Receipt, Seal, SyncMode, Trail, TrailHealth};
 pub use verify::{Finding, Report, VerifyOptions, verify};

@@ -6,7 +6,7 @@
 
 use crate::chain::{hash, unspeakable};
 use crate::desk::Desk;
-use crate::device::{Devices, cursor};
+use crate::device::{Devices, SharedRedactor, cursor};
 use crate::folder::{self, Folder};
 use crate::index::Index;
 use crate::keeper::Keeper;
@@ -255,6 +255,22 @@ impl Trail {
     /// business elsewhere while it is open. Devices do it before their next line.
     pub async fn reopen(&self) {
         self.devices.reopen();
+    }
+
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    pub(crate) fn positions(&self) -> Arc<cursor::Positions> {
+        self.devices.positions()
+    }
+
+    pub(crate) fn redactor(&self) -> Arc<SharedRedactor> {
+        self.devices.redactor()
     }
 
     /// What the trail is asked through.

@@ -7,10 +7,10 @@
 
 pub(crate) mod cursor;
 mod datagram;
-mod follow;
-mod option;
-mod render;
-mod sink;
+pub(crate) mod follow;
+pub(crate) mod option;
+pub(crate) mod render;
+pub(crate) mod sink;
 mod stream;
 mod syslog;
 mod worker;
@@ -104,6 +104,16 @@ impl Devices {
             positions: Arc::default(),
             running: Mutex::default(),
         }
+    }
+
+    /// Where positions in a trail in memory are kept.
+    pub(crate) fn positions(&self) -> Arc<Positions> {
+        Arc::clone(&self.positions)
+    }
+
+    /// What hashes accessors, for others that copy the trail.
+    pub(crate) fn redactor(&self) -> Arc<SharedRedactor> {
+        Arc::clone(&self.redactor)
     }
 
     /// What hashes accessors from now on.

@@ -62,6 +62,11 @@ type Options = BTreeMap<String, String>;
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl DeviceOptions {
+    /// Those of a device that writes nowhere: for what only wants its form.
+    pub(crate) fn discarding() -> Self {
+        Self { target: Target::Discard, mode: None, hmac_accessor: true, elide_list_responses: false }
+    }
+
     /// Reads those of a device of this type, or says which one cannot be served and why.
     pub(crate) fn parse(kind: &str, options: &Options) -> Result<Self, TrailError> {
         let (target, own): (_, &[&str]) = match kind {

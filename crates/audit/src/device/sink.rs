@@ -134,6 +134,29 @@ pub(crate) struct FileSink {
 }
 
 impl FileSink {
+    /// One that is not open yet; `forbidden` is the trail's own folder.
+    pub(crate) fn new(path: PathBuf, forbidden: Option<&Path>) -> Self {
+        Self { path, mode: Some(0o600), forbidden: forbidden.map(Into::into), open: None }
+    }
+
+    /// Appends all of it to the file that goes by the name now, and waits until it is on disk.
+    pub(crate) fn append_durably(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if !self.is_in_place() {
+            self.reopen()?;
+        }
+        let Some(file) = &mut self.open else { return Err(io::ErrorKind::NotFound.into()) };
+        let written = file.write_all(bytes).and_then(|()| match file.sync_data() {
+            // A pipe has no disk.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        });
+        if written.is_err() {
+            // Opened anew, a line that was cut short is ended before the next one.
+            self.open = None;
+        }
+        written
+    }
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.open {
             Some(file) => file.write(bytes),

@@ -1,0 +1,54 @@
+//! What copies of the trail for others are made from: a reader behind the writer with a position that survives the death
+//! of the process, and the forms in which collectors of logs want entries.
+//!
+//! Invariants: a reader never holds up the writer; a position is never ahead of what its owner said was taken, so a crash
+//! repeats entries and leaves none out; every form carries the number of the entry, by which repetitions are told. Sends
+//! nothing: whoever has the sockets does.
+
+mod format;
+mod position;
+mod reader;
+
+pub use format::{Form, Formatter, Parcel};
+pub use reader::{Lines, Numbered, Reader};
+
+use crate::Trail;
+use crate::device::sink::FileSink;
+use position::Position;
+use std::io;
+use std::path::PathBuf;
+
+impl Trail {
+    /// A reader that goes on where the one of this name stopped; a new one begins with line `from`. The name is made of
+    /// letters, digits, `-` and `_`.
+    pub fn reader(&self, name: &str, from: u64) -> Reader {
+        let position = Position::of(name, self.source(), self.positions());
+        let next = position.load().unwrap_or(from).min(self.health().entries);
+        Reader::new(self.source().clone(), self.shared(), position, next)
+    }
+
+    /// Forgets the position of a reader that is not needed any more.
+    pub fn forget_reader(&self, name: &str) {
+        Position::of(name, self.source(), self.positions()).forget();
+    }
+
+    /// What puts lines into this form.
+    pub fn formatter(&self, form: Form) -> Formatter {
+        Formatter::new(form, self.redactor())
+    }
+
+    /// A file that copies are appended to. Fails when it lies among the trail's own, is a link, or cannot be written.
+    pub fn copy_file(&self, path: PathBuf) -> CopyFile {
+        CopyFile(FileSink::new(path, self.source().folder()))
+    }
+}
+
+/// A file to which copies are appended, by the rules of audit devices: no links, not among the trail's own files.
+pub struct CopyFile(FileSink);
+
+impl CopyFile {
+    /// Appends all of it and waits until it is on disk. Blocks. A file that was moved away is made anew by its name.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.0.append_durably(bytes)
+    }
+}

@@ -14,6 +14,7 @@ mod load;
 mod server;
 mod start;
 mod table;
+mod trail;
 
 use anyhow::{Context, bail};
 use client::Client;
@@ -33,6 +34,10 @@ struct Options {
     span: Duration,
     /// Secrets and tokens for the measurements of growth and start.
     many: usize,
+    /// Entries for the measurements of the trail.
+    entries: u64,
+    /// Nothing but the trail.
+    only: bool,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +52,7 @@ fn main() -> anyhow::Result<()> {
 
 fn options(args: &[String]) -> anyhow::Result<Options> {
     let (mut address, mut token, mut program, mut seconds, mut many) = (None, None, None, 3.0, 20_000);
+    let (mut entries, mut only) = (1_000_000, false);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().cloned().with_context(|| format!("{word} needs a value"));
@@ -56,7 +62,14 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
             "--program" => program = Some(PathBuf::from(value()?)),
             "--seconds" => seconds = value()?.parse().context("--seconds needs a number")?,
             "--many" => many = value()?.parse().context("--many needs a whole number")?,
-            other => bail!("unknown option {other}; there are --address, --token, --program, --seconds, --many"),
+            "--entries" => entries = value()?.parse().context("--entries needs a whole number")?,
+            "--only" => match value()?.as_str() {
+                "trail" => only = true,
+                other => bail!("there is no part {other}; there is: trail"),
+            },
+            other => bail!(
+                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries and --only trail"
+            ),
         }
     }
     let other = match (address, token) {
@@ -65,12 +78,15 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
         _ => bail!("--address and --token go together"),
     };
     let program = program.unwrap_or_else(|| PathBuf::from("target/release/strongroom"));
-    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many })
+    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many, entries, only })
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
     let mut table = Table::new();
     match &options.other {
+        _ if options.only => {
+            trail::measure(&mut table, &options.program, options.span, options.entries).await?;
+        }
         Some((address, token)) => {
             table.note(&format!("measured: {address}"));
             through_the_api(&mut table, &Client::new(address, token)?, &options, None).await?;
@@ -85,6 +101,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             drop(server);
             growth::measure(&mut table, &options.program, options.span, options.many).await?;
             start::measure(&mut table, &options.program, options.many).await?;
+            trail::measure(&mut table, &options.program, options.span, options.entries).await?;
         }
     }
     println!("{table}");

@@ -3,6 +3,7 @@
 //! ever.
 
 use super::head::SecretMetadata;
+use super::parameter::ParameterNotes;
 use crate::CoreError;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,12 @@ pub struct Particulars {
     /// How it rotates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<RotationSetting>,
+    /// When it ends by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    /// What a dialect of parameters noted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<ParameterNotes>,
 }
 
 /// When a secret was given up, and when it goes.

@@ -102,6 +102,9 @@ impl Secrets {
         selector: &VersionSelector,
     ) -> Result<Option<Seen>, CoreError> {
         alive(&head.meta)?;
+        if head.meta.is_past(self.clock.now()) {
+            return Err(CoreError::Nothing);
+        }
         let info = head.meta.select(selector).and_then(|number| head.meta.info(number)).ok_or(CoreError::Nothing)?;
         if info.version.is_gone(self.clock.now()) {
             return Ok(Some(Seen::Gone(info)));

@@ -80,6 +80,8 @@ pub(crate) struct Trail {
     pub(crate) path: Option<PathBuf>,
     /// When entries are forced to disk.
     pub(crate) sync: TrailSync,
+    /// The size from which on a new segment is begun; that of the trail's own choice when not given.
+    pub(crate) segment_bytes: Option<u64>,
 }
 
 /// When entries of the trail are forced to disk.

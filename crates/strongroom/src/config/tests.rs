@@ -246,9 +246,15 @@ fn a_key_in_the_file_itself_is_refused_and_not_repeated() {
 #[test]
 fn the_trail_block_is_ours() {
     let config = load(&with("trail { path = \"/var/trail\" sync = \"each\" }")).config;
-    assert_eq!(config.trail, Trail { path: Some("/var/trail".into()), sync: TrailSync::Each });
+    assert_eq!(config.trail, Trail { path: Some("/var/trail".into()), sync: TrailSync::Each, segment_bytes: None });
+    let config = load(&with("trail { segment_bytes = 1048576 }")).config;
+    assert_eq!(config.trail.segment_bytes, Some(1_048_576));
+    assert!(error(&with("trail { segment_bytes = 10 }")).contains("`segment_bytes` must be from 16384 to 1073741824"));
     assert!(error(&with("trail { sync = \"never\" }")).contains("\"write\" or \"each\""));
-    assert!(error(&with("trail { paht = \"x\" }")).contains("`paht` is not a key of trail; there are: path, sync"));
+    assert!(
+        error(&with("trail { paht = \"x\" }"))
+            .contains("`paht` is not a key of trail; there are: path, sync, segment_bytes")
+    );
 }
 
 #[test]

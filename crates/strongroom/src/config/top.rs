@@ -169,9 +169,10 @@ impl Draft {
                             _ => return Err(reader.wrong(item.line, "`sync` must be \"write\" or \"each\"")),
                         }
                     }
+                    "segment_bytes" => self.trail.segment_bytes = Some(segment_bytes(item, reader)?),
                     other => {
                         // Ours alone, so there is no foreign file to be kind to.
-                        let what = format!("`{other}` is not a key of trail; there are: path, sync");
+                        let what = format!("`{other}` is not a key of trail; there are: path, sync, segment_bytes");
                         return Err(reader.wrong(item.line, what));
                     }
                 }
@@ -272,6 +273,13 @@ fn url(item: &Item, reader: &Reader<'_>) -> Result<Option<String>, ConfigError> 
         }
         _ => Ok(text),
     }
+}
+
+/// A file's index counts bytes in 32 bits and is made in memory; files of a few lines would be more names than lines.
+fn segment_bytes(item: &Item, reader: &Reader<'_>) -> Result<u64, ConfigError> {
+    let (least, most) = (16 * 1024, 1024 * 1024 * 1024);
+    let size = u64::try_from(reader.number(item)?).ok().filter(|size| (least..=most).contains(size));
+    size.ok_or_else(|| reader.wrong(item.line, format!("`segment_bytes` must be from {least} to {most}")))
 }
 
 fn log_level(item: &Item, reader: &Reader<'_>) -> Result<Option<LogLevel>, ConfigError> {

@@ -38,7 +38,6 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
                 TrailSync::Each => SyncMode::EachBatch,
             },
             segment_bytes: config.trail.segment_bytes.unwrap_or(TrailOptions::default().segment_bytes),
-            segment_bytes: config.trail.segment_bytes.unwrap_or(TrailOptions::default().segment_bytes),
             ..TrailOptions::default()
         },
         binds: config.listeners.iter().map(bind).collect::<anyhow::Result<_>>()?,

@@ -51,7 +51,8 @@ pub(crate) const COMMANDS: &[Command] = &[
                 value: "",
                 about: "With -prefix: forget the leases even if revoking the credentials fails",
             },
-            switch("sync", "Wait until it is done"),
+            switch("entity", "The argument is the id of an entity: revoke every lease that it asked for"),
+            switch("sync", "Wait until it is done; not with -entity"),
         ],
         count: (1, 1),
         run: revoke,
@@ -112,6 +113,9 @@ fn revoke(session: &mut Session) -> Result<Exit, CliError> {
     if force && !prefix {
         return Err(CliError::usage("Specifying -force requires also specifying -prefix"));
     }
+    if session.parsed.is_on("entity") {
+        return revoke_entity(session, &id, prefix || sync);
+    }
     let (request, done) = match (prefix, force) {
         (true, true) => {
             session.out.say("Warning! Forced revocation forgets leases whose credentials may live on.");
@@ -129,6 +133,17 @@ fn revoke(session: &mut Session) -> Result<Exit, CliError> {
     };
     session.ask(&request).doing(|| format!("Error revoking {id}"))?;
     session.success(if sync || force { &done } else { "All revocation operations queued successfully!" });
+    Ok(Exit::Good)
+}
+
+fn revoke_entity(session: &mut Session, id: &str, mixed: bool) -> Result<Exit, CliError> {
+    if mixed {
+        return Err(CliError::usage("-entity stands alone: leave -prefix, -force and -sync out"));
+    }
+    let request = Request::put(format!("sys/leases/revoke-entity/{id}"), json!({}));
+    let secret = session.ask(&request).doing(|| format!("Error revoking the leases of entity {id}"))?;
+    let marked = secret.as_ref().and_then(|secret| secret.field("lease_count")).unwrap_or_default();
+    session.success(&format!("Success! {marked} leases of entity {id} are being revoked."));
     Ok(Exit::Good)
 }
 

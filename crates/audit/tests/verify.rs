@@ -360,7 +360,6 @@ async fn change_the_trail(rounds: usize) {
         changed.iter().for_each(|name| write(name, &original[*name]));
         *kinds.entry(what.split(' ').take(2).filter(|word| word.parse::<u64>().is_err()).collect()).or_default() += 1;
     }
-    println!("{kinds:?}");
     assert!(kinds.len() >= 7, "{kinds:?}");
 }
 
@@ -427,7 +426,6 @@ async fn change_the_index(rounds: usize) {
         fs::write(index.join(&name), &original[&name]).unwrap();
         *kinds.entry(what).or_default() += 1;
     }
-    println!("{kinds:?}");
     assert_eq!(kinds.len(), 5, "{kinds:?}");
 }
 

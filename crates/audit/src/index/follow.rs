@@ -1,5 +1,5 @@
-//! The thread that keeps the index: reads what the writer has published, in order, and writes the file of each segment
-//! that is complete.
+//! The thread that keeps the index: reads what the writer has published, in order. A second one writes the file of each
+//! segment that is complete: a sync takes seconds on a busy disk, and nobody who asks should wait for it.
 
 use super::builder::Builder;
 use super::file::Sealed;
@@ -13,17 +13,23 @@ use crate::trail::Source;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 /// How much is read at once, unless one line is longer.
 const CHUNK: usize = 128 * 1024;
 /// So many entries of a trail in memory make a part.
 const HELD: usize = 50_000;
 
+/// So many complete segments wait in memory to be written; then reading waits.
+const UNWRITTEN: usize = 4;
+
 /// The thread's own state.
 pub(super) struct Follow<'a> {
     inside: &'a Inside,
+    files: SyncSender<(PathBuf, Arc<Builder>)>,
     reading: Option<Reading>,
     /// The first line of the last segment that is done.
     done: Option<u64>,
@@ -39,11 +45,19 @@ struct Reading {
 }
 
 impl<'a> Follow<'a> {
-    pub(super) fn new(inside: &'a Inside) -> Self {
-        Self { inside, reading: None, done: None, next: 0 }
+    /// Keeps the index until it is told to stop.
+    pub(super) fn run(inside: &'a Inside) {
+        let (files, complete) = sync_channel(UNWRITTEN);
+        thread::scope(|scope| {
+            let writing = thread::Builder::new().name("trail-index-file".to_owned());
+            if let Err(error) = writing.spawn_scoped(scope, || write_files(inside, complete)) {
+                tracing::warn!(%error, "no thread for the files of the trail's index; they stay in memory");
+            }
+            Self { inside, files, reading: None, done: None, next: 0 }.follow();
+        });
     }
 
-    pub(super) fn run(mut self) {
+    fn follow(mut self) {
         loop {
             let rest = match self.catch_up() {
                 Ok(()) => LOOK,
@@ -146,7 +160,7 @@ impl<'a> Follow<'a> {
         Ok(true)
     }
 
-    /// The segment is complete: writes its file. Where that fails, it stays in memory until the next start.
+    /// The segment is complete: has its file written. Where that fails, it stays in memory until the next start.
     fn finish(&mut self, folder: &Path) {
         self.done = self.reading.take().map(|reading| reading.first).or(self.done);
         let Some(builder) = self.inside.change(|state| {
@@ -156,10 +170,18 @@ impl<'a> Follow<'a> {
         }) else {
             return;
         };
-        match Sealed::write(folder, &builder) {
-            Ok(sealed) => self.inside.change(|state| {
-                if let Some(last) = state.parts.last_mut() {
-                    *last = Part::Sealed(Arc::new(sealed));
+        // Where nobody takes it, it stays in memory.
+        let _ = self.files.send((folder.to_owned(), builder));
+    }
+}
+
+fn write_files(inside: &Inside, complete: Receiver<(PathBuf, Arc<Builder>)>) {
+    for (folder, builder) in complete {
+        match Sealed::write(&folder, &builder) {
+            Ok(sealed) => inside.change(|state| {
+                let is_it = |part: &&mut Part| part.first() == builder.first();
+                if let Some(held) = state.parts.iter_mut().rev().find(is_it) {
+                    *held = Part::Sealed(Arc::new(sealed));
                 }
             }),
             Err(error) => {

@@ -70,7 +70,7 @@ impl Index {
         let inside = Arc::new(Inside { source, shared, state, progress: Mutex::default(), moved: Condvar::new() });
         let thread = thread::Builder::new().name("trail-index".to_owned()).spawn({
             let inside = Arc::clone(&inside);
-            move || Follow::new(&inside).run()
+            move || Follow::run(&inside)
         })?;
         Ok(Self { inside, thread: Mutex::new(Some(thread)) })
     }

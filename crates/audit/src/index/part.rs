@@ -24,6 +24,14 @@ impl Part {
         }
     }
 
+    /// The number of its first line.
+    pub(crate) fn first(&self) -> u64 {
+        match self {
+            Part::Sealed(sealed) => sealed.facts.first,
+            Part::Held(builder) => builder.first(),
+        }
+    }
+
     /// The number behind its last line.
     pub(crate) fn next(&self) -> u64 {
         match self {

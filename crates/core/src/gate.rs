@@ -160,6 +160,14 @@ impl Credential<'_> {
         }
     }
 
+    /// What a key that was lent for one secret may do, in place of policies.
+    fn only(&self) -> Result<Option<Arc<Acl>>, CoreError> {
+        match self {
+            Credential::Token(_) => Ok(None),
+            Credential::Key(key) => key.only(),
+        }
+    }
+
     fn into_token(self) -> Option<SecretString> {
         match self {
             Credential::Token(token) => Some(token),
@@ -462,6 +470,7 @@ impl Gate {
         };
         grant.principal = Some(bearer.principal());
         let user = credential.user();
+        let only = credential.only()?;
         grant.credential = credential.into_token();
         let exists = match (&grant.object, grant.visit.operation) {
             (Object::Secret { path, act }, Operation::Write) => {
@@ -475,7 +484,10 @@ impl Gate {
             _ => None,
         };
         grant.operation = operation_word(grant.visit.operation, exists);
-        let acl = self.policies.acl(bearer.policies(), bearer.entity(), &self.identity).await?;
+        let acl = match only {
+            Some(only) => only,
+            None => self.policies.acl(bearer.policies(), bearer.entity(), &self.identity).await?,
+        };
         let path = policy_path(grant)?;
         grant.sudo = acl.is_root() || acl.capabilities(&path).contains(Capability::Sudo);
         grant.acl = Some(Arc::clone(&acl));
@@ -702,7 +714,7 @@ fn operation_word(operation: Operation, exists: Option<bool>) -> &'static str {
     capability(operation, exists).word()
 }
 
-fn mount_note(mount: &Mount) -> MountNote {
+pub(crate) fn mount_note(mount: &Mount) -> MountNote {
     MountNote {
         path: mount.path.to_string(),
         kind: mount.kind.clone(),

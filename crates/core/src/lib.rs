@@ -31,6 +31,7 @@ mod policy;
 pub mod quota;
 mod records;
 mod reply;
+pub mod rotation;
 pub mod secret;
 pub mod setting;
 pub mod shipping;

@@ -16,6 +16,7 @@ use crate::plugin::Plugins;
 use crate::policy::PolicyStore;
 use crate::quota::Quotas;
 use crate::records::Records;
+use crate::rotation::{RotationParts, Rotations};
 use crate::secret::Secrets;
 use crate::setting::ServerSettings;
 use crate::shipping::Shipping;
@@ -76,6 +77,8 @@ pub struct Open {
     pub logins: Logins,
     /// Leases, and the engines behind them.
     pub leases: Arc<Leases>,
+    /// Rotations of secrets.
+    pub rotations: Arc<Rotations>,
     /// Audit devices.
     pub devices: AuditDevices,
     /// New terms of the encryption key.
@@ -121,6 +124,7 @@ impl Open {
     pub(crate) async fn new(parts: Parts) -> Result<Arc<Self>, CoreError> {
         let Parts { barrier, trail, plugins, metrics, settings, clock, entropy } = parts;
         let records = Arc::new(Records::new(Arc::clone(&barrier)));
+        let (methods, alarms) = (plugins.methods.clone(), plugins.alarms.clone());
         let hmac = Arc::new(Hmac::new(Arc::clone(&barrier)));
         let (c, e) = (&clock, &entropy);
         let hub = Arc::new(Hub::new(Arc::clone(c), &**e));
@@ -190,6 +194,19 @@ impl Open {
             Rotation::new(Arc::clone(b), Arc::clone(&records), Arc::clone(&mounts), longest_life, Arc::clone(c));
         let root_generation = RootGeneration::new(Arc::clone(b), Arc::clone(&tokens), Arc::clone(c), Arc::clone(e));
         let rekeying = Rekeying::new(Arc::clone(b));
+        let rotations = Arc::new(Rotations::new(RotationParts {
+            records: &records,
+            methods: &methods,
+            mounts: &mounts,
+            secrets: &secrets,
+            access_keys: &access_keys,
+            passwords: &passwords,
+            trail: &trail,
+            metrics: &metrics,
+            alarms,
+            clock: c,
+            entropy: e,
+        }));
         let inquiry = Inquiry::new(&trail, &mounts, &secrets, &identity, &policies, b, c);
         let incidents =
             Arc::new(Incidents::new(Arc::clone(&records), Arc::clone(&trail), Arc::clone(&mounts), Arc::clone(&hub)));
@@ -237,6 +254,7 @@ impl Open {
             wrapping,
             logins,
             leases,
+            rotations,
             devices,
             rotation: Arc::new(rotation),
             inquiry,
@@ -265,6 +283,7 @@ impl Open {
         self.devices.start().await?;
         self.shipping.begin();
         self.leases.begin().await?;
+        self.rotations.begin();
         self.emergency.begin(&self.incidents).await?;
         let keeper = Arc::clone(&self.keeper);
         self.tasks.start(|mut stop| async move {
@@ -293,6 +312,7 @@ impl Open {
         self.events.end().await;
         self.tasks.finish().await;
         self.emergency.end().await;
+        self.rotations.end().await;
         self.leases.end().await;
         self.shipping.end().await;
         self.trail.suspend_devices().await;

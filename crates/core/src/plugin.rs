@@ -8,6 +8,7 @@ use crate::lease::{Issuance, LeaseOrder, LeaseTerms};
 use crate::mount::{MountClass, MountSpec};
 use crate::password_policy::PasswordPolicies;
 use crate::records::{Listed, PutRecord, Records, Stored};
+use crate::rotation::{Alarm, Methods};
 use crate::{Captures, CoreError, Endpoint, Fields, Grant, Login, Operation, Reply, Terms};
 use async_trait::async_trait;
 use serde::Serialize;
@@ -236,6 +237,10 @@ type StartEngine = Box<dyn Fn(MountContext) -> Arc<dyn SecretsEngine> + Send + S
 pub struct Plugins {
     auth: BTreeMap<&'static str, StartAuth>,
     engines: BTreeMap<&'static str, StartEngine>,
+    /// Ways to rotate a secret.
+    pub(crate) methods: Methods,
+    /// Who is told when a rotation needs somebody.
+    pub(crate) alarms: Vec<Arc<dyn Alarm>>,
 }
 
 impl Plugins {
@@ -260,8 +265,22 @@ impl Plugins {
         self
     }
 
+    /// Adds ways to rotate a secret.
+    pub fn with_methods(mut self, methods: Methods) -> Self {
+        self.methods = self.methods.with_all(methods);
+        self
+    }
+
+    /// Adds somebody who is told when a rotation needs to be looked at.
+    pub fn with_alarm(mut self, alarm: Arc<dyn Alarm>) -> Self {
+        self.alarms.push(alarm);
+        self
+    }
+
     /// Adds all of another set.
     pub fn with_all(mut self, other: Plugins) -> Self {
+        self.methods = self.methods.with_all(other.methods);
+        self.alarms.extend(other.alarms);
         self.auth.extend(other.auth);
         self.engines.extend(other.engines);
         self

@@ -7,6 +7,7 @@
 pub mod database;
 mod failure;
 pub mod rabbitmq;
+pub mod rotation;
 mod sent;
 mod template;
 mod unsure;
@@ -15,5 +16,5 @@ use strongroom_core::Plugins;
 
 /// Every engine of this crate under the name by which Vault's clients enable it, for the binary to hand to the core.
 pub fn plugins() -> Plugins {
-    Plugins::new().with_engine("database", database::start).with_engine("rabbitmq", rabbitmq::start)
+    Plugins::new().with_engine("database", database::start).with_engine("rabbitmq", rabbitmq::start).with_methods(rotation::methods())
 }

@@ -11,6 +11,7 @@ mod incident;
 mod openapi;
 mod request;
 mod revoke;
+mod rotation;
 mod route;
 mod trail;
 
@@ -25,7 +26,8 @@ use hyper::{Request, Response};
 use request::{Begun, Malformed, Parsed};
 use route::{Context, Route};
 use std::sync::Arc;
-use strongroom_core::{Ask, CoreError, Endpoint, Fields, Grant, Open, Operation, State, Strongroom};
+use strongroom_core::{Ask, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, State, Strongroom};
+use strongroom_model::SecretPath;
 
 pub(crate) use request::is_ours;
 
@@ -96,13 +98,16 @@ impl Native {
         };
         let Parsed { visit, credential, fields, head, memory: _memory, .. } = parsed;
         let (request, operation) = (visit.request, visit.operation);
-        let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
+        let found = open.mounts.table().resolve(&visit.path);
+        let (object, homeless) = below_mount(object, found.as_ref().map(|(_, rest)| rest.as_str()));
+        let mount = found.map(|(mount, _)| mount);
         let ask = Ask { visit, credential, mount, access: line.endpoint.access, object };
         let grant = match open.gate.admit(ask, &fields).await {
             Ok(grant) => grant,
             Err(error) => return answer::error(&error, request),
         };
         let result = match known_parameters(line, operation, &fields) {
+            Ok(()) if homeless => Err(CoreError::NotFound("there is no mount of secrets at this path".to_owned())),
             Ok(()) => self.act(open, &grant, line, &captures, &fields).await,
             Err(error) => Err(error),
         };
@@ -133,6 +138,16 @@ impl Native {
             Ok(()) => answer::error(&no_such_endpoint(), visit.request),
             Err(error) => answer::error(&error, visit.request),
         }
+    }
+}
+
+/// A secret is named with its mount in front; the mount is taken off it here. Where there is none, the gate decides on the
+/// path as it is, so that who may not know learns nothing; `true` says so.
+fn below_mount(object: Object, rest: Option<&str>) -> (Object, bool) {
+    let Object::Secret { act, .. } = object else { return (object, false) };
+    match rest.map(SecretPath::parse) {
+        Some(Ok(path)) => (Object::Secret { path, act }, false),
+        _ => (Object::Path { exists: None }, true),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Knows nothing of requests: who speaks HTTP says what was signed.
 
 mod cut;
+mod lend;
 mod manage;
 mod record;
 mod role;

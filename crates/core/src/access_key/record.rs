@@ -113,6 +113,9 @@ pub struct Session {
     pub role: Option<RoleName>,
     /// The name that the caller gave the session.
     pub name: String,
+    /// The one policy of a key that is lent for one secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) only: Option<String>,
 }
 
 /// A key with what is shown once.

@@ -41,6 +41,7 @@ impl AccessKeys {
             issuer: Some(new.issuer),
             role: Some(role.name.clone()),
             name: new.name,
+            only: None,
         };
         let key = AccessKey {
             id: AccessKeyId::random(&*self.entropy, TEMPORARY),

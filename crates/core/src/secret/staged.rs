@@ -196,7 +196,7 @@ impl Secrets {
         }
     }
 
-    async fn append_staged(
+    pub(super) async fn append_staged(
         &self,
         mount: &Mount,
         path: &SecretPath,

@@ -4,7 +4,7 @@ use super::grammar::Command;
 use super::{
     Found, access_key, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history, import,
     kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
-    operator_snapshot, path_help, policy, review, secrets, server, status, token, version, who_reads,
+    operator_snapshot, path_help, policy, review, rotate, secrets, server, status, token, version, who_reads,
 };
 
 /// Every command.
@@ -40,6 +40,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         operator_rekey::COMMANDS,
         operator_generate_root::COMMANDS,
         lease::COMMANDS,
+        rotate::COMMANDS,
         path_help::COMMANDS,
         version::COMMANDS,
     ];
@@ -60,6 +61,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("operator snapshot", "Snapshots of the whole store"),
     ("policy", "Policies"),
     ("print", "What the command line itself knows"),
+    ("rotate", "Rotation of secrets"),
     ("secrets", "Secrets engines"),
     ("token", "Tokens"),
 ];

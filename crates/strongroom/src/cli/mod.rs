@@ -48,6 +48,7 @@ mod policy;
 mod pool;
 mod request;
 mod review;
+mod rotate;
 mod secret;
 mod secrets;
 mod server;

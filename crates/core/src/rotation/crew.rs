@@ -1,0 +1,138 @@
+//! Sees to what is due: reads the index up to now, and drives so many rotations at once, so many of them per outside
+//! system. One that hangs or is down holds up its own secrets only.
+
+use super::Rotations;
+use super::record::{Key, due};
+use crate::CoreError;
+use crate::records::Listed;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use strongroom_model::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+
+/// Rotations driven at once.
+const IN_HAND: usize = 128;
+/// Those of one outside system.
+const PER_LANE: usize = 48;
+/// Due ones known in memory; the others wait in the index.
+const KNOWN: usize = 4_096;
+const PAGE: usize = 512;
+
+#[derive(Default)]
+struct Crew {
+    running: JoinSet<()>,
+    driven: HashMap<Id, (Key, String)>,
+    known: HashSet<Key>,
+    waiting: VecDeque<(Key, String)>,
+    per_lane: HashMap<String, usize>,
+}
+
+/// The task that does it.
+pub(super) async fn work(rotations: Arc<Rotations>, mut stop: watch::Receiver<bool>) {
+    let mut crew = Crew::default();
+    let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let ticket = rotations.rings.load(Ordering::SeqCst);
+        if let Err(error) = crew.fill(&rotations).await {
+            tracing::warn!(%error, "rotations could not be seen to; it is tried again in a second");
+        }
+        if crew.known.is_empty() {
+            rotations.answered.send_modify(|answered| *answered = ticket.max(*answered));
+        }
+        tokio::select! {
+            _ = every_second.tick() => {}
+            () = rotations.wake.notified() => {}
+            Some(done) = crew.running.join_next_with_id() => crew.done(&done),
+            _ = stop.wait_for(|stop| *stop) => break,
+        }
+        while let Some(done) = crew.running.try_join_next_with_id() {
+            crew.done(&done);
+        }
+    }
+    crew.running.shutdown().await;
+}
+
+impl Crew {
+    fn done(&mut self, done: &Result<(Id, ()), JoinError>) {
+        let id = match done {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((key, lane)) = self.driven.remove(&id) else { return };
+        self.known.remove(&key);
+        if let Some(count) = self.per_lane.get_mut(&lane) {
+            *count = count.saturating_sub(1);
+        }
+        self.per_lane.retain(|_, count| *count > 0);
+    }
+
+    /// Reads what is due and starts as many as may run.
+    async fn fill(&mut self, rotations: &Arc<Rotations>) -> Result<(), CoreError> {
+        let now = rotations.clock.now();
+        if rotations.due.load(Ordering::SeqCst) <= now.nanos() && self.known.len() < KNOWN {
+            self.read(rotations, now).await?;
+        }
+        for _ in 0..self.waiting.len() {
+            if self.running.len() >= IN_HAND {
+                break;
+            }
+            let Some((key, lane)) = self.waiting.pop_front() else { break };
+            let busy = self.per_lane.get(&lane).is_some_and(|count| *count >= PER_LANE);
+            if busy || rotations.lanes.get(&lane).is_held(now) {
+                self.waiting.push_back((key, lane));
+                continue;
+            }
+            *self.per_lane.entry(lane.clone()).or_default() += 1;
+            let (rotations, driven) = (Arc::clone(rotations), key.clone());
+            let task = self.running.spawn(async move { rotations.drive(&driven).await });
+            self.driven.insert(task.id(), (key, lane));
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, rotations: &Rotations, now: Timestamp) -> Result<(), CoreError> {
+        // What is due from now on says so again; what is found to come later is noted below.
+        rotations.due.store(u64::MAX, Ordering::SeqCst);
+        let shelf = due();
+        let mut after = None;
+        loop {
+            let page: Vec<Listed<Key>> = rotations.book.records.scan(&shelf, after.as_ref(), PAGE).await?;
+            let complete = page.len() < PAGE;
+            for line in page {
+                if line.number > now.nanos() {
+                    rotations.due.fetch_min(line.number, Ordering::SeqCst);
+                    return Ok(());
+                }
+                after = Some(shelf.ordered(line.number, &line.name));
+                self.take(rotations, line).await?;
+                if self.known.len() >= KNOWN {
+                    rotations.due.store(0, Ordering::SeqCst);
+                    return Ok(());
+                }
+            }
+            if complete {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn take(&mut self, rotations: &Rotations, line: Listed<Key>) -> Result<(), CoreError> {
+        let key = line.value;
+        if self.known.contains(&key) {
+            return Ok(());
+        }
+        let stored = rotations.book.get(&key).await?;
+        match stored.filter(|stored| stored.value.due.is_some_and(|due| due.nanos() == line.number)) {
+            Some(stored) => {
+                self.waiting.push_back((key.clone(), stored.value.lane.clone()));
+                self.known.insert(key);
+                Ok(())
+            }
+            None => rotations.book.drop_line(Timestamp::from_nanos(line.number), &key).await,
+        }
+    }
+}

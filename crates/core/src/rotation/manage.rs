@@ -1,0 +1,342 @@
+//! What callers may do: plan, begin, cancel, look. Each takes a grant for the secret itself, so the policies that say
+//! who may write a secret say who may have it rotated.
+
+use super::method::{Method, Order};
+use super::record::{Called, Job, Key, Past, Phase, Plan, Rotation};
+use super::{RotationView, Rotations, Schedule};
+use crate::gate::Grant;
+use crate::mount::Mount;
+use crate::secret::VersionId;
+use crate::{CoreError, SecretAct};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+use strongroom_model::policy::Question;
+use strongroom_model::{Capability, MountId, RequestPath, SecretId, SecretPath, Timestamp, VersionSelector};
+
+/// What to change about a plan; what is `None` stays.
+#[derive(Default)]
+pub struct PlanChange {
+    /// The way to rotate.
+    pub method: Option<String>,
+    /// What it is told.
+    pub options: Option<Map<String, Value>>,
+    /// The secret with the login that may change others, or none any more.
+    pub admin: Option<Option<SecretPath>>,
+    /// When, or on demand only.
+    pub schedule: Option<Option<Schedule>>,
+    /// How a foreign function is to name the secret.
+    pub called: Option<Called>,
+    /// What other dialects show as what carries it out.
+    pub shown: Option<String>,
+    /// Days between two rotations, where a dialect counts so.
+    pub every_days: Option<u32>,
+}
+
+/// What became of a rotation that an event asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Urged {
+    /// It begins.
+    Begun,
+    /// One was under way already, and another follows it.
+    UnderWay,
+    /// Nobody said how this secret rotates.
+    NoPlan,
+}
+
+/// A secret that a caller may act on.
+struct Target {
+    mount: Arc<Mount>,
+    key: Key,
+    secret: SecretId,
+}
+
+impl Rotations {
+    /// Says how and when a secret rotates. Nothing begins by that before its time.
+    pub async fn plan(&self, grant: &Grant, change: PlanChange) -> Result<RotationView, CoreError> {
+        let target = self.target(grant, SecretAct::Write).await?;
+        let known = self.book.get(&target.key).await?;
+        let known = known.filter(|known| known.value.secret == target.secret);
+        let before = known.as_ref().map(|known| &known.value);
+        let (shown, every_days, turned) = (change.shown.clone(), change.every_days, change.schedule.is_some());
+        let plan = self.changed(&target, before.map(|known| known.plan.clone()), change).await?;
+        self.check_admin(grant, &target, &plan)?;
+        let lane = self.check_plan(&target, &plan).await?;
+        let now = self.clock.now();
+        let enabled = plan.schedule.is_some() && (turned || before.is_none_or(|known| known.enabled));
+        let next = match plan.schedule.as_ref().filter(|_| enabled) {
+            Some(schedule) => Some(schedule.next(before.and_then(|known| known.last).unwrap_or(now).max(now))?),
+            None => None,
+        };
+        let kept = self.keep_plan(&target, (plan, lane), enabled, next).await?;
+        self.show_plan(&target, &kept, shown, every_days).await?;
+        self.expect(kept.due);
+        Ok(self.view(&kept).await?)
+    }
+
+    /// Begins a rotation now. `Unfit` when one is under way.
+    pub async fn start(&self, grant: &Grant, token: Option<VersionId>) -> Result<RotationView, CoreError> {
+        let target = self.target(grant, SecretAct::Write).await?;
+        let who = grant.principal().map_or_else(|| "somebody".to_owned(), |who| who.display_name.clone());
+        let known = self.planned(&target).await?;
+        if let Some(job) = &known.job {
+            if token.as_ref() == Some(&job.token) {
+                return self.view(&known).await;
+            }
+            return Err(CoreError::Unfit(format!(
+                "a rotation of this secret is under way and {}; wait for its end, or cancel it",
+                job.phase.word()
+            )));
+        }
+        let begun = self.begin_job(&target.key, &who, token).await?;
+        self.view(&begun.ok_or(CoreError::Nothing)?).await
+    }
+
+    /// Ends the schedule, and a rotation under way unless its new value is in force already.
+    pub async fn cancel(&self, grant: &Grant) -> Result<Option<RotationView>, CoreError> {
+        let target = self.target(grant, SecretAct::WriteMetadata).await?;
+        let who = grant.principal().map_or_else(|| "somebody".to_owned(), |who| who.display_name.clone());
+        let now = self.clock.now();
+        let changed = self.book.change(&target.key, |rotation| {
+            (rotation.enabled, rotation.next) = (false, None);
+            if let Some(job) = &mut rotation.job {
+                job.cancelled = Some(who.clone());
+                job.wake = job.wake.min(now);
+            }
+            Ok(None)
+        });
+        let changed = changed.await?;
+        self.secrets
+            .note_rotation(&target.mount, &target.key.path, |setting| (setting.enabled, setting.next) = (false, None))
+            .await?;
+        let Some(rotation) = changed else { return Ok(None) };
+        self.expect(rotation.due);
+        self.view(&rotation).await.map(Some)
+    }
+
+    /// How a secret rotates and where it is. `Nothing` when nobody said.
+    pub async fn status(&self, grant: &Grant) -> Result<RotationView, CoreError> {
+        let target = self.target(grant, SecretAct::ReadMetadata).await?;
+        let known = self.planned(&target).await?;
+        self.view(&known).await
+    }
+
+    /// Rotations of a secret that ended, newest first.
+    pub async fn history(&self, grant: &Grant) -> Result<Vec<Past>, CoreError> {
+        let target = self.target(grant, SecretAct::ReadMetadata).await?;
+        self.book.history(&target.key).await
+    }
+
+    /// Has a secret rotated because something happened: its reader was disabled, it was found where it should not be.
+    /// The grant is one for whatever found that out.
+    pub async fn urge(&self, _grant: &Grant, mount: MountId, path: &SecretPath, why: &str) -> Result<Urged, CoreError> {
+        let key = Key { mount, path: path.clone() };
+        match self.book.get(&key).await? {
+            None => Ok(Urged::NoPlan),
+            Some(known) if known.value.job.is_some() => Ok(Urged::UnderWay),
+            Some(_) => self.begin_job(&key, why, None).await.map(|_| Urged::Begun),
+        }
+    }
+
+    /// Records a job, after the trail says so.
+    pub(super) async fn begin_job(
+        &self,
+        key: &Key,
+        trigger: &str,
+        token: Option<VersionId>,
+    ) -> Result<Option<Rotation>, CoreError> {
+        let Some(mount) = self.mounts.table().by_id(key.mount).cloned() else { return Ok(None) };
+        let (secret, meta) = match self.secrets.identify(&mount, &key.path).await {
+            Ok(found) => found,
+            Err(CoreError::Nothing) => return self.book.forget(key).await.map(|()| None),
+            Err(error) => return Err(error),
+        };
+        let empty = || CoreError::Unfit("the secret has no value to rotate; write one first".to_owned());
+        let current = meta.current().ok_or_else(empty)?;
+        let token = match token {
+            Some(token) => token,
+            None => {
+                let bytes = self.entropy.array::<16>();
+                VersionId::parse(&uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())?
+            }
+        };
+        if meta.version_of(secret, &token).is_some() {
+            return Err(CoreError::Exists("the id of the new version is in use for another version".to_owned()));
+        }
+        self.trail
+            .append(self.event("rotation-begin", key, &format!("{trigger} asks for version {}", token.as_str())))
+            .await?;
+        let now = self.clock.now();
+        let changed = self.book.change(key, |rotation| {
+            if rotation.job.is_none() && rotation.secret == secret {
+                rotation.job = Some(new_job(token.clone(), trigger, current, now));
+            }
+            Ok(None)
+        });
+        let begun = changed.await?;
+        self.expect(begun.as_ref().and_then(|rotation| rotation.due));
+        Ok(begun)
+    }
+
+    pub(super) async fn view(&self, rotation: &Rotation) -> Result<RotationView, CoreError> {
+        let before = self.book.history(&rotation.key).await?.into_iter().next();
+        Ok(RotationView::of(rotation, self.name(&rotation.key), before))
+    }
+
+    async fn target(&self, grant: &Grant, act: SecretAct) -> Result<Target, CoreError> {
+        let (mount, path) = grant.secret(act)?;
+        if !mount.is_versioned_kv() {
+            return Err(CoreError::Unfit("only secrets of a KV version 2 mount rotate".to_owned()));
+        }
+        let (secret, _) = self.secrets.identify(mount, path).await?;
+        let key = Key { mount: mount.id, path: path.clone() };
+        Ok(Target { mount: Arc::clone(mount), key, secret })
+    }
+
+    async fn planned(&self, target: &Target) -> Result<Rotation, CoreError> {
+        let known = self.book.get(&target.key).await?.filter(|known| known.value.secret == target.secret);
+        let none = "nobody said how this secret rotates; say so with `strongroom rotate schedule`";
+        known.map(|known| known.value.clone()).ok_or_else(|| CoreError::Unfit(none.to_owned()))
+    }
+
+    async fn changed(&self, target: &Target, old: Option<Plan>, change: PlanChange) -> Result<Plan, CoreError> {
+        let method = match (change.method, &old) {
+            (Some(method), _) => method,
+            (None, Some(old)) => old.method.clone(),
+            (None, None) => self.usual_method(target).await?,
+        };
+        let old = old.filter(|old| old.method == method);
+        let (options, admin, schedule, called) =
+            old.map_or_else(Default::default, |old| (old.options, old.admin, old.schedule, old.called));
+        Ok(Plan {
+            method,
+            options: change.options.unwrap_or(options),
+            admin: change.admin.unwrap_or(admin),
+            schedule: change.schedule.unwrap_or(schedule),
+            called: change.called.or(called),
+        })
+    }
+
+    /// The way to rotate that the secret's own field `engine` suggests.
+    async fn usual_method(&self, target: &Target) -> Result<String, CoreError> {
+        let seen = self.secrets.peek(&target.mount, &target.key.path, &VersionSelector::Current).await?;
+        let engine =
+            seen.and_then(|(_, value)| value.into_object().ok()).and_then(|fields| fields.text("engine").ok()?);
+        let engine = engine.ok_or(CoreError::Missing("method"))?;
+        let name = format!("{engine}-single");
+        self.method(&name).map(|_| name)
+    }
+
+    /// Who names a secret with a powerful login must be able to read it.
+    fn check_admin(&self, grant: &Grant, target: &Target, plan: &Plan) -> Result<(), CoreError> {
+        let Some(admin) = &plan.admin else { return Ok(()) };
+        let section = if target.mount.is_versioned_kv() { "data/" } else { "" };
+        let path = RequestPath::parse(&format!("{}/{section}{admin}", target.mount.path))?;
+        let question =
+            Question { path: &path, capability: Capability::Read, sudo: false, parameters: None, wrap_ttl: None };
+        match grant.acl().is_some_and(|acl| acl.decide(&question).granted) {
+            true => Ok(()),
+            false => Err(CoreError::DeniedBecause(format!(
+                "the login that may change others is in {path}, which you may not read; ask who may"
+            ))),
+        }
+    }
+
+    /// Has the method look at the plan; the outside system's name.
+    async fn check_plan(&self, target: &Target, plan: &Plan) -> Result<String, CoreError> {
+        let Method::Own(rotator) = self.method(&plan.method)? else { return Ok(plan.method.clone()) };
+        let peek = |path, which| async move { self.secrets.peek(&target.mount, path, &which).await };
+        let current = peek(&target.key.path, VersionSelector::Current).await?;
+        let empty = || CoreError::Unfit("the secret has no value to rotate; write one first".to_owned());
+        let (_, current) = current.ok_or_else(empty)?;
+        let admin = match &plan.admin {
+            Some(path) => peek(path, VersionSelector::Current).await?.map(|(_, value)| value),
+            None => None,
+        };
+        rotator.lane(&Order {
+            options: &plan.options,
+            current: &current,
+            previous: None,
+            admin: admin.as_ref(),
+            passwords: &self.passwords,
+            entropy: &*self.entropy,
+        })
+    }
+
+    async fn keep_plan(
+        &self,
+        target: &Target,
+        (plan, lane): (Plan, String),
+        enabled: bool,
+        next: Option<Timestamp>,
+    ) -> Result<Rotation, CoreError> {
+        let new = Rotation {
+            key: target.key.clone(),
+            secret: target.secret,
+            plan,
+            enabled,
+            lane,
+            job: None,
+            next,
+            due: None,
+            last: None,
+            ended: 0,
+            told_late: false,
+        };
+        let changed = self.book.change(&target.key, |rotation| {
+            if rotation.secret != new.secret {
+                // A secret of the same name was here before.
+                (rotation.secret, rotation.job, rotation.last) = (new.secret, None, None);
+            }
+            if rotation.job.is_some() && rotation.plan.method != new.plan.method {
+                let why = "a rotation is under way; wait for its end, or cancel it, before the method changes";
+                return Err(CoreError::Unfit(why.to_owned()));
+            }
+            (rotation.plan, rotation.lane) = (new.plan.clone(), new.lane.clone());
+            (rotation.enabled, rotation.next) = (enabled, next);
+            Ok(None)
+        });
+        match changed.await? {
+            Some(rotation) => Ok(rotation),
+            None => self.book.insert(new).await,
+        }
+    }
+
+    async fn show_plan(
+        &self,
+        target: &Target,
+        kept: &Rotation,
+        shown: Option<String>,
+        every_days: Option<u32>,
+    ) -> Result<(), CoreError> {
+        let schedule = kept.plan.schedule.as_ref();
+        self.secrets
+            .note_rotation(&target.mount, &target.key.path, |setting| {
+                setting.enabled = kept.enabled || schedule.is_none();
+                setting.next = kept.next;
+                if shown.is_some() {
+                    setting.function.clone_from(&shown);
+                }
+                setting.every_days = every_days;
+                let text = schedule.map(|schedule| schedule.text().to_owned());
+                setting.schedule = text.filter(|_| every_days.is_none());
+                setting.window = schedule.and_then(Schedule::window).map(|hours| format!("{hours}h"));
+            })
+            .await
+    }
+}
+
+fn new_job(token: VersionId, trigger: &str, current: strongroom_model::VersionNumber, now: Timestamp) -> Job {
+    Job {
+        token,
+        trigger: trigger.to_owned(),
+        begun: now,
+        wake: now,
+        current,
+        phase: Phase::Creating,
+        since: now,
+        attempts: 0,
+        error: None,
+        took: Vec::new(),
+        cancelled: None,
+    }
+}

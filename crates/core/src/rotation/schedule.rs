@@ -1,0 +1,199 @@
+//! When a secret rotates: AWS's `rate(...)` and `cron(...)` with a window, in UTC (Secrets Manager User Guide,
+//! "Rotation schedules"), and `rate(N minutes)`, which AWS does not have.
+
+use crate::CoreError;
+use croner::parser::{CronParser, Seconds, Year};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use strongroom_model::Timestamp;
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 3_600;
+const DAY: u64 = 86_400;
+/// A rotation more often than this would keep readers from ever having the value in force.
+const SHORTEST: u64 = 5 * MINUTE;
+
+/// A schedule with its window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// As it was written.
+    text: String,
+    /// Hours of the window in which a rotation may begin; `None`: it may begin late.
+    window: Option<u32>,
+}
+
+/// A schedule, taken apart.
+enum Rule {
+    /// That many seconds after the last rotation.
+    Rate(u64),
+    /// That many days after the last rotation, at midnight.
+    Days(u64),
+    /// Fields of crontab: minute, hour, day, month, day of the week from 1 for Sunday.
+    Cron(String),
+}
+
+impl Schedule {
+    /// Reads `rate(10 days)`, `rate(4 hours)`, `rate(30 minutes)` or `cron(0 8 1 * ? *)`, and a window such as `3h`. A
+    /// schedule that never comes is refused too.
+    pub fn parse(text: &str, window: Option<&str>) -> Result<Self, CoreError> {
+        let window = window.filter(|text| !text.is_empty()).map(parse_window).transpose()?;
+        let schedule = Self { text: text.trim().to_owned(), window };
+        schedule.next(Timestamp::from_secs(1_767_225_600))?;
+        Ok(schedule)
+    }
+
+    /// As it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Hours of its window.
+    pub fn window(&self) -> Option<u32> {
+        self.window
+    }
+
+    /// The first time to rotate after the last one.
+    pub fn next(&self, last: Timestamp) -> Result<Timestamp, CoreError> {
+        match self.rule()? {
+            Rule::Rate(seconds) => Ok(last.plus(Duration::from_secs(seconds))),
+            Rule::Days(days) => Ok(Timestamp::from_secs((last.secs() / DAY + days) * DAY)),
+            Rule::Cron(line) => self.after(&line, last),
+        }
+    }
+
+    /// When to rotate instead, if the time that was planned has passed by with its whole window.
+    pub fn missed(&self, planned: Timestamp, now: Timestamp) -> Result<Option<Timestamp>, CoreError> {
+        let Some(hours) = self.window else { return Ok(None) };
+        if now <= planned.plus(Duration::from_secs(u64::from(hours) * HOUR)) {
+            return Ok(None);
+        }
+        match self.rule()? {
+            Rule::Cron(line) => self.after(&line, now).map(Some),
+            Rule::Days(_) => Ok(Some(Timestamp::from_secs((now.secs() / DAY + 1) * DAY))),
+            Rule::Rate(_) => Ok(None),
+        }
+    }
+
+    fn rule(&self) -> Result<Rule, CoreError> {
+        let inner = |name: &str| self.text.strip_prefix(name).and_then(|rest| rest.strip_suffix(')'));
+        if let Some(rate) = inner("rate(") {
+            return parse_rate(rate);
+        }
+        let fields: Vec<&str> =
+            inner("cron(").ok_or_else(|| wrong("it is neither rate(...) nor cron(...)"))?.split_whitespace().collect();
+        let [minute, hour, day, month, weekday, "*"] = fields.as_slice() else {
+            return Err(wrong("cron(...) has six fields, and the last one, the year, is *"));
+        };
+        let hour = if hour.starts_with('/') { format!("*{hour}") } else { (*hour).to_owned() };
+        Ok(Rule::Cron(format!("{minute} {hour} {day} {month} {weekday}")))
+    }
+
+    fn after(&self, line: &str, moment: Timestamp) -> Result<Timestamp, CoreError> {
+        let bad = |why: &dyn std::fmt::Display| wrong(&why.to_string());
+        let parser = CronParser::builder()
+            .seconds(Seconds::Disallowed)
+            .year(Year::Disallowed)
+            // AWS counts days of the week from 1, Sunday.
+            .alternative_weekdays(true)
+            .dom_and_dow(true)
+            .build();
+        let cron = parser.parse(line).map_err(|error| bad(&error))?;
+        let secs = i64::try_from(moment.secs()).map_err(|error| bad(&error))?;
+        let start = jiff::Timestamp::from_second(secs).map_err(|error| bad(&error))?.to_zoned(TimeZone::UTC);
+        let next = cron.find_next_occurrence(&start, false).map_err(|error| bad(&error))?;
+        u64::try_from(next.timestamp().as_second()).map(Timestamp::from_secs).map_err(|error| bad(&error))
+    }
+}
+
+fn parse_rate(text: &str) -> Result<Rule, CoreError> {
+    let (number, unit) = text.split_once(' ').ok_or_else(|| wrong("rate(...) is a number and a unit"))?;
+    let number: u64 = number.parse().map_err(|_| wrong("rate(...) begins with a number"))?;
+    let rule = match unit {
+        "minute" | "minutes" => Rule::Rate(number.saturating_mul(MINUTE)),
+        "hour" | "hours" => Rule::Rate(number.saturating_mul(HOUR)),
+        "day" | "days" => Rule::Days(number),
+        _ => return Err(wrong("the unit of rate(...) is minutes, hours or days")),
+    };
+    match rule {
+        Rule::Rate(seconds) if seconds < SHORTEST => Err(wrong("a secret rotates every five minutes at most")),
+        Rule::Days(0) => Err(wrong("a secret rotates every five minutes at most")),
+        Rule::Rate(seconds) if seconds > 1_000 * DAY => Err(wrong("a secret rotates every 1000 days at least")),
+        Rule::Days(days) if days > 1_000 => Err(wrong("a secret rotates every 1000 days at least")),
+        rule => Ok(rule),
+    }
+}
+
+fn parse_window(text: &str) -> Result<u32, CoreError> {
+    let hours = text.strip_suffix('h').and_then(|hours| hours.parse::<u32>().ok());
+    let problem = || CoreError::Field { field: "window".to_owned(), problem: "must be 1h to 24h".to_owned() };
+    hours.filter(|hours| (1..=24).contains(hours)).ok_or_else(problem)
+}
+
+fn wrong(why: &str) -> CoreError {
+    CoreError::Invalid(format!(
+        "the schedule cannot be used: {why}; write rate(10 days), rate(4 hours) or cron(0 8 1 * ? *), in UTC"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    fn next(schedule: &str, last: &str) -> Timestamp {
+        Schedule::parse(schedule, None).unwrap().next(at(last)).unwrap()
+    }
+
+    #[test]
+    fn schedules_are_read_as_the_manual_of_aws_explains_them() {
+        for (schedule, after, due) in [
+            ("rate(4 hours)", "2026-11-21T10:30:00Z", "2026-11-21T14:30:00Z"),
+            ("rate(10 days)", "2026-11-21T10:30:00Z", "2026-12-01T00:00:00Z"),
+            ("cron(0 8 * * ? *)", "2026-11-21T10:30:00Z", "2026-11-22T08:00:00Z"),
+            ("cron(0 8 1 * ? *)", "2026-11-21T10:30:00Z", "2026-12-01T08:00:00Z"),
+            ("cron(0 /8 * * ? *)", "2026-11-21T10:30:00Z", "2026-11-21T16:00:00Z"),
+            ("cron(0 18 ? * MON-FRI *)", "2026-11-21T10:30:00Z", "2026-11-23T18:00:00Z"),
+            ("cron(0 1 ? * 1L *)", "2026-11-21T10:30:00Z", "2026-11-29T01:00:00Z"),
+            ("cron(0 8 ? * 1#1 *)", "2026-11-21T10:30:00Z", "2026-12-06T08:00:00Z"),
+            ("cron(0 17 L * ? *)", "2026-11-21T10:30:00Z", "2026-11-30T17:00:00Z"),
+            ("cron(0 0 1 1,4,7,10 ? *)", "2026-11-21T10:30:00Z", "2027-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(next(schedule, after), at(due), "{schedule}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_refused_and_said() {
+        for bad in [
+            "",
+            "daily",
+            "rate(1 minute)",
+            "rate(0 days)",
+            "rate(x hours)",
+            "rate(2000 days)",
+            "rate(5 weeks)",
+            "cron(0 8 * * ?)",
+            "cron(0 8 1 * ? 2026)",
+            "cron(0 25 * * ? *)",
+            "cron(0 0 31 2 ? *)",
+        ] {
+            let error = Schedule::parse(bad, None).unwrap_err().to_string();
+            assert!(error.contains("schedule"), "{bad}: {error}");
+        }
+        assert!(Schedule::parse("rate(4 hours)", Some("25h")).is_err());
+    }
+
+    #[test]
+    fn a_window_that_passed_by_is_left_out_and_without_one_it_is_late() {
+        let planned = at("2026-11-21T08:00:00Z");
+        let strict = Schedule::parse("cron(0 8 * * ? *)", Some("2h")).unwrap();
+        assert_eq!(strict.missed(planned, at("2026-11-21T10:00:00Z")).unwrap(), None);
+        assert_eq!(strict.missed(planned, at("2026-11-21T10:00:01Z")).unwrap(), Some(at("2026-11-22T08:00:00Z")));
+        let late = Schedule::parse("cron(0 8 * * ? *)", None).unwrap();
+        assert_eq!(late.missed(planned, at("2026-11-25T10:00:01Z")).unwrap(), None);
+    }
+}

@@ -1,0 +1,289 @@
+//! What each phase does. Every act may be repeated, since a crash may come after it and before the next phase is stored.
+
+use super::Rotations;
+use super::lane::Lane;
+use super::method::{Function, Method, Order, Retired, Rotator, Step, StepOrder};
+use super::record::{Ending, Job, Phase, Rotation};
+use crate::CoreError;
+use crate::mount::Mount;
+use crate::secret::{SecretMetadata, SecretValue, Standing};
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_model::{SecretPath, Stage, Ttl, VersionNumber, VersionSelector};
+
+/// What comes after a step.
+pub(super) enum Next {
+    /// Another phase.
+    Phase(Phase),
+    /// The same one again, after a while.
+    Wait(String, Duration),
+    /// Nothing: it is over.
+    End(Ending),
+    /// The secret is gone.
+    Forget,
+}
+
+/// How long one call to an outside system may take before it counts as unanswered. A foreign function has limits of its
+/// own.
+const LONGEST_CALL: Duration = Duration::from_secs(90);
+/// How long a function's key lives: four steps of a quarter of an hour each would be too long for one key.
+const KEY_LIFE: u64 = 3_600;
+/// How often a secret that waits for its deletion is looked at.
+const WAIT_MARKED: Duration = Duration::from_secs(600);
+
+/// One rotation as its phases work on it.
+struct Work<'a> {
+    rotation: &'a Rotation,
+    job: &'a Job,
+    mount: Arc<Mount>,
+    meta: Box<SecretMetadata>,
+    lane: Arc<Lane>,
+}
+
+/// The values that an order speaks of.
+struct Values {
+    current: SecretValue,
+    previous: Option<SecretValue>,
+    admin: Option<SecretValue>,
+}
+
+impl Rotations {
+    /// Does what the phase of a job says.
+    pub(super) async fn step(&self, rotation: &Rotation, job: &Job) -> Result<Next, CoreError> {
+        let Some(mount) = self.mounts.table().by_id(rotation.key.mount).cloned() else { return Ok(Next::Forget) };
+        let meta = match self.secrets.standing(&mount, &rotation.key.path, rotation.secret).await? {
+            Standing::Here(meta) => meta,
+            Standing::Marked => return Ok(Next::Wait("the secret waits for its deletion".to_owned(), WAIT_MARKED)),
+            Standing::Gone => return Ok(Next::Forget),
+        };
+        let lane = self.lanes.get(&rotation.lane);
+        let work = Work { rotation, job, mount, meta, lane };
+        if let Some(phase) = work.given_up() {
+            return Ok(Next::Phase(phase));
+        }
+        match self.method(&rotation.plan.method)? {
+            Method::Own(rotator) => self.step_own(&work, &**rotator).await,
+            Method::Foreign(function) => self.step_foreign(&work, &**function).await,
+        }
+    }
+
+    async fn step_own(&self, work: &Work<'_>, rotator: &dyn Rotator) -> Result<Next, CoreError> {
+        match &work.job.phase {
+            Phase::Creating => {
+                let value = self.made(work, rotator).await?;
+                let (path, token) = (work.path(), &work.job.token);
+                let new = self.secrets.prepare(&work.mount, path, work.rotation.secret, token, value).await?;
+                Ok(Next::Phase(Phase::Setting { new }))
+            }
+            Phase::Setting { new } => {
+                let (values, value) = (self.values(work).await?, self.version(work, *new).await?);
+                self.call(work, rotator.set(&self.order(work, &values), &value)).await?;
+                Ok(Next::Phase(Phase::Testing { new: *new }))
+            }
+            Phase::Testing { new } => {
+                let (values, value) = (self.values(work).await?, self.version(work, *new).await?);
+                self.call(work, rotator.test(&self.order(work, &values), &value)).await?;
+                Ok(Next::Phase(Phase::Finishing { new: *new }))
+            }
+            Phase::Finishing { new } => self.finish(work, *new).await,
+            Phase::Retiring { former } => self.retire(work, rotator, *former).await,
+            Phase::RollingBack { new, from, why } => {
+                if let Some(new) = new {
+                    self.undo(work, rotator, *new).await?;
+                }
+                self.roll_back(work, from, why).await
+            }
+        }
+    }
+
+    async fn made(&self, work: &Work<'_>, rotator: &dyn Rotator) -> Result<SecretValue, CoreError> {
+        let values = self.values(work).await?;
+        let order = self.order(work, &values);
+        let lane = rotator.lane(&order)?;
+        if lane != work.rotation.lane {
+            // Counted from the next rotation on; the bound is there to spare the outside system, not to be exact.
+            self.book
+                .change(&work.rotation.key, |rotation| {
+                    rotation.lane.clone_from(&lane);
+                    Ok(None)
+                })
+                .await?;
+        }
+        rotator.create(&order).await
+    }
+
+    async fn undo(&self, work: &Work<'_>, rotator: &dyn Rotator, new: VersionNumber) -> Result<(), CoreError> {
+        let which = VersionSelector::Number(new);
+        let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? else { return Ok(()) };
+        let values = self.values(work).await?;
+        self.call(work, rotator.undo(&self.order(work, &values), &value)).await
+    }
+
+    async fn finish(&self, work: &Work<'_>, new: VersionNumber) -> Result<Next, CoreError> {
+        let now = self.clock.now();
+        let plan = &work.rotation.plan;
+        let next = match plan.schedule.as_ref().filter(|_| work.rotation.enabled) {
+            Some(schedule) => Some(schedule.next(now)?),
+            None => None,
+        };
+        let versions = (work.job.current, new);
+        let done = self.secrets.put_in_force(&work.mount, work.path(), versions, |setting| {
+            (setting.last, setting.next) = (Some(now), next);
+        });
+        if done.await? {
+            return Ok(Next::Phase(Phase::Retiring { former: work.job.current }));
+        }
+        Ok(Next::Phase(work.overtaken(Some(new))))
+    }
+
+    async fn retire(&self, work: &Work<'_>, rotator: &dyn Rotator, former: VersionNumber) -> Result<Next, CoreError> {
+        let which = VersionSelector::Number(former);
+        let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? else {
+            return Ok(Next::End(Ending::Rotated));
+        };
+        let values = self.values(work).await?;
+        let since = self.clock.now().since(work.job.since);
+        Ok(match self.call(work, rotator.retire(&self.order(work, &values), &value, since)).await? {
+            Retired::Done => Next::End(Ending::Rotated),
+            Retired::InUse(why, span) => Next::Wait(why, span),
+        })
+    }
+
+    async fn roll_back(&self, work: &Work<'_>, from: &str, why: &str) -> Result<Next, CoreError> {
+        self.secrets.discard(&work.mount, work.path(), work.rotation.secret, &work.job.token).await?;
+        Ok(Next::End(Ending::RolledBack { phase: from.to_owned(), why: why.to_owned() }))
+    }
+
+    async fn step_foreign(&self, work: &Work<'_>, function: &dyn Function) -> Result<Next, CoreError> {
+        let (path, secret, token) = (work.path(), work.rotation.secret, &work.job.token);
+        match &work.job.phase {
+            Phase::Creating => {
+                self.secrets.announce(&work.mount, path, secret, token).await?;
+                self.have(work, function, Step::Create).await?;
+                let (_, meta) = self.secrets.identify(&work.mount, path).await?;
+                let missing =
+                    "the function made no version in preparation; it must put one with the ClientRequestToken";
+                let new = meta.version_of(secret, token);
+                let new = new.ok_or_else(|| CoreError::Invalid(missing.to_owned()))?;
+                Ok(Next::Phase(Phase::Setting { new }))
+            }
+            Phase::Setting { new } => {
+                self.have(work, function, Step::Set).await?;
+                Ok(Next::Phase(Phase::Testing { new: *new }))
+            }
+            Phase::Testing { new } => {
+                self.have(work, function, Step::Test).await?;
+                Ok(Next::Phase(Phase::Finishing { new: *new }))
+            }
+            Phase::Finishing { new } => {
+                if work.meta.current() != Some(*new) {
+                    self.have(work, function, Step::Finish).await?;
+                }
+                let (_, meta) = self.secrets.identify(&work.mount, path).await?;
+                if meta.current() != Some(*new) {
+                    let why = "the function did not put its version in force; it must move AWSCURRENT to it";
+                    return Err(CoreError::Invalid(why.to_owned()));
+                }
+                self.finish(work, *new).await
+            }
+            Phase::Retiring { .. } => Ok(Next::End(Ending::Rotated)),
+            Phase::RollingBack { from, why, .. } => self.roll_back(work, from, why).await,
+        }
+    }
+
+    /// Has a function do one step, with a key of its own.
+    async fn have(&self, work: &Work<'_>, function: &dyn Function, step: Step) -> Result<(), CoreError> {
+        let _permit = work.lane.permits.acquire().await.map_err(|_| CoreError::Internal("a lane was closed"))?;
+        let key = self
+            .access_keys
+            .lend(&work.mount, work.path(), work.rotation.plan.admin.as_ref(), Ttl::from_secs(KEY_LIFE))
+            .await?;
+        let called = work.rotation.plan.called.as_ref();
+        let order = StepOrder {
+            step,
+            secret: called.map_or(work.path().as_str(), |called| called.name.as_str()),
+            token: work.job.token.as_str(),
+            key: &key,
+            region: called.map_or("", |called| called.region.as_str()),
+        };
+        let done = function.call(&order).await;
+        self.access_keys.take_back(&key).await?;
+        done
+    }
+
+    /// A call to an outside system, bounded in number and time.
+    async fn call<T>(&self, work: &Work<'_>, act: impl Future<Output = Result<T, CoreError>>) -> Result<T, CoreError> {
+        let _permit = work.lane.permits.acquire().await.map_err(|_| CoreError::Internal("a lane was closed"))?;
+        let done = tokio::time::timeout(LONGEST_CALL, act).await.map_err(|_| CoreError::Unreachable {
+            system: work.rotation.lane.clone(),
+            why: format!("no answer came within {} s", LONGEST_CALL.as_secs()),
+        })?;
+        if done.is_ok() {
+            work.lane.came_up();
+        }
+        done
+    }
+
+    fn order<'a>(&'a self, work: &'a Work<'_>, values: &'a Values) -> Order<'a> {
+        Order {
+            options: &work.rotation.plan.options,
+            current: &values.current,
+            previous: values.previous.as_ref(),
+            admin: values.admin.as_ref(),
+            passwords: &self.passwords,
+            entropy: &*self.entropy,
+        }
+    }
+
+    async fn values(&self, work: &Work<'_>) -> Result<Values, CoreError> {
+        let peek = |path, which| async move { self.secrets.peek(&work.mount, path, &which).await };
+        let current = peek(work.path(), VersionSelector::Current).await?;
+        let gone = || CoreError::NotFound("the value in force was deleted; write one, then rotate again".to_owned());
+        let (_, current) = current.ok_or_else(gone)?;
+        let previous = peek(work.path(), VersionSelector::Stage(Stage::Previous)).await?.map(|(_, value)| value);
+        let admin = match &work.rotation.plan.admin {
+            None => None,
+            Some(path) => {
+                let found = peek(path, VersionSelector::Current).await?.map(|(_, value)| value);
+                let missing =
+                    || CoreError::NotFound(format!("there is no secret {path} with the login that may change others"));
+                Some(found.ok_or_else(missing)?)
+            }
+        };
+        Ok(Values { current, previous, admin })
+    }
+
+    async fn version(&self, work: &Work<'_>, number: VersionNumber) -> Result<SecretValue, CoreError> {
+        let found = self.secrets.peek(&work.mount, work.path(), &VersionSelector::Number(number)).await?;
+        let gone = || CoreError::NotFound("somebody removed the version in preparation".to_owned());
+        found.map(|(_, value)| value).ok_or_else(gone)
+    }
+}
+
+impl Work<'_> {
+    fn path(&self) -> &SecretPath {
+        &self.rotation.key.path
+    }
+
+    /// The phase to turn to when the rotation is not wanted any more.
+    fn given_up(&self) -> Option<Phase> {
+        let new = match &self.job.phase {
+            Phase::Creating => None,
+            Phase::Setting { new } | Phase::Testing { new } => Some(*new),
+            Phase::Finishing { .. } | Phase::Retiring { .. } | Phase::RollingBack { .. } => return None,
+        };
+        if let Some(who) = &self.job.cancelled {
+            let from = self.job.phase.word().to_owned();
+            return Some(Phase::RollingBack { new, from, why: format!("{who} cancelled it") });
+        }
+        let current = self.meta.current();
+        let moved = current != Some(self.job.current) && current != new;
+        moved.then(|| self.overtaken(new))
+    }
+
+    fn overtaken(&self, new: Option<VersionNumber>) -> Phase {
+        let from = self.job.phase.word().to_owned();
+        let why = "somebody put another version in force meanwhile; that one stays".to_owned();
+        Phase::RollingBack { new, from, why }
+    }
+}

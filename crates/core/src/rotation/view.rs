@@ -1,0 +1,102 @@
+use super::record::{Past, Phase, Plan, Rotation};
+use serde::Serialize;
+use strongroom_model::Timestamp;
+
+/// A secret's rotation as it is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct RotationView {
+    /// The secret, with its mount.
+    pub path: String,
+    /// How it rotates.
+    pub plan: Plan,
+    /// Whether its schedule counts.
+    pub enabled: bool,
+    /// When it last rotated.
+    pub last: Option<Timestamp>,
+    /// When it is to rotate next.
+    pub next: Option<Timestamp>,
+    /// The rotation under way.
+    pub running: Option<Progress>,
+    /// How the one before ended.
+    pub before: Option<Past>,
+}
+
+/// A rotation under way.
+#[derive(Clone, Debug, Serialize)]
+pub struct Progress {
+    /// The id of the new version.
+    pub version_id: String,
+    /// Who or what asked for it.
+    pub trigger: String,
+    /// When it began.
+    pub begun: Timestamp,
+    /// `creating`, `setting`, `testing`, `finishing`, `retiring` or `rolling-back`.
+    pub phase: &'static str,
+    /// Since when.
+    pub since: Timestamp,
+    /// Phases that are over, and how many milliseconds each took.
+    pub phases: Vec<(String, u64)>,
+    /// Failed tries of this phase.
+    pub attempts: u32,
+    /// What it waits for, or how the last try failed.
+    pub error: Option<String>,
+    /// When it goes on, while it waits.
+    pub next_try: Option<Timestamp>,
+    /// What to do, when something failed.
+    pub advice: Option<&'static str>,
+}
+
+impl RotationView {
+    pub(super) fn of(rotation: &Rotation, path: String, before: Option<Past>) -> Self {
+        let running = rotation.job.as_ref().map(|job| Progress {
+            version_id: job.token.as_str().to_owned(),
+            trigger: job.trigger.clone(),
+            begun: job.begun,
+            phase: job.phase.word(),
+            since: job.since,
+            phases: job.took.clone(),
+            attempts: job.attempts,
+            error: job.error.clone(),
+            next_try: job.error.as_ref().map(|_| job.wake),
+            advice: job.error.as_ref().map(|_| advice(&job.phase, job.attempts > 0)),
+        });
+        Self {
+            path,
+            plan: rotation.plan.clone(),
+            enabled: rotation.enabled,
+            last: rotation.last,
+            next: rotation.next.filter(|_| rotation.enabled),
+            running,
+            before,
+        }
+    }
+}
+
+/// What to do about a rotation that waits in this phase.
+pub(super) fn advice(phase: &Phase, failed: bool) -> &'static str {
+    match phase {
+        Phase::Creating => {
+            "correct the plan with `strongroom rotate schedule`, or the secret's fields; nothing was changed outside"
+        }
+        Phase::Setting { .. } | Phase::Testing { .. } => {
+            "see to the outside system: it goes on by itself when that answers; or `strongroom rotate cancel` to keep the former value"
+        }
+        Phase::Finishing { .. } => "it goes on by itself; if it does not, look for the cause in the server's log",
+        Phase::Retiring { .. } if !failed => "have those who still use the former login read the secret again",
+        Phase::Retiring { .. } => {
+            "the new value is in force; see to the outside system so that the former login can go"
+        }
+        Phase::RollingBack { .. } => {
+            "see to the outside system: the former value is made good there as soon as it answers"
+        }
+    }
+}
+
+/// What to do about a rotation that was rolled back.
+pub(super) fn advice_after(phase: &str) -> &'static str {
+    match phase {
+        "creating" => "correct the plan or the secret's fields, then `strongroom rotate start`",
+        "testing" => "find out why the outside system refuses the new value, then `strongroom rotate start`",
+        _ => "read why it was refused, mend that in the outside system, then `strongroom rotate start`",
+    }
+}

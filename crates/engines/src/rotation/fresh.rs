@@ -1,0 +1,129 @@
+use super::link::{Links, Way};
+use super::login::{Login, password, with};
+use super::single::{prove, set};
+use super::{option, outside};
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_connectors::{ConnectorError, NewLogin, System};
+use strongroom_core::CoreError;
+use strongroom_core::rotation::{Order, Retired, Rotator};
+use strongroom_core::secret::SecretValue;
+use strongroom_model::{Timestamp, Ttl, base62};
+
+/// How long a former login stays at least, for readers between reading and logging in.
+const OVERLAP: Duration = Duration::from_secs(60);
+/// How often the sessions of a former login are counted.
+const LOOK: Duration = Duration::from_secs(15);
+/// The random end of a login's name.
+const TAIL: usize = 8;
+
+/// A new login each time. The former one goes when the outside system's own list shows no session of it any more, and
+/// not before readers had time to notice. Only logins that this made are ever dropped.
+pub(super) struct Fresh {
+    pub(super) system: System,
+    pub(super) links: Arc<Links>,
+}
+
+impl Fresh {
+    fn role(&self, order: &Order<'_>) -> Result<String, CoreError> {
+        option::text(order.options, "role")?.ok_or(CoreError::Missing("role"))
+    }
+
+    fn overlap(&self, order: &Order<'_>) -> Result<Duration, CoreError> {
+        let Some(text) = option::text(order.options, "overlap")? else { return Ok(OVERLAP) };
+        Ok(Ttl::parse(&text)?.0)
+    }
+}
+
+#[async_trait]
+impl Rotator for Fresh {
+    fn lane(&self, order: &Order<'_>) -> Result<String, CoreError> {
+        option::check(
+            order.options,
+            &["password_policy", "role", "overlap", "creation_statements", "revocation_statements"],
+        )?;
+        Login::read(order.current, self.system)?;
+        self.overlap(order)?;
+        members(order, self.system, &self.role(order)?)?;
+        Ok(self.links.need_admin(order, self.system)?.place)
+    }
+
+    async fn create(&self, order: &Order<'_>) -> Result<SecretValue, CoreError> {
+        let tail = base62::random(order.entropy, TAIL).to_ascii_lowercase();
+        let (name, new) = (format!("{}_{tail}", self.role(order)?), password(order).await?);
+        with(order.current, &[("username", &name), ("password", new.expose())])
+    }
+
+    async fn set(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
+        let (way, new) = (self.links.need_admin(order, self.system)?, Login::read(new, self.system)?);
+        create(&way, &new, &members(order, self.system, &self.role(order)?)?).await
+    }
+
+    async fn test(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
+        let (way, new) = (self.links.need_admin(order, self.system)?, Login::read(new, self.system)?);
+        prove(&way, &new).await.map_err(|error| outside(&way.place, &error))
+    }
+
+    async fn undo(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
+        self.drop_login(order, &Login::read(new, self.system)?).await
+    }
+
+    async fn retire(&self, order: &Order<'_>, former: &SecretValue, since: Duration) -> Result<Retired, CoreError> {
+        let former = Login::read(former, self.system)?;
+        let current = Login::read(order.current, self.system)?;
+        let made_here = former.username.strip_prefix(&format!("{}_", self.role(order)?));
+        if made_here.is_none_or(|tail| tail.len() != TAIL) || former.username == current.username {
+            return Ok(Retired::Done);
+        }
+        let left = self.overlap(order)?.saturating_sub(since);
+        if !left.is_zero() {
+            return Ok(Retired::InUse(format!("readers have time to notice that {} goes", former.username), left));
+        }
+        let way = self.links.need_admin(order, self.system)?;
+        let open = way.connector.sessions(&former.username).await.map_err(|error| outside(&way.place, &error))?;
+        if open > 0 {
+            return Ok(Retired::InUse(format!("{open} sessions of {} are still open", former.username), LOOK));
+        }
+        self.drop_login(order, &former).await.map(|()| Retired::Done)
+    }
+}
+
+impl Fresh {
+    async fn drop_login(&self, order: &Order<'_>, login: &Login) -> Result<(), CoreError> {
+        let way = self.links.need_admin(order, self.system)?;
+        let statements = option::statements(order.options, "revocation_statements")?.unwrap_or_default();
+        let done = way.connector.drop_login(&login.username, &statements).await;
+        done.map_err(|error| outside(&way.place, &error))
+    }
+}
+
+/// The statements that make a login like the first one. PostgreSQL's logins can be members of another; elsewhere the
+/// operator says what a login may do.
+pub(super) fn members(order: &Order<'_>, system: System, first: &str) -> Result<Vec<String>, CoreError> {
+    if let Some(statements) = option::statements(order.options, "creation_statements")? {
+        return Ok(statements);
+    }
+    if system != System::Postgres {
+        return Err(CoreError::Missing("creation_statements, which say what a new login may do"));
+    }
+    if first.contains("{{") || first.contains('\0') {
+        return Err(CoreError::Invalid("the login's name cannot stand in a statement".to_owned()));
+    }
+    let first = first.replace('"', "\"\"");
+    Ok(vec![
+        "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}'".to_owned(),
+        format!("GRANT \"{first}\" TO \"{{{{name}}}}\""),
+    ])
+}
+
+/// Makes a login, or gives one that an earlier try made its password.
+pub(super) async fn create(way: &Way, login: &Login, statements: &[String]) -> Result<(), CoreError> {
+    // Such logins have no end of their own: the next rotation ends them.
+    let never = Timestamp::from_secs(4_000_000_000);
+    let new = NewLogin { name: &login.username, password: &login.password, expires: never };
+    match way.connector.create_login(&new, statements).await {
+        Err(ConnectorError::LoginExists { .. }) => set(way, login).await,
+        other => other.map_err(|error| outside(&way.place, &error)),
+    }
+}

@@ -143,14 +143,16 @@ fn name_of(name: &str) -> Result<(), CoreError> {
 
 /// A secret that several hold and nobody prints.
 #[derive(Clone)]
-pub(crate) struct Hidden(Arc<SecretString>);
+pub struct Hidden(Arc<SecretString>);
 
 impl Hidden {
-    pub(crate) fn new(secret: SecretString) -> Self {
+    /// Takes it over.
+    pub fn new(secret: SecretString) -> Self {
         Self(Arc::new(secret))
     }
 
-    pub(crate) fn get(&self) -> &SecretString {
+    /// The secret. Keep the span of the borrow short.
+    pub fn get(&self) -> &SecretString {
         &self.0
     }
 }

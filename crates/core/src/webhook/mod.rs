@@ -6,6 +6,7 @@
 //! operator allowed them. Who tells gives names and sentences, never a value of a secret. Speaks HTTP only towards
 //! the outside; does not know what a notice means.
 
+mod backoff;
 mod dial;
 mod hook;
 mod notice;
@@ -14,10 +15,14 @@ mod queue;
 mod reach;
 mod sign;
 
-pub use hook::{HookStatus, NewWebhook, Style, Webhook};
+pub use hook::{Hidden, HookStatus, NewWebhook, Style, Webhook};
 pub use notice::{Notice, Severity, Topic};
 pub use post::{Answer, Parcel, Target};
 pub use sign::sign;
+
+pub(crate) use backoff::Backoff;
+pub(crate) use dial::{Trust, Wire, dial, dial_secure};
+pub(crate) use reach::Reach;
 
 use crate::configured::Configured;
 use crate::metrics::Metrics;

@@ -6,6 +6,7 @@
 //! data. Knows nothing of how any API spells things; HTTP it speaks only towards the outside, in [`webhook`].
 
 pub mod access_key;
+pub mod alert;
 mod audit;
 pub mod ceremony;
 mod cidr;

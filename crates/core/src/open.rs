@@ -1,4 +1,5 @@
 use crate::access_key::AccessKeys;
+use crate::alert::Alerts;
 use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::emergency::{Blocks, Emergency, Rooms};
@@ -85,6 +86,10 @@ pub struct Open {
     pub rotation: Arc<Rotation>,
     /// Questions to the trail.
     pub inquiry: Inquiry,
+    /// Copies of the trail for others.
+    pub shipping: Arc<Shipping>,
+    /// Suspicions of misuse.
+    pub alerts: Arc<Alerts>,
     /// Copies of the trail for others.
     pub shipping: Arc<Shipping>,
     /// Messages to outside places.
@@ -225,6 +230,7 @@ impl Open {
         let events = Events::new(hub, Arc::clone(&tokens), Arc::clone(&identity), Arc::clone(&policies));
         let shipping = Arc::new(Shipping::load(&records, &trail, &metrics, c).await?);
         let webhooks = Arc::new(Webhooks::load(&records, &trail, &metrics, c, e).await?);
+        let alerts = Arc::new(Alerts::load(&records, &trail, &webhooks, &metrics, c).await?);
         let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
             tokens: Arc::clone(&tokens),
@@ -258,6 +264,8 @@ impl Open {
             devices,
             rotation: Arc::new(rotation),
             inquiry,
+            shipping,
+            alerts,
             shipping,
             webhooks,
             events,
@@ -300,6 +308,8 @@ impl Open {
         });
         let rotation = Arc::clone(&self.rotation);
         self.tasks.start(|stop| async move { rotation.run(stop).await });
+        let alerts = Arc::clone(&self.alerts);
+        self.tasks.start(|stop| async move { alerts.run(stop).await });
         let webhooks = Arc::clone(&self.webhooks);
         self.tasks.start(|stop| async move { webhooks.run(stop).await });
         let trail_memory = Arc::clone(&self.trail_memory);

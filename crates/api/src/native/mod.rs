@@ -5,6 +5,7 @@
 //! the same gate as every other request and stands in the same trail, as dialect `native`. Parameters that an endpoint
 //! does not name are refused: a misspelt filter must not widen an answer. Wraps no answers.
 
+mod alert;
 mod answer;
 mod event;
 mod incident;
@@ -13,6 +14,8 @@ mod request;
 mod revoke;
 mod rotation;
 mod route;
+mod shipping;
+mod shipping_webhook;
 mod trail;
 
 use crate::body::Budget;

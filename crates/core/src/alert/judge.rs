@@ -1,0 +1,335 @@
+//! The judgements, one entry after the other. What happened long ago is asked of the index, and asked once only for each
+//! pair of principal and secret or network; what happened lately is in memory, bounded.
+
+use super::recent::{Recent, Window};
+use crate::{Cidr, CoreError};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use strongroom_audit::{Entry, EntryKind, Query, Thing, Trail, object_of};
+use strongroom_model::Timestamp;
+
+/// A secret or principal younger than this is still being got to know: everything about it is new.
+pub(super) const LEARNING: Duration = Duration::from_secs(24 * 3_600);
+/// So many refusals within [`BURST_WITHIN`] are a burst.
+const BURST: usize = 20;
+const BURST_WITHIN: Duration = Duration::from_secs(60);
+/// The same suspicion about the same principal and path is not told again so soon.
+const QUIET: Duration = Duration::from_secs(3_600);
+/// Things remembered of each sort.
+const MOST: usize = 32_768;
+
+/// What looks like misuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Suspicion {
+    /// A principal read a secret for the first time.
+    FirstRead,
+    /// A principal read from a network it never read from.
+    NewNetwork,
+    /// Many refusals in a short time.
+    DenialBurst,
+    /// A token was used after it was revoked.
+    AfterRevocation,
+    /// A consumer asks for a version that was put out of use.
+    DisabledVersion,
+}
+
+impl Suspicion {
+    /// All of them.
+    pub const ALL: [Suspicion; 5] = [
+        Suspicion::FirstRead,
+        Suspicion::NewNetwork,
+        Suspicion::DenialBurst,
+        Suspicion::AfterRevocation,
+        Suspicion::DisabledVersion,
+    ];
+
+    /// The word in entries, messages and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Suspicion::FirstRead => "alert-first-read",
+            Suspicion::NewNetwork => "alert-new-network",
+            Suspicion::DenialBurst => "alert-denial-burst",
+            Suspicion::AfterRevocation => "alert-after-revocation",
+            Suspicion::DisabledVersion => "alert-disabled-version",
+        }
+    }
+
+    /// Reads the word, with or without `alert-`.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.word() == word || one.word().strip_prefix("alert-") == Some(word))
+    }
+}
+
+/// A suspicion with its facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// What looks like misuse.
+    pub suspicion: Suspicion,
+    /// The path.
+    pub path: String,
+    /// Who, as people see it.
+    pub principal: String,
+    /// From where.
+    pub address: String,
+    /// The entry.
+    pub seq: u64,
+    /// When.
+    pub time: Timestamp,
+    /// In words.
+    pub text: String,
+}
+
+pub(super) struct Judge {
+    trail: Arc<Trail>,
+    /// Pairs of principal and object, and of principal and network, that are known.
+    known: Recent<()>,
+    /// By the hash of a token: who used it, and when last.
+    tokens: Recent<(String, Timestamp)>,
+    /// When tokens were last revoked by anybody.
+    revoked: Option<Timestamp>,
+    denials: Recent<Window>,
+    told: Recent<Timestamp>,
+}
+
+impl Judge {
+    pub(super) fn new(trail: Arc<Trail>) -> Self {
+        Self {
+            trail,
+            known: Recent::new(MOST),
+            tokens: Recent::new(MOST),
+            revoked: None,
+            denials: Recent::new(MOST),
+            told: Recent::new(MOST),
+        }
+    }
+
+    /// What is suspicious about an entry.
+    pub(super) async fn judge(&mut self, entry: &Entry, seq: u64, time: Timestamp) -> Result<Vec<Alert>, CoreError> {
+        let mut alerts = Vec::new();
+        if entry.kind != EntryKind::Outcome {
+            return Ok(alerts);
+        }
+        self.note_revocation(entry, time);
+        self.after_revocation(entry, seq, time, &mut alerts);
+        self.burst(entry, seq, time, &mut alerts);
+        if let Some(read) = Read::of(entry) {
+            if read.is_ok {
+                self.first_read(&read, seq, time, &mut alerts).await?;
+                self.new_network(&read, seq, time, &mut alerts).await?;
+            } else {
+                self.disabled(&read, seq, time, &mut alerts).await?;
+            }
+        }
+        alerts.retain(|alert| self.is_news(alert));
+        Ok(alerts)
+    }
+
+    /// Not told within the last hour.
+    fn is_news(&mut self, alert: &Alert) -> bool {
+        let key = format!("{} {} {}", alert.suspicion.word(), alert.principal, alert.path);
+        let told = self.told.get(&key).is_some_and(|told| alert.time.since(*told) < QUIET);
+        if !told {
+            self.told.put(key, alert.time);
+        }
+        !told
+    }
+
+    fn note_revocation(&mut self, entry: &Entry, time: Timestamp) {
+        let revokes =
+            entry.path.contains("revoke") || entry.path.starts_with("sys/mounts") || entry.operation == "delete";
+        if revokes && entry.operation != "read" && is_ok(entry) {
+            self.revoked = Some(time);
+        }
+    }
+
+    /// A token that once was good, is not any more, and something was revoked in between. One that only expired is no
+    /// suspicion.
+    fn after_revocation(&mut self, entry: &Entry, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
+        let Some(hash) = &entry.token_hash else { return };
+        if let Some(who) = &entry.principal {
+            self.tokens.put(hash.clone(), (named(&who.display_name), time));
+            return;
+        }
+        let Some((who, used)) = self.tokens.get(hash) else { return };
+        if reason(entry) != "bad token" || self.revoked.is_none_or(|revoked| revoked < *used) {
+            return;
+        }
+        let text = format!("a token of {who} was used on {} after it had been revoked", entry.path);
+        alerts.push(Alert::of(Suspicion::AfterRevocation, entry, who.clone(), seq, time, text));
+    }
+
+    fn burst(&mut self, entry: &Entry, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
+        if entry.outcome.as_ref().is_none_or(|outcome| outcome.result != "denied") {
+            return;
+        }
+        let who = entry.principal.as_ref().map(|who| named(&who.display_name));
+        let who = who.unwrap_or_else(|| format!("somebody at {}", entry.source.address));
+        let mut window = self.denials.take(&who).unwrap_or_default();
+        let count = window.add(time, BURST_WITHIN, BURST);
+        self.denials.put(who.clone(), window);
+        if count >= BURST {
+            let text =
+                format!("{who} was refused {BURST} times within {} s, last on {}", BURST_WITHIN.as_secs(), entry.path);
+            let alert = Alert::of(Suspicion::DenialBurst, entry, who, seq, time, text);
+            // One burst is one suspicion, whatever the paths.
+            alerts.push(Alert { path: String::new(), ..alert });
+        }
+    }
+
+    async fn first_read(
+        &mut self,
+        read: &Read<'_>,
+        seq: u64,
+        time: Timestamp,
+        out: &mut Vec<Alert>,
+    ) -> Result<(), CoreError> {
+        let key = format!("{} reads {}", read.by, read.object);
+        if self.known.get(&key).is_some() {
+            return Ok(());
+        }
+        self.known.put(key, ());
+        let of = || Query { things: vec![Thing::Object(read.object.clone())], ..reads(time) };
+        if self.any(Query { principals: vec![read.by.clone()], ..of() }).await?.is_some() {
+            return Ok(());
+        }
+        // A secret that nobody read before yesterday is still finding its readers.
+        let first = self.any(of()).await?;
+        if first.is_none_or(|first| time.since(first) < LEARNING) {
+            return Ok(());
+        }
+        let text = format!("{} read {} for the first time, from {}", read.name, read.entry.path, read.address());
+        out.push(Alert::of(Suspicion::FirstRead, read.entry, read.name.clone(), seq, time, text));
+        Ok(())
+    }
+
+    async fn new_network(
+        &mut self,
+        read: &Read<'_>,
+        seq: u64,
+        time: Timestamp,
+        out: &mut Vec<Alert>,
+    ) -> Result<(), CoreError> {
+        let Some(network) = network(&read.entry.source.address) else { return Ok(()) };
+        let key = format!("{} from {network}", read.by);
+        if self.known.get(&key).is_some() {
+            return Ok(());
+        }
+        self.known.put(key, ());
+        let of = || Query { principals: vec![read.by.clone()], ..reads(time) };
+        let there = Query { address: Some(Box::new(move |ip| network.contains(ip))), ..of() };
+        if self.any(there).await?.is_some() {
+            return Ok(());
+        }
+        let first = self.any(of()).await?;
+        if first.is_none_or(|first| time.since(first) < LEARNING) {
+            return Ok(());
+        }
+        let text = format!("{} read {} from {network}, where it never read from", read.name, read.entry.path);
+        out.push(Alert::of(Suspicion::NewNetwork, read.entry, read.name.clone(), seq, time, text));
+        Ok(())
+    }
+
+    /// Somebody who had the secret asks for what is no longer given.
+    async fn disabled(
+        &mut self,
+        read: &Read<'_>,
+        seq: u64,
+        time: Timestamp,
+        out: &mut Vec<Alert>,
+    ) -> Result<(), CoreError> {
+        if read.entry.outcome.as_ref().is_none_or(|outcome| outcome.result != "not_found") {
+            return Ok(());
+        }
+        let things = vec![Thing::Object(read.object.clone())];
+        let had = self.any(Query { things, principals: vec![read.by.clone()], ..reads(time) }).await?;
+        if had.is_none() {
+            return Ok(());
+        }
+        let text = format!("{} still asks for {}, which was put out of use", read.name, read.entry.path);
+        out.push(Alert::of(Suspicion::DisabledVersion, read.entry, read.name.clone(), seq, time, text));
+        Ok(())
+    }
+
+    /// The time of the first entry that answers.
+    async fn any(&self, query: Query) -> Result<Option<Timestamp>, CoreError> {
+        let page = self.trail.query(query).await?;
+        Ok(page.rows.first().and_then(|row| Timestamp::parse(&row.time)))
+    }
+}
+
+/// Reads of values that went well, before a time; the first of them.
+fn reads(before: Timestamp) -> Query {
+    Query {
+        kinds: vec!["outcome".to_owned()],
+        operations: vec!["read".to_owned()],
+        outcomes: vec!["ok".to_owned()],
+        to: Some(before.nanos()),
+        limit: 1,
+        ..Query::default()
+    }
+}
+
+/// An entry that asks for a secret's value.
+struct Read<'a> {
+    entry: &'a Entry,
+    object: String,
+    /// As the index knows them: the entity, or else what people see. An accessor would be new with every login.
+    by: String,
+    name: String,
+    is_ok: bool,
+}
+
+impl<'a> Read<'a> {
+    fn of(entry: &'a Entry) -> Option<Self> {
+        let (secret, mount) = (entry.secret.as_ref()?, entry.mount.as_ref()?);
+        let who = entry.principal.as_ref()?;
+        if secret.act != "read" {
+            return None;
+        }
+        let name = named(&who.display_name);
+        let by = who.entity.map_or_else(|| name.clone(), |entity| entity.to_string());
+        Some(Self { entry, object: object_of(&mount.accessor, &secret.name), by, name, is_ok: is_ok(entry) })
+    }
+
+    fn address(&self) -> &str {
+        &self.entry.source.address
+    }
+}
+
+impl Alert {
+    fn of(suspicion: Suspicion, entry: &Entry, principal: String, seq: u64, time: Timestamp, text: String) -> Self {
+        let (path, address) = (entry.path.clone(), entry.source.address.clone());
+        Self { suspicion, path, principal, address, seq, time, text }
+    }
+}
+
+fn is_ok(entry: &Entry) -> bool {
+    entry.outcome.as_ref().is_some_and(|outcome| outcome.result == "ok")
+}
+
+fn reason(entry: &Entry) -> &str {
+    entry.decision.as_ref().map_or("", |decision| decision.reason.as_str())
+}
+
+fn named(name: &str) -> String {
+    if name.is_empty() { "somebody".to_owned() } else { name.to_owned() }
+}
+
+/// The network that an address stands for: /24, or /56 as providers give it to one customer.
+fn network(address: &str) -> Option<Cidr> {
+    let address: IpAddr = address.parse().ok()?;
+    let bits = if address.is_ipv4() { 24 } else { 56 };
+    let text = match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            format!("{a}.{b}.{c}.0")
+        }
+        IpAddr::V6(v6) => {
+            let kept = u128::from(v6) & (u128::MAX << 72);
+            std::net::Ipv6Addr::from(kept).to_string()
+        }
+    };
+    Cidr::parse(&format!("{text}/{bits}")).ok()
+}

@@ -86,8 +86,6 @@ pub struct Open {
     pub rotation: Arc<Rotation>,
     /// Questions to the trail.
     pub inquiry: Inquiry,
-    /// Copies of the trail for others.
-    pub shipping: Arc<Shipping>,
     /// Suspicions of misuse.
     pub alerts: Arc<Alerts>,
     /// Copies of the trail for others.
@@ -264,7 +262,6 @@ impl Open {
             devices,
             rotation: Arc::new(rotation),
             inquiry,
-            shipping,
             alerts,
             shipping,
             webhooks,

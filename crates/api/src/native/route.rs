@@ -85,8 +85,16 @@ pub(crate) fn itself(_captures: &Captures, _operation: Operation) -> Result<Obje
 }
 
 /// All tables, one per noun.
-pub(super) const ROUTES: &[&[Route]] =
-    &[super::trail::ROUTES, super::event::ROUTES, super::revoke::ROUTES, super::incident::ROUTES, super::rotation::ROUTES];
+pub(super) const ROUTES: &[&[Route]] = &[
+    super::trail::ROUTES,
+    super::event::ROUTES,
+    super::revoke::ROUTES,
+    super::incident::ROUTES,
+    super::rotation::ROUTES,
+    super::alert::ROUTES,
+    super::shipping::ROUTES,
+    super::shipping_webhook::ROUTES,
+];
 
 /// Finds the line for a path below `/api/v1/`.
 pub(super) fn find(path: &str) -> Option<(&'static Route, Captures)> {

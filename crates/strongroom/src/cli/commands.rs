@@ -2,9 +2,9 @@
 
 use super::grammar::Command;
 use super::{
-    Found, access_key, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history, import,
-    kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
-    operator_snapshot, path_help, policy, review, rotate, secrets, server, status, token, version, who_reads,
+    Found, access_key, alert, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history,
+    import, kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
+    operator_snapshot, path_help, policy, review, rotate, secrets, server, shipping, status, token, version, who_reads,
 };
 
 /// Every command.
@@ -34,6 +34,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         audit_query::COMMANDS,
         who_reads::COMMANDS,
         review::COMMANDS,
+        alert::COMMANDS,
+        shipping::COMMANDS,
         operator::COMMANDS,
         operator_rotate::COMMANDS,
         operator_snapshot::COMMANDS,
@@ -50,6 +52,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
 /// The words that only lead to others, with what is behind them.
 pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("access-key", "Keys that programs sign requests with"),
+    ("alert", "Suspicions of misuse"),
     ("audit", "Audit devices, and the check of the trail"),
     ("auth", "Auth methods"),
     ("kv", "Versioned and plain secrets"),
@@ -63,7 +66,9 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("print", "What the command line itself knows"),
     ("rotate", "Rotation of secrets"),
     ("secrets", "Secrets engines"),
+    ("shipping", "Copies of the audit trail for collectors of logs"),
     ("token", "Tokens"),
+    ("webhook", "Outside places that are told of alerts and rotations"),
 ];
 
 /// The longest run of words that is a command.

@@ -5,6 +5,7 @@
 mod access_key;
 mod address;
 mod advice;
+mod alert;
 mod args;
 mod audit;
 mod audit_index;
@@ -53,6 +54,7 @@ mod secret;
 mod secrets;
 mod server;
 mod session;
+mod shipping;
 mod status;
 mod tls;
 mod token;

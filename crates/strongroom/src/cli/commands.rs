@@ -4,8 +4,10 @@ use super::grammar::Command;
 use super::{
     Found, access_key, alert, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history,
     import, kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
-    operator_snapshot, path_help, policy, review, rotate, secrets, server, shipping, status, token, version, who_reads,
+    operator_snapshot, path_help, policy, review, rotate, secrets, server, shipping, status, token,
+    version, who_reads,
 };
+use super::{incident, revoke, watch};
 
 /// Every command.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
@@ -35,6 +37,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         who_reads::COMMANDS,
         review::COMMANDS,
         alert::COMMANDS,
+        watch::COMMANDS,
+        revoke::COMMANDS,
+        incident::COMMANDS,
         shipping::COMMANDS,
         operator::COMMANDS,
         operator_rotate::COMMANDS,
@@ -55,6 +60,7 @@ pub(crate) const GROUPS: &[(&str, &str)] = &[
     ("alert", "Suspicions of misuse"),
     ("audit", "Audit devices, and the check of the trail"),
     ("auth", "Auth methods"),
+    ("incident", "What was cut off from everyone"),
     ("kv", "Versioned and plain secrets"),
     ("kv metadata", "What is known about a secret beside its value"),
     ("lease", "Leases of dynamic secrets"),

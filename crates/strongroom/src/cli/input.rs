@@ -5,12 +5,14 @@
 use super::error::CliError;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 use zeroize::Zeroizing;
 
 /// More than the server takes in one request.
 const LONGEST: u64 = 64 << 20;
+/// More than anybody types in one line.
+const LONGEST_LINE: usize = 8_192;
 
 /// The process's standard input and files.
 pub(crate) struct Input {
@@ -72,6 +74,30 @@ impl Input {
         match line.trim() {
             "" => Err(CliError::usage(format!("standard input is empty; {instead}"))),
             line => Ok(Zeroizing::new(line.to_owned())),
+        }
+    }
+
+    /// Asks for what is no secret on the terminal, or takes the first line of standard input.
+    pub(crate) fn line(&mut self, question: &str, instead: &str) -> Result<String, CliError> {
+        if self.closed {
+            return Err(CliError::usage(format!("-non-interactive forbids asking; {instead}")));
+        }
+        if self.terminal {
+            let _ = write!(io::stderr(), "{question}: ");
+        }
+        let mut line = Vec::new();
+        let mut byte = [0; 1];
+        // Byte by byte: what follows the line may be for somebody else.
+        while line.len() < LONGEST_LINE
+            && self.from.read(&mut byte).map_err(|source| cannot_read(Path::new("standard input"), source))? == 1
+            && byte != *b"\n"
+        {
+            line.extend(byte);
+        }
+        let line = String::from_utf8(line).map_err(|_| CliError::usage("standard input is not UTF-8 text"))?;
+        match line.trim() {
+            "" => Err(CliError::usage(format!("nothing was typed; {instead}"))),
+            line => Ok(line.to_owned()),
         }
     }
 }

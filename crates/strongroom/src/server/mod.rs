@@ -150,6 +150,7 @@ impl Running {
                     Signal::Stop => {
                         manager.stopping();
                         tracing::info!("stopping: requests under way are finished first");
+                        self.strongroom.hush();
                         stop.send_replace(true);
                         break;
                     }

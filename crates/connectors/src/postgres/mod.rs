@@ -16,7 +16,7 @@ use crate::task::Task;
 use crate::{Connector, ConnectorError, NewLogin, PasswordForm, Settings};
 use async_trait::async_trait;
 use session::{Failure, Process, Session};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use strongroom_model::{SecretString, Timestamp};
 use target::Target;
@@ -38,6 +38,8 @@ pub(crate) struct Postgres {
     abandoned: Abandoned<Process>,
     /// Whether the connector's own role was superuser when it last logged in.
     superuser: AtomicBool,
+    /// How many logins are dropped with what they own before it is tried without again.
+    owners: AtomicU32,
 }
 
 impl Postgres {
@@ -47,7 +49,15 @@ impl Postgres {
         settings.username = target.username.clone();
         settings.password = target.password.duplicate();
         let pool = Pool::new(&address, &settings.limits);
-        Ok(Self { address, target, settings, pool, abandoned: Abandoned::new(), superuser: AtomicBool::new(false) })
+        Ok(Self {
+            address,
+            target,
+            settings,
+            pool,
+            abandoned: Abandoned::new(),
+            superuser: AtomicBool::new(false),
+            owners: AtomicU32::new(0),
+        })
     }
 
     /// Opens a connection as somebody, by the deadline for that.
@@ -227,6 +237,28 @@ impl Postgres {
         }
     }
 
+    /// Drops a role that owns nothing and was granted nothing by itself, only by being a member of others, as most are;
+    /// one of which the server says otherwise with what it has, and those that come after it too.
+    async fn drop_usually(&self, name: &str) -> Result<(), ConnectorError> {
+        /// So that a role that was changed is noticed in time, and the vain attempts cost little.
+        const OWNERS: u32 = 32;
+        let task = Task::change("drop a login");
+        let superuser = self.superuser.load(Ordering::Relaxed);
+        if self.owners.load(Ordering::Relaxed) == 0 {
+            let sql = drop_message(name, superuser, false);
+            match self.run_again(task, &sql, &[]).await {
+                // dependent_objects_still_exist
+                Err(ConnectorError::Rejected { code, .. }) if code == "2BP01" => {
+                    self.owners.store(OWNERS, Ordering::Relaxed);
+                }
+                result => return result.map(drop),
+            }
+        }
+        let less = |owners: u32| Some(owners.saturating_sub(1));
+        let _ = self.owners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        self.run_again(task, &drop_message(name, superuser, true), &[]).await.map(drop)
+    }
+
     /// Ends sessions by the role's number, which they keep when the role is gone.
     async fn end_sessions(&self, role: &str) -> Result<(), ConnectorError> {
         let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usesysid = {role}");
@@ -300,8 +332,7 @@ impl Connector for Postgres {
     async fn drop_login(&self, name: &str, statements: &[String]) -> Result<(), ConnectorError> {
         checked(name)?;
         if statements.is_empty() {
-            let sql = drop_usually(name, self.superuser.load(Ordering::Relaxed));
-            let dropped = self.run_again(Task::change("drop a login"), &sql, &[]).await.map(drop);
+            let dropped = self.drop_usually(name).await;
             return match self.or_missing(name, dropped).await {
                 Err(ConnectorError::NoSuchLogin { .. }) => Ok(()),
                 result => result,
@@ -331,22 +362,27 @@ impl Connector for Postgres {
     }
 }
 
-/// One message: the role's sessions ended, what it owns handed over, its rights taken, itself dropped, and then the
-/// sessions ended that came in between, which keep the role's number when it is gone.
+/// One message: the role's sessions ended, with `owned` what it owns handed over and its rights taken, itself dropped, and
+/// then the sessions ended that came in between, which keep the role's number when it is gone.
 ///
 /// Who is not superuser becomes a member first, for REASSIGN OWNED and for ending sessions. What the role owns or may
 /// do in other databases the server tells in its refusal; it can only be changed from there.
-fn drop_usually(name: &str, superuser: bool) -> String {
+fn drop_message(name: &str, superuser: bool, owned: bool) -> String {
     let text = literal(Dialect::Postgres, name);
     let role = identifier(Dialect::Postgres, name);
-    let number = format!("coalesce((SELECT oid::text FROM pg_roles WHERE rolname = {}), '0')", *text);
+    // Through the cache of names: planning a look into pg_roles takes as long as the drop.
+    let number = format!("coalesce(to_regrole(quote_ident({}))::oid::text, '0')", *text);
     let member = if superuser { String::new() } else { format!("GRANT {role} TO CURRENT_USER; ") };
+    let owned = match owned {
+        true => format!("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; "),
+        false => String::new(),
+    };
     // The function under pg_stat_activity: its joins are not needed, and there may be thousands to drop.
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
                WHERE usesysid = current_setting('strongroom.dropped')::oid";
     format!(
         "BEGIN; SELECT set_config('strongroom.dropped', {number}, false); {member}{end}; \
-         REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}; COMMIT; {end}"
+         {owned}DROP ROLE {role}; COMMIT; {end}"
     )
 }
 

@@ -19,7 +19,7 @@ mod socket;
 mod stream;
 mod vault;
 
-pub use aws::{AwsSettings, walk_operations};
+pub use aws::{AwsSettings, PlainCredentials, walk_operations};
 pub use forwarded::Forwarding;
 pub use listener::{Bind, Limits, ListenError, Listener, Tls, TlsFiles};
 pub use log::{LOG_LEVELS, LogControl};

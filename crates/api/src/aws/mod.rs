@@ -17,6 +17,7 @@ mod sts;
 mod wire;
 
 pub(crate) use operation::Operation;
+pub use parameter::PlainCredentials;
 pub use setting::AwsSettings;
 
 use crate::body::{self, Budget, Held};
@@ -85,7 +86,8 @@ impl Aws {
         let (parts, body) = request.into_parts();
         let signed = sigv4::read(&parts);
         let region = signed.as_ref().map_or(self.settings.default_region.as_str(), |signed| signed.region.as_str());
-        let visit = self.visit(&door, region);
+        let service = target(&parts).and_then(|(prefix, _)| Service::of_target(prefix));
+        let visit = self.visit(&door, region, service);
         let (id, is_query) = (visit.request, !parts.headers.contains_key("x-amz-target"));
         if let Err(refusal) = self.within_limits(&visit).await {
             return wire::refusal(&refusal, is_query, id);
@@ -125,6 +127,12 @@ impl Aws {
             Err(_) => self.settings.default_region.clone(),
         };
         fields.held = None;
+        if service == Service::Parameters && self.settings.makes_parameter_mount && key.is_some() {
+            let made = open.mount_dev_parameters().await;
+            if let Err(error) = made {
+                return self.refuse(&named.visit, line.name, is_query, error.into()).await;
+            }
+        }
         let tour = Tour {
             settings: &self.settings,
             strongroom: &self.strongroom,
@@ -223,8 +231,8 @@ impl Aws {
         }
     }
 
-    fn visit(&self, door: &Door, region: &str) -> Visit {
-        let mount = self.settings.mount(region).unwrap_or_else(|| self.settings.default_mount());
+    fn visit(&self, door: &Door, region: &str, service: Option<Service>) -> Visit {
+        let mount = self.settings.mount_of(region, service).unwrap_or_else(|| self.settings.default_mount());
         Visit {
             request: RequestId::random(self.strongroom.entropy()),
             arrived: self.strongroom.clock().now(),
@@ -263,6 +271,11 @@ struct Parsed {
     held: Option<Held>,
 }
 
+/// What the target of a JSON request says: the service and the operation.
+fn target(parts: &Parts) -> Option<(&str, &str)> {
+    parts.headers.get("x-amz-target")?.to_str().ok()?.split_once('.')
+}
+
 /// Finds service and operation, and reads the parameters.
 #[allow(clippy::result_large_err, reason = "moved once, on its way to a refusal")]
 fn name(
@@ -271,9 +284,7 @@ fn name(
     visit: Visit,
     mut held: Held,
 ) -> Result<(Named, Parsed), (Visit, Refusal)> {
-    let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok());
-    let target = target.and_then(|target| target.split_once('.'));
-    let read = match target {
+    let read = match target(&parts) {
         Some((prefix, name)) => match Service::of_target(prefix) {
             Some(service) => wire::json(&mut held).map(|fields| (service, name.to_owned(), fields)),
             None => Err(Refusal::unknown_operation(Service::Secrets)),

@@ -1,3 +1,5 @@
+use super::operation::Service;
+use super::parameter::PlainCredentials;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use strongroom_model::{MountPath, RequestPath};
@@ -12,6 +14,13 @@ pub struct AwsSettings {
     /// The KV version 2 mount that a region stands for. Empty: every region stands for `secret/`; otherwise those that
     /// are not named are not served.
     pub regions: BTreeMap<String, MountPath>,
+    /// The KV version 2 mount where the parameters of a region are; `parameter/` where nothing is said. Only regions that
+    /// are served count.
+    pub parameter_regions: BTreeMap<String, MountPath>,
+    /// What is done with a credential in a parameter that is no secret.
+    pub plain_credentials: PlainCredentials,
+    /// Whether the mount of parameters is made when a client first needs it: on a development server.
+    pub makes_parameter_mount: bool,
     /// How far a client's clock may be off (AWS: fifteen minutes).
     pub clock_skew: Duration,
 }
@@ -22,6 +31,9 @@ impl Default for AwsSettings {
             account: "000000000000".to_owned(),
             default_region: "us-east-1".to_owned(),
             regions: BTreeMap::new(),
+            parameter_regions: BTreeMap::new(),
+            plain_credentials: PlainCredentials::default(),
+            makes_parameter_mount: false,
             clock_skew: Duration::from_secs(900),
         }
     }
@@ -34,6 +46,21 @@ impl AwsSettings {
             Some(mount) => RequestPath::parse(mount.as_str()).ok(),
             None if self.regions.is_empty() => Some(self.default_mount()),
             None => None,
+        }
+    }
+
+    /// The mount where the parameters of a region are, if the region is served.
+    pub(super) fn parameter_mount(&self, region: &str) -> Option<RequestPath> {
+        self.mount(region)?;
+        let mount = self.parameter_regions.get(region).map_or("parameter", MountPath::as_str);
+        RequestPath::parse(mount).ok()
+    }
+
+    /// The mount that a service of a region works on.
+    pub(super) fn mount_of(&self, region: &str, service: Option<Service>) -> Option<RequestPath> {
+        match service {
+            Some(Service::Parameters) => self.parameter_mount(region),
+            _ => self.mount(region),
         }
     }
 
@@ -55,5 +82,9 @@ mod tests {
         settings.regions.insert("us-east-1".to_owned(), MountPath::parse("team/kv").unwrap());
         assert_eq!(settings.mount("us-east-1").unwrap().as_str(), "team/kv");
         assert!(settings.mount("eu-west-1").is_none());
+        assert_eq!(settings.parameter_mount("us-east-1").unwrap().as_str(), "parameter");
+        settings.parameter_regions.insert("us-east-1".to_owned(), MountPath::parse("team/ssm").unwrap());
+        assert_eq!(settings.parameter_mount("us-east-1").unwrap().as_str(), "team/ssm");
+        assert!(settings.parameter_mount("eu-west-1").is_none());
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Caller {
 }
 
 /// Who signed the request.
-pub(super) fn caller(tour: &Tour<'_>) -> Caller {
+pub(in crate::aws) fn caller(tour: &Tour<'_>) -> Caller {
     let account = &tour.settings.account;
     let Some(key) = tour.key.map(|key| key.key()) else {
         return Caller { arn: format!("arn:aws:iam::{account}:anonymous"), id: String::new() };

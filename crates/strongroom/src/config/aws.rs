@@ -4,6 +4,7 @@ use super::ConfigError;
 use super::reader::Reader;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use strongroom_api::PlainCredentials;
 use strongroom_model::MountPath;
 use strongroom_model::hcl::Item;
 
@@ -16,6 +17,10 @@ pub(crate) struct Aws {
     pub(crate) default_region: Option<String>,
     /// The mounts that regions stand for.
     pub(crate) regions: BTreeMap<String, MountPath>,
+    /// The mounts where the parameters of regions are.
+    pub(crate) parameter_regions: BTreeMap<String, MountPath>,
+    /// What is done with a credential in a parameter that is no secret.
+    pub(crate) plain_credentials: Option<PlainCredentials>,
     /// How far a client's clock may be off.
     pub(crate) clock_skew: Option<Duration>,
 }
@@ -30,11 +35,13 @@ impl Aws {
                     "account_id" => self.account_id = Some(account(item, reader)?),
                     "default_region" => self.default_region = Some(region(&reader.text(item)?, item, reader)?),
                     "clock_skew" => self.clock_skew = Some(skew(item, reader)?),
+                    "plain_credentials" => self.plain_credentials = Some(plain_credentials(item, reader)?),
                     "region" => self.read_regions(item, reader)?,
                     // Ours alone, so there is no foreign file to be kind to.
                     other => {
                         let what = format!(
-                            "`{other}` is not a key of aws; there are: account_id, clock_skew, default_region, region"
+                            "`{other}` is not a key of aws; there are: account_id, clock_skew, default_region, \
+                             plain_credentials, region"
                         );
                         return Err(reader.wrong(item.line, what));
                     }
@@ -47,14 +54,14 @@ impl Aws {
     fn read_regions(&mut self, item: &Item, reader: &mut Reader<'_>) -> Result<(), ConfigError> {
         for block in reader.blocks(item)? {
             let name = region(block.label, item, reader)?;
-            let mut mount = None;
+            let (mut mount, mut parameters) = (None, None);
             for inner in block.body {
                 match inner.name.as_str() {
                     "mount" => mount = Some(reader.text(inner)?),
+                    "parameter_mount" => parameters = Some(parameter_mount(inner, reader)?),
                     other => {
-                        return Err(
-                            reader.wrong(inner.line, format!("`{other}` is not a key of region; there is: mount"))
-                        );
+                        let what = format!("`{other}` is not a key of region; there are: mount, parameter_mount");
+                        return Err(reader.wrong(inner.line, what));
                     }
                 }
             }
@@ -62,9 +69,28 @@ impl Aws {
             let mount = mount.ok_or_else(|| {
                 reader.wrong(block.line, "a region needs the path of a KV version 2 mount: write `mount = \"secret\"`")
             })?;
+            if let Some(parameters) = parameters {
+                self.parameter_regions.insert(name.clone(), parameters);
+            }
             self.regions.insert(name, mount);
         }
         Ok(())
+    }
+}
+
+fn parameter_mount(item: &Item, reader: &Reader<'_>) -> Result<MountPath, ConfigError> {
+    MountPath::parse(&reader.text(item)?).map_err(|_| {
+        let what =
+            "`parameter_mount` must be the path of a KV version 2 mount: write `parameter_mount = \"parameter\"`";
+        reader.wrong(item.line, what)
+    })
+}
+
+fn plain_credentials(item: &Item, reader: &Reader<'_>) -> Result<PlainCredentials, ConfigError> {
+    match reader.text(item)?.as_str() {
+        "refuse" => Ok(PlainCredentials::Refuse),
+        "record" => Ok(PlainCredentials::Record),
+        _ => Err(reader.wrong(item.line, "`plain_credentials` must be \"refuse\" or \"record\"")),
     }
 }
 
@@ -116,6 +142,12 @@ mod tests {
         assert_eq!(aws.clock_skew.map(|skew| skew.as_secs()), Some(300));
         let mounts: Vec<_> = aws.regions.iter().map(|(name, mount)| (name.as_str(), mount.as_str())).collect();
         assert_eq!(mounts, [("eu-west-1", "team/kv"), ("us-east-1", "secret")]);
+        let aws = load(
+            "aws {\n plain_credentials = \"record\"\n region \"eu-west-1\" {\n mount = \"kv\"\n parameter_mount = \"ssm/\"\n }\n}",
+        );
+        let aws = aws.unwrap().aws;
+        assert_eq!(aws.plain_credentials, Some(strongroom_api::PlainCredentials::Record));
+        assert_eq!(aws.parameter_regions.get("eu-west-1").unwrap().as_str(), "ssm");
         assert_eq!(load("").unwrap().aws, super::Aws::default());
     }
 
@@ -128,6 +160,8 @@ mod tests {
             ("aws { region \"us-east-1\" {} }", "mount"),
             ("aws { region \"us-east-1\" { path = \"x\" } }", "`path`"),
             ("aws { regions = 1 }", "`regions`"),
+            ("aws { plain_credentials = \"ignore\" }", "plain_credentials"),
+            ("aws { region \"us-east-1\" { mount = \"secret\" parameter_mount = \"//\" } }", "parameter_mount"),
         ] {
             let error = load(text).err().unwrap();
             assert!(error.contains(named), "{text}: {error}");

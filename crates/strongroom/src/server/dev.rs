@@ -90,7 +90,7 @@ fn aws(args: &ServerArgs) -> anyhow::Result<AwsSettings> {
     let account = args.dev_aws.account.clone().unwrap_or(usual.account.clone());
     let fits = account.len() == 12 && account.bytes().all(|byte| byte.is_ascii_digit());
     anyhow::ensure!(fits, "-dev-aws-account-id must have twelve digits, as 000000000000");
-    Ok(AwsSettings { account, ..usual })
+    Ok(AwsSettings { account, makes_parameter_mount: true, ..usual })
 }
 
 /// The access key of the root token's holder: as chosen, else as the last time, else a new one.

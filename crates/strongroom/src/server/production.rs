@@ -72,6 +72,9 @@ fn aws(aws: &Aws) -> AwsSettings {
         account: aws.account_id.clone().unwrap_or(usual.account),
         default_region: aws.default_region.clone().unwrap_or(usual.default_region),
         regions: aws.regions.clone(),
+        parameter_regions: aws.parameter_regions.clone(),
+        plain_credentials: aws.plain_credentials.unwrap_or(usual.plain_credentials),
+        makes_parameter_mount: usual.makes_parameter_mount,
         clock_skew: aws.clock_skew.unwrap_or(usual.clock_skew),
     }
 }

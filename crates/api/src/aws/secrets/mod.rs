@@ -14,6 +14,10 @@ mod tag;
 mod value;
 mod write;
 
+pub(super) use batch::READING;
+pub(super) use tag::{nothing, tags};
+pub(super) use value::epoch;
+
 use super::input::Input;
 use super::operation::{Asked, Operation, Place, Work, operation};
 use super::refusal::Refusal;

@@ -33,12 +33,12 @@ fn missing(name: &str) -> Refusal {
 }
 
 /// An answer without members.
-pub(super) fn nothing() -> Reply {
+pub(in crate::aws) fn nothing() -> Reply {
     Reply::data(Value::Object(Map::new()))
 }
 
 /// The list `Tags` as pairs.
-pub(super) fn tags(input: &Input<'_>) -> Result<BTreeMap<String, String>, Refusal> {
+pub(in crate::aws) fn tags(input: &Input<'_>) -> Result<BTreeMap<String, String>, Refusal> {
     let mut tags = BTreeMap::new();
     for tag in input.list("Tags")?.into_iter().flatten() {
         let text = |name| match tag.get(name) {

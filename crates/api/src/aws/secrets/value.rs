@@ -64,7 +64,7 @@ pub(super) fn spelled(value: SecretValue) -> Result<(&'static str, String), Core
 }
 
 /// A moment in seconds since 1970 with three decimals, as AWS writes it.
-pub(super) fn epoch(time: Timestamp) -> Value {
+pub(in crate::aws) fn epoch(time: Timestamp) -> Value {
     let millis = time.nanos() / 1_000_000;
     json!(millis as f64 / 1_000.0)
 }

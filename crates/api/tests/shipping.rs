@@ -82,6 +82,8 @@ async fn a_receiver_that_dies_in_the_middle_misses_nothing_and_holds_up_nobody()
     drop(listener);
     // Nobody listens; requests go on.
     write(&server, 40, 80).await;
+    let metrics = server.operator().send("GET", "sys/metrics?format=prometheus", None).await.expect(200).text;
+    assert!(metrics.contains("strongroom_shipping_behind{shipper=\"siem\"}"), "{metrics}");
     let must = written(&server).await;
     let listener = TcpListener::bind(address).await.unwrap();
     let all_of_it = async {

@@ -170,6 +170,12 @@ impl Vault {
             gauges.push(plain("vault.expire.num_irrevocable_leases", leases.failing as f64));
             gauges.push(plain("strongroom.lease.lanes", leases.lanes as f64));
             gauges.push(plain("strongroom.lease.lanes.down", leases.lanes_down as f64));
+            for shipper in open.shipping.status() {
+                let labels = vec![("shipper", shipper.name)];
+                let (behind, lag) = (shipper.behind as f64, shipper.lag_seconds as f64);
+                gauges.push(Gauge { name: "strongroom.shipping.behind", labels: labels.clone(), value: behind });
+                gauges.push(Gauge { name: "strongroom.shipping.lag_seconds", labels, value: lag });
+            }
             gauges.push(plain("strongroom.store.generation", open.health().generation as f64));
         }
         gauges

@@ -171,7 +171,7 @@ impl Worker {
             match carrier.send_at(&parcels, &*self.clock).await {
                 Ok(settled) => {
                     backoff = Backoff::default();
-                    self.settle(&lines, parcels.len(), settled).await?;
+                    self.settle(&lines, &parcels, settled).await?;
                 }
                 Err(why) => {
                     let first = lines.lines.first().map_or(lines.next, |line| line.seq);
@@ -221,18 +221,20 @@ impl Worker {
         (inside.next, inside.dropped, inside.oldest) = (lines.next, lines.dropped, oldest);
     }
 
-    async fn settle(&mut self, lines: &Lines, count: usize, settled: Settled) -> Result<(), CoreError> {
+    async fn settle(&mut self, lines: &Lines, parcels: &[Parcel], settled: Settled) -> Result<(), CoreError> {
         let settled = match settled {
             Settled::All => lines.next,
             Settled::Before(seq) => seq,
         };
         self.save(settled).await?;
-        self.sent.add(count as u64);
-        self.note(lines, None);
+        let count = parcels.len() as u64;
+        self.sent.add(count);
+        // What waits is about as old as the last that went.
+        self.note(lines, parcels.last().map(|last| last.time));
         let recovered = {
             let mut inside = self.control.inside();
             inside.settled = settled;
-            inside.sent += count as u64;
+            inside.sent += count;
             (inside.last_sent, inside.error) = (Some(self.clock.now()), None);
             self.failing.take().is_some_and(|(_, told)| told)
         };

@@ -37,6 +37,19 @@ def test_the_javascript_sdk_reads_and_writes_secrets(sdk, start_dev):
     }
 
 
+def test_the_javascript_sdk_reads_and_writes_parameters(sdk, start_dev):
+    server = start_dev()
+    done = subprocess.run(
+        ["node", sdk.with_name("parameters.mjs")], env=server.env(client=False, **environment(server)), cwd=FOLDER,
+        capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout) == {
+        "put": 1, "got": ["hunter2", "SecureString", True], "several": ["/none"], "folder": ["/js/a", "/js/s"], "pages": 2,
+        "missing": [True, "ParameterNotFound", True, 400], "taken": [True, "ParameterAlreadyExists", True, 400],
+    }
+
+
 def test_the_lock_file_names_no_host():
     text = LOCK.read_text()
     assert "resolved" not in text and text.count('"integrity": "sha512-') == text.count('"node_modules/')

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 
+import boto3
 import pytest
 from aws_house import ACCOUNT, REGION, client, environment, key_of, refusal
 from house import wait_until
@@ -239,6 +240,30 @@ def test_a_plain_parameter_that_looks_like_a_credential_is_refused(ssm, server):
     assert refusal(ssm.put_parameter, Name="/y", Value=TOKEN, Overwrite=True)[0] == "ValidationException"
     assert value(ssm, "/y") == "harmless"
     assert TOKEN not in json.dumps(server.trail()) and "hunter2" not in json.dumps(server.trail())
+
+
+def test_an_operator_can_have_credentials_recorded_instead(new_production):
+    server = new_production(more="""
+aws {
+  plain_credentials = "record"
+  region "us-east-1" {
+    mount           = "secret"
+    parameter_mount = "team/ssm"
+  }
+}
+""").initialise()
+    server.unseal()
+    made = api(server, "POST", "sys/access-keys", {"name": "root", "policies": ["root"]})["data"]
+    ssm = boto3.client(
+        "ssm", endpoint_url=server.url, region_name=REGION, verify=str(server.ca),
+        aws_access_key_id=made["access_key_id"], aws_secret_access_key=made["secret_access_key"])
+    # Nobody makes mounts on a server for work but its operator.
+    assert "team/ssm" in refusal(put, ssm=ssm, name="/x")[1]
+    server.root.sys.enable_secrets_engine("kv", path="team/ssm", options={"version": "2"})
+    assert put(ssm, "/x", TOKEN)["Version"] == 1 and value(ssm, "/x") == TOKEN
+    entry = server.outcomes("team/ssm/data/x")[-2]
+    assert entry["operation"] == "PutParameter" and "a GitHub token" in entry["warnings"][0]
+    assert TOKEN not in json.dumps(server.trail())
 
 
 def test_a_secret_of_secrets_manager_is_read_by_reference_under_its_own_policy(ssm, server):

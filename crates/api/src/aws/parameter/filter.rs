@@ -21,7 +21,7 @@ struct Filter {
 enum Key {
     Name,
     Type,
-    KeyId,
+    Sealing,
     Path,
     Label,
     Tier,
@@ -148,7 +148,7 @@ impl Filter {
                 self.values.iter().map(bare).any(|value| self.option.fits(path.as_str(), &value))
             }
             Key::Type => any(word(notes.kind)),
-            Key::KeyId => any(&notes.key),
+            Key::Sealing => any(&notes.key),
             Key::Tier => any(tier(&notes)),
             Key::DataType => any(&notes.data_type),
             Key::Label => {
@@ -169,7 +169,7 @@ impl Key {
         let key = match name {
             "Name" => Key::Name,
             "Type" => Key::Type,
-            "KeyId" => Key::KeyId,
+            "KeyId" => Key::Sealing,
             "Path" => Key::Path,
             "Label" => Key::Label,
             "Tier" => Key::Tier,
@@ -185,7 +185,7 @@ impl Key {
             },
         };
         let valid = match asker {
-            Asker::ByPath => matches!(key, Key::Type | Key::KeyId | Key::Label),
+            Asker::ByPath => matches!(key, Key::Type | Key::Sealing | Key::Label),
             Asker::Describe => key != Key::Label,
         };
         if valid {
@@ -204,7 +204,7 @@ impl How {
         let valid: &[(&str, How)] = match key {
             Key::Path => &[("Recursive", How::Recursive), ("OneLevel", How::OneLevel)],
             Key::Name => &[("BeginsWith", How::BeginsWith), ("Equals", How::Equals), ("Contains", How::Contains)],
-            Key::KeyId | Key::Type => &[("BeginsWith", How::BeginsWith), ("Equals", How::Equals)],
+            Key::Sealing | Key::Type => &[("BeginsWith", How::BeginsWith), ("Equals", How::Equals)],
             _ => &[("Equals", How::Equals)],
         };
         let found = valid.iter().find(|(name, _)| *name == word).map(|(_, how)| *how);

@@ -437,6 +437,7 @@ async fn revoking_takes_sudo_and_a_target_that_may_not_be_known_is_as_one_that_i
         }
         revoke(&server, &tokens[2], target.clone()).await.expect(*status);
     }
+    server.world.clock.advance(Duration::from_secs(1));
     revoke(&server, &root, json!({"secret": "secret/hr/pay"})).await.expect(200);
     // Of two incidents each sees those about what they may see.
     let all = get(&server, &root, "incidents").await.expect(200);

@@ -519,7 +519,7 @@ impl Gate {
         } else {
             return Ok(());
         };
-        deny(grant, why).or_else(|_| Err(CoreError::DeniedBecause(format!("{why}; ask an operator to lift it"))))
+        deny(grant, why).map_err(|_| CoreError::DeniedBecause(format!("{why}; ask an operator to lift it")))
     }
 
     /// Whether a policy of the secret's own forbids what policies allow. Those who may change that policy are not

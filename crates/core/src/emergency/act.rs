@@ -1,7 +1,7 @@
 //! Taking an order: recorded first, then the one act that makes all later use fail, then the rest in the background.
 
 use super::block::{Block, Blocked};
-use super::{Aim, Emergency, Target};
+use super::{Aim, Emergency, Preview, Target};
 use crate::access_key::AccessKeyId;
 use crate::incident::{Cut, Incident, Incidents, Lifted, Operator, StepKind};
 use crate::{CoreError, Grant};
@@ -22,7 +22,12 @@ impl Emergency {
     ) -> Result<Incident, CoreError> {
         let reason = checked(reason)?;
         let target = self.resolve(grant, aim).await?;
-        let before = self.preview_of(grant, &target).await?;
+        // Counting tokens takes a while when there are many, and can be done when they are refused already.
+        let counts_tokens = !matches!(target, Target::Secret { .. } | Target::LeasePrefix { .. });
+        let before = match counts_tokens {
+            false => self.preview_of(grant, &target).await?,
+            true => Preview { target: target.text(), kind: target.kind().to_owned(), touches: Vec::new() },
+        };
         let was_disabled = match &target {
             Target::Principal { entity, .. } => {
                 self.rooms.identity.by_id(*entity).await?.is_some_and(|entity| entity.value.disabled)
@@ -47,7 +52,11 @@ impl Emergency {
         };
         incidents.open(&incident).await?;
         let acknowledged = self.rooms.clock.now();
-        let incident = self.cut(incidents, Incident { acknowledged: Some(acknowledged), ..incident }).await?;
+        let mut incident = self.cut(incidents, Incident { acknowledged: Some(acknowledged), ..incident }).await?;
+        if counts_tokens {
+            let before = self.preview_of(grant, &incident.target).await?;
+            incident = incidents.amend(&incident.id, |kept| kept.before = before.clone()).await?;
+        }
         self.start(incidents, incident.id.clone());
         Ok(incident)
     }

@@ -57,7 +57,7 @@ impl Secrets {
                 self.still_mounted(mount).await?;
                 Err(CoreError::Conflict)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
             Ok(_) => {
                 self.events.tell_secret(mount, path, None, Some(&head.meta), self.clock.now());
                 Ok(())

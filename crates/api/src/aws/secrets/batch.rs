@@ -7,7 +7,8 @@ use crate::aws::refusal::Refusal;
 use serde_json::{Map, Value, json};
 use strongroom_core::{Access, Fields, Reply};
 
-pub(in crate::aws) const READING: Passage = Passage { access: Access::Token, asks: asks_read, act: |call| Box::pin(value::get(call)) };
+pub(in crate::aws) const READING: Passage =
+    Passage { access: Access::Token, asks: asks_read, act: |call| Box::pin(value::get(call)) };
 const LISTING: Passage = Passage { access: Access::Token, asks: asks_list, act: |call| Box::pin(list::names(call)) };
 
 /// The operation by which each secret stands in the trail.

@@ -10,6 +10,7 @@ mod bare;
 mod client;
 mod engine;
 mod growth;
+mod lease;
 mod load;
 mod server;
 mod start;
@@ -36,8 +37,16 @@ struct Options {
     many: usize,
     /// Entries for the measurements of the trail.
     entries: u64,
-    /// Nothing but the trail.
-    only: bool,
+    /// Logins that come and go in the measurements of leases.
+    logins: usize,
+    /// Nothing but this part.
+    only: Option<Part>,
+}
+
+/// A part that can be measured alone.
+enum Part {
+    Leases,
+    Trail,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -52,7 +61,7 @@ fn main() -> anyhow::Result<()> {
 
 fn options(args: &[String]) -> anyhow::Result<Options> {
     let (mut address, mut token, mut program, mut seconds, mut many) = (None, None, None, 3.0, 20_000);
-    let (mut entries, mut only) = (1_000_000, false);
+    let (mut entries, mut logins, mut only) = (1_000_000, 10_000, None);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().cloned().with_context(|| format!("{word} needs a value"));
@@ -63,12 +72,14 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
             "--seconds" => seconds = value()?.parse().context("--seconds needs a number")?,
             "--many" => many = value()?.parse().context("--many needs a whole number")?,
             "--entries" => entries = value()?.parse().context("--entries needs a whole number")?,
+            "--logins" => logins = value()?.parse().context("--logins needs a whole number")?,
             "--only" => match value()?.as_str() {
-                "trail" => only = true,
-                other => bail!("there is no part {other}; there is: trail"),
+                "leases" => only = Some(Part::Leases),
+                "trail" => only = Some(Part::Trail),
+                other => bail!("there is no part {other}; there are: leases, trail"),
             },
             other => bail!(
-                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries and --only trail"
+                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins and --only leases|trail"
             ),
         }
     }
@@ -78,20 +89,23 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
         _ => bail!("--address and --token go together"),
     };
     let program = program.unwrap_or_else(|| PathBuf::from("target/release/strongroom"));
-    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many, entries, only })
+    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many, entries, logins, only })
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
     let mut table = Table::new();
-    match &options.other {
-        _ if options.only => {
+    match (&options.only, &options.other) {
+        (Some(Part::Trail), _) => {
             trail::measure(&mut table, &options.program, options.span, options.entries).await?;
         }
-        Some((address, token)) => {
+        (Some(Part::Leases), _) => {
+            lease::measure(&mut table, &options.program, options.logins, options.many).await?;
+        }
+        (None, Some((address, token))) => {
             table.note(&format!("measured: {address}"));
             through_the_api(&mut table, &Client::new(address, token)?, &options, None).await?;
         }
-        None => {
+        (None, None) => {
             let engine = engine::limits(options.span).await?;
             table.note(&format!("disk: {:.0} fsync/s of 4 KiB", engine.syncs));
             let server = Server::start(&options.program)?;

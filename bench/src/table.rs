@@ -36,6 +36,14 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// A rate without times, beside the rate that could be reached at best.
+    pub(crate) fn share(&mut self, what: &str, per_second: f64, (name, limit): (&str, f64)) {
+        let [limit_cell, share] = [format!("{limit:.0}/s {name}"), format!("{:.2}", per_second / limit)];
+        let row = [what.to_owned(), format!("{per_second:.0}/s"), String::new(), String::new(), limit_cell, share];
+        eprint_row(&row);
+        self.rows.push(row);
+    }
+
     /// A plain figure.
     pub(crate) fn figure(&mut self, what: &str, figure: f64, unit: &str, limit: Option<&str>) {
         let limit = limit.unwrap_or_default().to_owned();

@@ -1,0 +1,221 @@
+//! Credentials that die on time: how fast logins of a real PostgreSQL come and go beside the same statements sent straight
+//! to it, how soon a revoked one is refused, and what a great number of leases costs (made in a Redis, where a login is
+//! cheap).
+
+use crate::client::{Client, text};
+use crate::load::Load;
+use crate::server::Server;
+use crate::table::Table;
+use anyhow::{Context, bail};
+use serde_json::json;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use strongroom_testkit::outside::{Admin, Postgres, Redis};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+/// Connections to the database, ours and straight ones: Vault's default is four.
+const CONNECTIONS: usize = 4;
+/// Callers at once.
+const CALLERS: usize = 32;
+/// Members of a role that says what they may do, as PostgreSQL's documentation advises.
+const CREATE: &str =
+    "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE bench_reader";
+
+/// Measures all; `logins` are made and dropped in PostgreSQL, `many` leases in Redis.
+pub(crate) async fn measure(table: &mut Table, program: &Path, logins: usize, many: usize) -> anyhow::Result<()> {
+    logins_come_and_go(table, program, logins).await?;
+    many_leases(table, program, many).await
+}
+
+async fn logins_come_and_go(table: &mut Table, program: &Path, logins: usize) -> anyhow::Result<()> {
+    let (server, postgres) = (Server::start(program)?, Postgres::start().await);
+    let client = server.client()?;
+    postgres.sql("CREATE ROLE bench_reader");
+    let plugin = json!({"plugin_name": "postgresql-database-plugin", "max_open_connections": CONNECTIONS});
+    configure(&client, plugin, &postgres.admin(), json!({"creation_statements": CREATE})).await?;
+    let straight = Straight::open(&postgres).await?;
+    let names: Vec<String> = (0..logins).map(|number| format!("straight-{number}")).collect();
+    let create = |name: &String| {
+        let sql = CREATE.replace("{{name}}", name).replace("{{password}}", "zkG5-8OTpXyJ0aLmVq3R");
+        format!("BEGIN; {}; COMMIT", sql.replace("{{expiration}}", "2100-01-01 00:00:00+00"))
+    };
+    let created = straight.all(names.iter().map(create).collect()).await?;
+    let dropped = straight.all(names.iter().map(|name| format!("DROP ROLE \"{name}\"")).collect()).await?;
+    let begun = Instant::now();
+    ask_for(&client, logins).await?;
+    let rate = logins as f64 / begun.elapsed().as_secs_f64();
+    table.share("logins made", rate, ("straight CREATE ROLE", created));
+    let begun = Instant::now();
+    client.expect("POST", "sys/leases/revoke-prefix/database/creds", r#"{"sync":false}"#).await?;
+    until_no_lease(&client).await?;
+    let rate = logins as f64 / begun.elapsed().as_secs_f64();
+    table.share(&format!("revoke-prefix of {logins} leases"), rate, ("straight DROP ROLE", dropped));
+    let left = postgres.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'");
+    table.figure("logins left after it", left.trim().parse()?, "", Some("0"));
+    refusals(table, &client, &postgres).await
+}
+
+/// From asking for a lease's end to the first login that is refused.
+async fn refusals(table: &mut Table, client: &Client, postgres: &Postgres) -> anyhow::Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..200 {
+        let made = client.expect("GET", "database/creds/bench", "").await?;
+        let (name, password) = (text(&made, "/data/username")?, text(&made, "/data/password")?);
+        log_in(postgres, &name, &password).await.context("a login that was just made")?;
+        let body = json!({"lease_id": text(&made, "/lease_id")?, "sync": false}).to_string();
+        let begun = Instant::now();
+        client.expect("POST", "sys/leases/revoke", &body).await?;
+        while log_in(postgres, &name, &password).await.is_ok() {}
+        times.push(begun.elapsed());
+    }
+    times.sort_unstable();
+    for (what, at) in [("p50", 100), ("p99", 198)] {
+        let time = times.get(at).copied().unwrap_or_default();
+        table.figure(&format!("lease revoke to refused login, {what}"), time.as_secs_f64() * 1e3, "ms", None);
+    }
+    Ok(())
+}
+
+async fn many_leases(table: &mut Table, program: &Path, many: usize) -> anyhow::Result<()> {
+    let (folder, redis) = (tempfile::tempdir()?, Redis::start().await);
+    drop(Server::over(program, folder.path())?);
+    table.figure("start with no lease", started(program, folder.path()).await?, "ms", None);
+    let server = Server::over(program, folder.path())?;
+    let client = server.client()?;
+    let plugin = json!({"plugin_name": "redis-database-plugin", "max_open_connections": 16});
+    configure(&client, plugin, &redis.admin(), json!({"creation_statements": "[\"+@read\"]"})).await?;
+    client.expect("POST", "secret/data/bench", r#"{"data":{"a":"b"}}"#).await?;
+    ask_for(&client, 1_000).await?;
+    let before = server.resident_mib()?;
+    ask_for(&client, many).await?;
+    let growth = (server.resident_mib()? - before) * 1e6 / many as f64;
+    table.figure(&format!("memory per million leases, from {many}"), growth, "MiB", Some("64 MiB"));
+    let idle = Load::reads(&client, "secret/data/bench").run(4, Duration::from_secs(5)).await?;
+    table.rate("KV reads, 4 connections, beside leases", &idle, None);
+    drop(server);
+    table.figure(&format!("start with {many} leases"), started(program, folder.path()).await?, "ms", None);
+    let server = Server::over(program, folder.path())?;
+    let client = server.client()?;
+    let begun = Instant::now();
+    client.expect("POST", "sys/leases/revoke-prefix/database/creds", r#"{"sync":false}"#).await?;
+    let busy = Load::reads(&client, "secret/data/bench").run(4, Duration::from_secs(5)).await?;
+    table.rate("KV reads, 4 connections, while leases end", &busy, None);
+    table.figure("its p99 beside the one before", busy.p99.as_secs_f64() / idle.p99.as_secs_f64(), "times", Some("2"));
+    until_no_lease(&client).await?;
+    table.figure(&format!("all {many} ended"), begun.elapsed().as_secs_f64(), "s", None);
+    let left = redis.command(&["ACL", "USERS"]).lines().filter(|user| user.starts_with('V')).count();
+    table.figure("logins left after it", left as f64, "", Some("0"));
+    Ok(())
+}
+
+async fn configure(
+    client: &Client,
+    plugin: serde_json::Value,
+    admin: &Admin,
+    role: serde_json::Value,
+) -> anyhow::Result<()> {
+    let with = |mut body: serde_json::Value, more: serde_json::Value| {
+        if let (Some(body), serde_json::Value::Object(more)) = (body.as_object_mut(), more) {
+            body.extend(more);
+        }
+        body.to_string()
+    };
+    client.expect("POST", "sys/mounts/database", r#"{"type":"database"}"#).await?;
+    let config = json!({"connection_url": admin.url, "username": admin.username, "password": admin.password,
+        "allowed_roles": "*"});
+    client.expect("POST", "database/config/bench", &with(plugin, config)).await?;
+    let ttl = json!({"db_name": "bench", "default_ttl": "24h", "max_ttl": "48h"});
+    client.expect("POST", "database/roles/bench", &with(role, ttl)).await.map(drop)
+}
+
+/// Asks for so many logins, from many callers.
+async fn ask_for(client: &Client, logins: usize) -> anyhow::Result<()> {
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let client = client.clone();
+        callers.spawn(async move {
+            let mut connection = client.connect().await?;
+            for _ in (caller..logins).step_by(CALLERS) {
+                let request = client.request("GET", "database/creds/bench", "")?;
+                let (status, answer) = connection.exchange(request).await?;
+                if status != 200 {
+                    bail!("no login: {status} {}", String::from_utf8_lossy(&answer));
+                }
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+async fn until_no_lease(client: &Client) -> anyhow::Result<()> {
+    let mut tick = tokio::time::interval(Duration::from_millis(20));
+    loop {
+        tick.tick().await;
+        let (status, _) = client.send("LIST", "sys/leases/lookup/database/creds/bench", "").await?;
+        if status == 404 {
+            return Ok(());
+        }
+    }
+}
+
+async fn started(program: &Path, folder: &Path) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let server = Server::over(program, folder)?;
+    server.client()?.expect("GET", "sys/health", "").await?;
+    Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
+
+/// A login over a connection of its own, and out again.
+async fn log_in(postgres: &Postgres, name: &str, password: &str) -> anyhow::Result<()> {
+    let socket = TcpStream::connect(("127.0.0.1", postgres.port())).await?;
+    let mut config = tokio_postgres::Config::new();
+    config.dbname("app").user(name).password(password);
+    drop(config.connect_raw(socket, tokio_postgres::NoTls).await?);
+    Ok(())
+}
+
+/// The same database, without us.
+struct Straight {
+    clients: Vec<tokio_postgres::Client>,
+    _drivers: JoinSet<()>,
+}
+
+impl Straight {
+    async fn open(postgres: &Postgres) -> anyhow::Result<Self> {
+        let (mut clients, mut drivers) = (Vec::new(), JoinSet::new());
+        let admin = postgres.admin();
+        for _ in 0..CONNECTIONS {
+            let socket = TcpStream::connect(("127.0.0.1", postgres.port())).await?;
+            socket.set_nodelay(true)?;
+            let mut config = tokio_postgres::Config::new();
+            config.dbname("app").user(admin.username).password(admin.password);
+            let (client, connection) = config.connect_raw(socket, tokio_postgres::NoTls).await?;
+            clients.push(client);
+            drivers.spawn(async move { drop(pin!(connection).await) });
+        }
+        Ok(Self { clients, _drivers: drivers })
+    }
+
+    /// Sends all messages over all connections; gives how many a second.
+    async fn all(&self, messages: Vec<String>) -> anyhow::Result<f64> {
+        let (messages, next) = (Arc::new(messages), AtomicUsize::new(0));
+        let begun = Instant::now();
+        let run = async |client: &tokio_postgres::Client| {
+            while let Some(message) = messages.get(next.fetch_add(1, Ordering::Relaxed)) {
+                client.simple_query(message).await?;
+            }
+            anyhow::Ok(())
+        };
+        let [one, two, three, four] = self.clients.as_slice() else { bail!("there are four connections") };
+        tokio::try_join!(run(one), run(two), run(three), run(four))?;
+        Ok(messages.len() as f64 / begun.elapsed().as_secs_f64())
+    }
+}

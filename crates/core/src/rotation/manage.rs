@@ -87,7 +87,11 @@ impl Rotations {
                 job.phase.word()
             )));
         }
-        let begun = self.begin_job(&target.key, &who, token).await?;
+        let begun = self.begin_job(&target.key, &who, token.clone()).await?;
+        if let Some(token) = token {
+            // Who chose the id sees it under way as soon as they are answered.
+            self.secrets.announce(&target.mount, &target.key.path, target.secret, &token).await?;
+        }
         self.view(&begun.ok_or(CoreError::Nothing)?).await
     }
 

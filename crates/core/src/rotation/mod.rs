@@ -136,6 +136,11 @@ impl Rotations {
         self.alarms.iter().for_each(|alarm| alarm.raise(alert));
     }
 
+    /// Whether there is a way to rotate of that name.
+    pub fn knows(&self, name: &str) -> bool {
+        self.methods.get(name).is_some()
+    }
+
     fn method(&self, name: &str) -> Result<&Method, CoreError> {
         self.methods.get(name).ok_or_else(|| {
             let known = self.methods.names().collect::<Vec<_>>().join(", ");

@@ -208,7 +208,28 @@ impl Rotations {
         };
         let done = function.call(&order).await;
         self.access_keys.take_back(&key).await?;
-        done
+        match done {
+            Err(CoreError::Outside { system, why }) => {
+                Err(CoreError::Outside { system, why: self.without_values(work, why).await? })
+            }
+            other => other,
+        }
+    }
+
+    /// What a function said, without any part of a value: nobody knows what it puts into its errors.
+    async fn without_values(&self, work: &Work<'_>, said: String) -> Result<String, CoreError> {
+        let mut said = said;
+        let pending = work.meta.version_of(work.rotation.secret, &work.job.token);
+        let numbers = [work.meta.current(), work.meta.stages.get(&Stage::Previous).copied(), pending];
+        let (_, meta) = self.secrets.identify(&work.mount, work.path()).await?;
+        let made = meta.version_of(work.rotation.secret, &work.job.token);
+        for number in numbers.into_iter().chain([made]).flatten() {
+            let which = VersionSelector::Number(number);
+            if let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? {
+                hide(&mut said, value);
+            }
+        }
+        Ok(said)
     }
 
     /// A call to an outside system, bounded in number and time.
@@ -257,6 +278,27 @@ impl Rotations {
         let found = self.secrets.peek(&work.mount, work.path(), &VersionSelector::Number(number)).await?;
         let gone = || CoreError::NotFound("somebody removed the version in preparation".to_owned());
         found.map(|(_, value)| value).ok_or_else(gone)
+    }
+}
+
+/// Fields whose values tell where a login is, and are worth reading in an error.
+const PLAIN: &[&str] = &["engine", "host", "port", "username", "dbname", "masterarn", "ssl"];
+
+/// Takes every part of a value out of a text.
+fn hide(text: &mut String, value: SecretValue) {
+    let parts: Vec<String> = match value.into_object() {
+        Ok(fields) => {
+            let secret = fields.map().iter().filter(|(name, _)| !PLAIN.contains(&name.as_str()));
+            secret.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
+        }
+        Err(SecretValue::Text(whole)) => vec![whole.expose().to_owned()],
+        Err(_) => Vec::new(),
+    };
+    for mut part in parts {
+        if !part.is_empty() && text.contains(&part) {
+            *text = text.replace(&part, "***");
+        }
+        zeroize::Zeroize::zeroize(&mut part);
     }
 }
 

@@ -6,11 +6,14 @@
 
 mod alternating;
 mod fresh;
+mod function;
 mod link;
 mod login;
 mod option;
 mod random;
 mod single;
+
+pub use function::{FunctionSpec, Program, function};
 
 use alternating::Alternating;
 use fresh::Fresh;

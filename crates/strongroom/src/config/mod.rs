@@ -8,6 +8,7 @@ mod aws;
 mod error;
 mod file;
 mod forwarded;
+mod function;
 mod listener;
 mod proxied;
 mod reader;
@@ -23,6 +24,7 @@ use strongroom_model::Ttl;
 
 pub(crate) use aws::Aws;
 pub(crate) use error::{ConfigError, Warning};
+pub(crate) use function::RotationFunction;
 pub(crate) use listener::{ClientCerts, Listener, TlsVersion};
 pub(crate) use seal::{KeySource, Seal, SealType};
 pub(crate) use storage::Storage;
@@ -43,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) telemetry: Telemetry,
     /// How the AWS dialect is served.
     pub(crate) aws: Aws,
+    /// Programs that rotate secrets.
+    pub(crate) rotation_functions: Vec<RotationFunction>,
     /// The address that other programs reach this server under, as a URL.
     pub(crate) api_addr: Option<String>,
     /// The address for other servers of a cluster, as a URL. Kept for `sys/leader`.

@@ -3,7 +3,7 @@
 use super::Telemetry;
 use super::file::ParsedFile;
 use super::reader::Reader;
-use super::{Aws, Listener, Loaded, Seal, Storage};
+use super::{Aws, Listener, Loaded, RotationFunction, Seal, Storage};
 use super::{Config, ConfigError, DEFAULT_LEASE, DEFAULT_REQUEST, LogFormat, LogLevel, Trail, TrailSync, Warning};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,6 +78,7 @@ pub(super) struct Draft {
     trail: Trail,
     telemetry: Telemetry,
     aws: Aws,
+    rotation_functions: Vec<RotationFunction>,
     api_addr: Option<String>,
     cluster_addr: Option<String>,
     cluster_name: Option<String>,
@@ -124,6 +125,11 @@ impl Draft {
             "trail" => self.take_trail(item, reader)?,
             "telemetry" => self.telemetry.take(item, reader)?,
             "aws" => self.aws.read(item, reader)?,
+            "rotation_function" => {
+                for block in reader.blocks(item)? {
+                    self.rotation_functions.push(RotationFunction::read(&block, reader)?);
+                }
+            }
             "default_lease_ttl" => self.default_lease_ttl = self.default_lease_ttl.max(reader.ttl(item)?),
             "max_lease_ttl" => self.max_lease_ttl = self.max_lease_ttl.max(reader.ttl(item)?),
             "default_max_request_duration" => {
@@ -218,6 +224,7 @@ impl Draft {
             trail: self.trail,
             telemetry: self.telemetry,
             aws: self.aws,
+            rotation_functions: self.rotation_functions,
             api_addr: self.api_addr,
             cluster_addr: self.cluster_addr,
             cluster_name: self.cluster_name,

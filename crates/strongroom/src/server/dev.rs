@@ -43,6 +43,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<Plan> {
             file: None,
         },
         aws: aws(args)?,
+        functions: Vec::new(),
         pid_file: None,
     })
 }

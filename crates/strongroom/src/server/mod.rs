@@ -23,7 +23,9 @@ use std::sync::Arc;
 use strongroom_api::{Listener, LogControl, Server};
 use strongroom_audit::Trail;
 use strongroom_barrier::SystemEntropy;
-use strongroom_core::{Setup, Strongroom};
+use strongroom_core::rotation::Methods;
+use strongroom_core::{Plugins, Setup, Strongroom};
+use strongroom_engines::rotation::{FunctionSpec, function};
 use strongroom_model::Clock;
 use strongroom_storage::{Epoch, Memory, Sqlite, Store};
 use system::SystemClock;
@@ -86,6 +88,16 @@ impl PidFile {
     }
 }
 
+/// Everything that this binary has, with the programs that the operator declared.
+fn plugins(functions: Vec<FunctionSpec>) -> Plugins {
+    let add = |methods: Methods, spec| {
+        let (name, method) = function(spec);
+        methods.with(name, method)
+    };
+    let methods = functions.into_iter().fold(Methods::default(), add);
+    strongroom_auth::plugins().with_all(strongroom_engines::plugins()).with_methods(methods)
+}
+
 impl Drop for PidFile {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
@@ -110,7 +122,7 @@ impl Running {
             // One process per embedded store, enforced by a lock on the file, so there is nobody to fence off.
             epoch: Epoch::default(),
             trail,
-            plugins: Arc::new(strongroom_auth::plugins().with_all(strongroom_engines::plugins())),
+            plugins: Arc::new(plugins(std::mem::take(&mut plan.functions))),
             settings: plan.settings.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 use strongroom_api::{AwsSettings, Bind, Limits, ServerIdentity};
 use strongroom_audit::{Options as TrailOptions, Place};
 use strongroom_core::Settings;
+use strongroom_engines::rotation::FunctionSpec;
 use strongroom_model::SecretBytes;
 
 /// Everything that a server is told before it starts, whoever told it.
@@ -30,6 +31,8 @@ pub(super) struct Plan {
     pub(super) log: LogPlan,
     /// How the AWS dialect is served.
     pub(super) aws: AwsSettings,
+    /// Programs that rotate secrets.
+    pub(super) functions: Vec<FunctionSpec>,
     /// Where the number of the process is written.
     pub(super) pid_file: Option<PathBuf>,
 }

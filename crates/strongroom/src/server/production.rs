@@ -4,8 +4,8 @@ use super::Running;
 use super::plan::{Keep, LogPlan, Plan, identity};
 use crate::cli::ServerArgs;
 use crate::config::{
-    Aws, ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, Seal, SealType, Storage, TlsVersion, TrailSync,
-    UnixSocket,
+    Aws, ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, RotationFunction, Seal, SealType, Storage,
+    TlsVersion, TrailSync, UnixSocket,
 };
 use anyhow::{Context, bail};
 use nix::unistd::{Group, User};
@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use strongroom_api::{AwsSettings, Bind, Forwarding, Limits, TlsFiles, UnixRights};
 use strongroom_audit::{Options as TrailOptions, Place, SyncMode};
 use strongroom_core::Settings;
+use strongroom_engines::rotation::{FunctionSpec, Program};
 use strongroom_model::SecretBytes;
 
 /// The plan, and what should be said about the configuration at the start.
@@ -29,6 +30,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
         (None, None) => "http",
     };
     let api_addr = config.api_addr.clone().unwrap_or_else(|| format!("{scheme}://{}", first.address));
+    let functions = functions(&config, &api_addr)?;
     let plan = Plan {
         keep,
         trail: config.trail.path.clone().or(beside).map_or(Place::Memory, Place::Folder),
@@ -49,6 +51,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
         prometheus: config.telemetry.prometheus,
         log: log(args, &config),
         aws: aws(&config.aws),
+        functions,
         pid_file: config.pid_file.clone(),
     };
     Ok((plan, warnings))
@@ -64,6 +67,38 @@ pub(super) fn announce(running: &Running) {
         strongroom_core::State::Sealed(_) => tracing::info!("sealed: run `strongroom operator unseal`"),
         strongroom_core::State::Open(_) => tracing::info!("unsealed"),
     }
+}
+
+/// The programs that rotate secrets, each with the user that it runs as looked up now, so that a mistake is said at the start.
+fn functions(config: &Config, api_addr: &str) -> anyhow::Result<Vec<FunctionSpec>> {
+    let spec = |declared: &RotationFunction| {
+        let program = match &declared.python {
+            Some(file) => Program::Python { interpreter: declared.interpreter.clone(), file: file.clone() },
+            None => Program::Command(declared.command.clone()),
+        };
+        Ok(FunctionSpec {
+            name: declared.name.clone(),
+            program,
+            user: declared.user.as_deref().map(|user| account(&declared.name, user)).transpose()?,
+            timeout: declared.timeout,
+            endpoint: declared.endpoint.clone().unwrap_or_else(|| api_addr.to_owned()),
+            ca_file: declared.ca_file.clone(),
+            environment: declared.environment.clone(),
+        })
+    };
+    config.rotation_functions.iter().map(spec).collect()
+}
+
+/// User and group of a function.
+fn account(function: &str, user: &str) -> anyhow::Result<(u32, u32)> {
+    if let Some((user, group)) = user.split_once(':')
+        && let (Ok(user), Ok(group)) = (user.parse(), group.parse())
+    {
+        return Ok((user, group));
+    }
+    let found = User::from_name(user).ok().flatten();
+    let found = found.with_context(|| format!("rotation_function {function}: there is no user {user} on this machine"))?;
+    Ok((found.uid.as_raw(), found.gid.as_raw()))
 }
 
 fn aws(aws: &Aws) -> AwsSettings {

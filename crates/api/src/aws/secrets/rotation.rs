@@ -1,13 +1,14 @@
-//! Rotation: what callers set, and what they are told of it. Nothing rotates yet in this version, so no function can be
-//! named; AWS's answer to who names one that cannot be called is the true one.
+//! Rotation: what callers set, and when it begins. The function that an ARN names is one that the operator declared in the
+//! configuration file, or one of the ways to rotate that are built in.
 
 use super::write::check_suffix;
 use crate::aws::input::Input;
 use crate::aws::operation::Call;
 use crate::aws::refusal::Refusal;
 use serde_json::{Value, json};
-use strongroom_core::Reply;
+use strongroom_core::rotation::{Called, PlanChange, Schedule};
 use strongroom_core::secret::RotationSetting;
+use strongroom_core::{CoreError, Reply};
 
 /// Recorded on AWS.
 const NO_FUNCTION: &str = "No Lambda rotation function ARN is associated with this secret.";
@@ -17,26 +18,67 @@ const NOT_CALLABLE: &str = "Secrets Manager cannot invoke the specified Lambda f
 /// Recorded on AWS for the other operations; here AWS has another code.
 const NO_TOKEN: &str = "You must provide a ClientRequestToken value. We recommend a UUID-type value.";
 
-/// `RotateSecret`.
+/// The text for a rotation that has not ended.
+const UNDER_WAY: &str = "A previous rotation isn't complete. That rotation will be reattempted.";
+
+/// `RotateSecret`. With `RotateImmediately` false nothing is tried out: the plan is checked, and the function is called
+/// when the time comes.
 pub(super) async fn rotate(call: Call<'_>) -> Result<Reply, Refusal> {
     let input = &call.input;
-    check_suffix(&call).await?;
-    input.version_id("ClientRequestToken")?.ok_or_else(|| Refusal::parameter(NO_TOKEN))?;
+    let path = check_suffix(&call).await?;
+    let token = input.version_id("ClientRequestToken")?.ok_or_else(|| Refusal::parameter(NO_TOKEN))?;
     let mut setting = call.open.secrets.rotation_of(call.grant).await?.unwrap_or_default();
     read_rules(input, &mut setting)?;
     if let Some(function) = input.bounded("RotationLambdaARN", 2_048)?.filter(|function| !function.is_empty()) {
         setting.function = Some(function.to_owned());
     }
-    match setting.function {
-        None => Err(Refusal::request(NO_FUNCTION)),
-        Some(_) => Err(Refusal::denied(NOT_CALLABLE)),
+    let function = setting.function.clone().ok_or_else(|| Refusal::request(NO_FUNCTION))?;
+    let suffix = call.open.secrets.granted_suffix(call.grant).await?.unwrap_or_default();
+    let arn = input.names.arn(&path, &suffix);
+    let change = PlanChange {
+        method: Some(method(&call, &function)?),
+        schedule: Some(schedule(&setting)?),
+        called: Some(Called { name: arn.clone(), region: call.input.names.region.to_owned() }),
+        shown: Some(function),
+        every_days: setting.every_days,
+        ..PlanChange::default()
+    };
+    call.open.rotations.plan(call.grant, change).await?;
+    let mut data = json!({ "ARN": arn, "Name": path });
+    if input.fields.flag("RotateImmediately")? != Some(false) {
+        let begun = call.open.rotations.start(call.grant, Some(token.clone())).await;
+        begun.map_err(|error| match error {
+            CoreError::Unfit(text) if text.contains("under way") => Refusal::request(UNDER_WAY),
+            other => other.into(),
+        })?;
+        data["VersionId"] = json!(token.as_str());
     }
+    Ok(Reply::data(data))
+}
+
+/// The way to rotate that `arn:aws:lambda:REGION:ACCOUNT:function:NAME` stands for.
+fn method(call: &Call<'_>, function: &str) -> Result<String, Refusal> {
+    let name = function.rsplit_once(":function:").map_or(function, |(_, name)| name);
+    let name = name.split_once(':').map_or(name, |(name, _)| name);
+    let declared = format!("function:{name}");
+    let known = |name: &str| call.open.rotations.knows(name);
+    if known(&declared) {
+        return Ok(declared);
+    }
+    if known(name) { Ok(name.to_owned()) } else { Err(Refusal::denied(NOT_CALLABLE)) }
+}
+
+fn schedule(setting: &RotationSetting) -> Result<Option<Schedule>, Refusal> {
+    let days = setting.every_days.map(|days| format!("rate({days} days)"));
+    let Some(text) = days.or_else(|| setting.schedule.clone()) else { return Ok(None) };
+    Ok(Some(Schedule::parse(&text, setting.window.as_deref())?))
 }
 
 /// `CancelRotateSecret`: the function stays known, and nothing rotates any more.
 pub(super) async fn cancel(call: Call<'_>) -> Result<Reply, Refusal> {
     let path = check_suffix(&call).await?;
     let seen = call.open.secrets.stop_rotation(call.grant).await?;
+    call.open.rotations.cancel(call.grant).await?;
     Ok(Reply::data(json!({ "ARN": call.input.names.arn(&path, &seen.suffix()), "Name": path })))
 }
 

@@ -248,3 +248,23 @@ def test_the_index_made_by_command_is_the_one_the_server_made(asked_server):
     first.write_bytes(first.read_bytes()[:-1] + b"?")
     done = server.run("audit", "verify", str(folder))
     assert done.returncode == 2 and first.name in done.stdout + done.stderr, done
+
+
+def test_whoever_follows_the_trail_misses_nothing_and_does_not_see_themselves(dev_server):
+    for n in range(3):
+        dev_server.cli("kv", "put", "secret/app", f"n={n}")
+    seen = dev_server.folder / "seen"
+    with seen.open("w") as out:
+        following = subprocess.Popen(
+            [dev_server.bin / "strongroom", "audit", "query", "-follow", "-limit=1", "-prefix=s", "-format=csv"],
+            stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
+            env=dev_server.env(VAULT_TOKEN=dev_server.root_token),
+        )
+    try:
+        wait_until("the first page and the rest are shown", lambda: seen.read_text().count("secret/data/app") == 3)
+        dev_server.cli("kv", "put", "secret/late", "a=b")
+        wait_until("what comes is shown", lambda: "secret/data/late" in seen.read_text())
+    finally:
+        following.kill()
+        following.wait()
+    assert "sys/trail/query" not in seen.read_text()

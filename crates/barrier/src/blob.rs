@@ -203,7 +203,8 @@ fn expand(algorithm: Algorithm, key: &LockedKey, salt: &[u8], info: &[&[u8]], ou
 /// A key for another purpose, from this one.
 pub(crate) fn derive_key(key: &LockedKey, purpose: &str) -> Result<LockedKey, Refused> {
     let mut result = Ok(());
-    let derived = LockedKey::make(|out| result = expand(Algorithm::Sha512, key, b"strongroom", &[purpose.as_bytes()], out));
+    let derived =
+        LockedKey::make(|out| result = expand(Algorithm::Sha512, key, b"strongroom", &[purpose.as_bytes()], out));
     result.map(|()| derived)
 }
 

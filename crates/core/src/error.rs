@@ -174,7 +174,9 @@ impl Kinded for CoreError {
             CoreError::Marked => Kind::NotFound,
             CoreError::TooLarge(_) => Kind::TooLarge,
             CoreError::Busy(_) | CoreError::Limited(_) => Kind::TooMany,
-            CoreError::Unreachable { .. } | CoreError::Outside { .. } | CoreError::Unrevoked { .. } => Kind::Unavailable,
+            CoreError::Unreachable { .. } | CoreError::Outside { .. } | CoreError::Unrevoked { .. } => {
+                Kind::Unavailable
+            }
             CoreError::Sealed => Kind::Sealed,
             CoreError::Uninitialised => Kind::Uninitialised,
             CoreError::Trail(error) => error.kind(),

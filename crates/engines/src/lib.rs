@@ -16,5 +16,8 @@ use strongroom_core::Plugins;
 
 /// Every engine of this crate under the name by which Vault's clients enable it, for the binary to hand to the core.
 pub fn plugins() -> Plugins {
-    Plugins::new().with_engine("database", database::start).with_engine("rabbitmq", rabbitmq::start).with_methods(rotation::methods())
+    Plugins::new()
+        .with_engine("database", database::start)
+        .with_engine("rabbitmq", rabbitmq::start)
+        .with_methods(rotation::methods())
 }

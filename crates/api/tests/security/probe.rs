@@ -34,7 +34,8 @@ impl Tenant {
         let operator = server.operator();
         let canary = format!("canary-{name}");
         let mut ids = BTreeMap::from([("password", format!("password-of-{name}"))]);
-        let prefixes = ["KV/*", "KV", "kv1/*", "NAMEdb/*", "NAMErabbit/*", "auth/APP/*", "auth/PASS/*", "sys/policies/acl/NAME-*"];
+        let prefixes =
+            ["KV/*", "KV", "kv1/*", "NAMEdb/*", "NAMErabbit/*", "auth/APP/*", "auth/PASS/*", "sys/policies/acl/NAME-*"];
         let named = |text: &str| {
             let text = text.replace("KV", &format!("{name}kv")).replace("kv1", &format!("{name}one"));
             text.replace("APP", &format!("{name}app")).replace("PASS", &format!("{name}pass")).replace("NAME", name)
@@ -101,7 +102,10 @@ impl Tenant {
         let entity = json!({"name": format!("{name}-person"), "metadata": {"note": canary}, "policies": [name]});
         ids.insert("entity", operator.post("identity/entity", entity).await.expect(200).text_at("/data/id"));
         let key = json!({"name": canary, "entity": ids["entity"]});
-        ids.insert("access key", operator.post("sys/access-keys", key).await.expect(200).text_at("/data/access_key_id"));
+        ids.insert(
+            "access key",
+            operator.post("sys/access-keys", key).await.expect(200).text_at("/data/access_key_id"),
+        );
         let alias = json!({
             "name": format!("{name}-user"), "canonical_id": ids["entity"], "mount_accessor": ids["mount accessor"],
             "custom_metadata": {"note": canary},

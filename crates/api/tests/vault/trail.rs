@@ -1,7 +1,7 @@
 //! Nothing happens that the trail cannot tell of.
 
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use strongroom_core::token::{Means, TokenRequest};
 use strongroom_core::{Access, Ask, CoreError, Fields, Object, Operation, Reply, Source, Terms, Visit};
 use strongroom_model::{Clock, MountPath, NamespacePath, RequestId, RequestPath, SecretString, Ttl};
 use strongroom_storage::Memory;
-use strongroom_testkit::{ManualClock, TestServer, World};
+use strongroom_testkit::{Caller, ManualClock, TestServer, World};
 
 /// A request to `auth/token/create` before the gate.
 fn ask(world: &World, path: &str, operation: Operation, credential: &str) -> Ask {
@@ -193,20 +193,58 @@ async fn child_whose_trail_has_no_room() {
         assert!(written < 100_000, "the disk never filled");
     };
     assert!(refused.errors()[0].contains("the audit trail cannot be written"), "{}", refused.text);
-    let read = operator.get("kv/data/a").await.expect(503);
-    assert!(!read.text.contains("canary"), "{}", read.text);
-    let health = server.by("").get("sys/health").await.expect(503);
-    assert_eq!((health.at("/trail_writable"), health.at("/sealed")), (&json!(false), &json!(false)), "{}", health.text);
-    assert_eq!(server.by("").send("HEAD", "sys/health", None).await.status, 503);
+    let mut read = fill_the_last_page(&server, &operator).await;
     std::fs::remove_file(filler).unwrap();
     let freed = Instant::now();
     while server.by("").get("sys/health").await.status != 200 {
         assert!(freed.elapsed() < Duration::from_secs(10), "it did not notice the room");
     }
     let found = operator.get("kv/data/a").await.expect(200);
+    read += 1;
     // The last write was made or was not; it was not acknowledged.
     let version = found.at("/data/metadata/version").as_u64().unwrap();
     assert!(version == written || version == written + 1, "{written} acknowledged, {version} found");
     assert_eq!(found.at("/errors"), &Value::Null);
     server.stop().await;
+    assert_eq!(recorded(&place.join("trail"), "read"), read, "values left without an entry");
+    assert_eq!(recorded(&place.join("trail"), "update"), written, "a write was acknowledged without an entry");
+}
+
+/// Reads until there is no room for any entry, and says how many of those reads were answered. Where a write does not
+/// fit any more a read may, and where that does not, the note that the trail goes on: a refusal tells nothing about the
+/// next, shorter entry.
+async fn fill_the_last_page(server: &TestServer, operator: &Caller<'_>) -> u64 {
+    let (mut answered, begun) = (0, Instant::now());
+    loop {
+        assert!(begun.elapsed() < Duration::from_secs(10), "the disk never filled");
+        let read = operator.get("kv/data/a").await;
+        if read.status == 200 {
+            answered += 1;
+            continue;
+        }
+        let read = read.expect(503);
+        assert!(!read.text.contains("canary"), "{}", read.text);
+        let health = server.by("").get("sys/health").await;
+        let head = server.by("").send("HEAD", "sys/health", None).await;
+        if health.status == 503 && head.status == 503 {
+            let told = (health.at("/trail_writable"), health.at("/sealed"));
+            assert_eq!(told, (&json!(false), &json!(false)), "{}", health.text);
+            return answered;
+        }
+    }
+}
+
+/// How many requests of that kind for the one secret stand in the trail as answered.
+fn recorded(trail: &Path, operation: &str) -> u64 {
+    let segments = std::fs::read_dir(trail).unwrap().map(|entry| entry.unwrap().path());
+    let segments = segments.filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    let text: String = segments.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let wanted = lines.filter(|line| {
+        line["kind"] == "outcome"
+            && line["path"] == "kv/data/a"
+            && line["operation"] == operation
+            && line["result"] == "ok"
+    });
+    wanted.count() as u64
 }

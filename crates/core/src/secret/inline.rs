@@ -29,7 +29,9 @@ impl Head {
             return self.put(txn, number, &value);
         }
         match self.inline.replace(Inline { number, value }) {
-            Some(earlier) if self.meta.versions.contains_key(&earlier.number) => self.put(txn, earlier.number, &earlier.value),
+            Some(earlier) if self.meta.versions.contains_key(&earlier.number) => {
+                self.put(txn, earlier.number, &earlier.value)
+            }
             _ => txn,
         }
     }

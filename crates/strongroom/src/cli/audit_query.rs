@@ -61,6 +61,8 @@ const HEADING: &[&str] = &[
 ];
 /// How long to wait before looking for more.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Questions that whoever follows knows as their own; the entry of one comes with the next page or soon after.
+const REMEMBERED: usize = 64;
 /// The longest page the server gives.
 const PAGE: usize = 1_000;
 
@@ -69,6 +71,8 @@ struct Page {
     entries: Vec<Value>,
     next: Option<u64>,
     end: u64,
+    /// The id of the request that asked for it.
+    request: String,
 }
 
 fn query(session: &mut Session) -> Result<Exit, CliError> {
@@ -79,11 +83,12 @@ fn query(session: &mut Session) -> Result<Exit, CliError> {
         return prove(session, &filters, limit, start);
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut entries: Vec<Value> = Vec::new();
+    let (mut entries, mut own): (Vec<Value>, Vec<String>) = Default::default();
     let end = loop {
         let wanted = (limit - entries.len()).min(PAGE);
         let (page, _) = ask(session, &filters, wanted as u64, start, false)?;
         entries.extend(page.entries);
+        own.push(page.request);
         start = page.next;
         if start.is_none() || entries.len() >= limit {
             break page.end;
@@ -92,7 +97,9 @@ fn query(session: &mut Session) -> Result<Exit, CliError> {
     let none = entries.is_empty();
     show(session, &entries, true)?;
     if session.parsed.is_on("follow") {
-        return follow(session, &filters, end);
+        // What did not fit comes first, unless the newest were shown and the rest is older.
+        let newest = session.parsed.text("order") == Some("newest");
+        return follow(session, &filters, start.filter(|_| !newest).unwrap_or(end), own);
     }
     if let Some(next) = start {
         session.out.say(&format!("There is more: -page={next}"));
@@ -152,25 +159,30 @@ fn ask(
     if proof {
         request = request.query("proof", "true");
     }
-    let mut data = data(session, &request, "Error asking the trail")?;
+    let (request, mut data) = answered(session, &request, "Error asking the trail")?;
     let number = |data: &Map<String, Value>, name: &str| data.get(name).and_then(Value::as_u64);
     let (next, end) = (number(&data, "next"), number(&data, "end").unwrap_or_default());
     let entries = match data.remove("entries") {
         Some(Value::Array(entries)) => entries,
         _ => Vec::new(),
     };
-    Ok((Page { entries, next, end }, data.remove("proof")))
+    Ok((Page { entries, next, end, request }, data.remove("proof")))
 }
 
 /// The data of a native answer.
 pub(super) fn data(session: &mut Session, request: &Request, doing: &str) -> Result<Map<String, Value>, CliError> {
+    answered(session, request, doing).map(|(_, data)| data)
+}
+
+/// The id of the request, and the data of the native answer to it.
+fn answered(session: &mut Session, request: &Request, doing: &str) -> Result<(String, Map<String, Value>), CliError> {
     let reply = session.send(request).doing(|| doing.to_owned())?;
     let body: Value = serde_json::from_slice(&reply.body).map_err(|error| {
         CliError::Answer(format!("it is not JSON (line {}, column {})", error.line(), error.column()))
     })?;
     match body {
         Value::Object(mut fields) => match fields.remove("data") {
-            Some(Value::Object(data)) => Ok(data),
+            Some(Value::Object(data)) => Ok((fields.get("request").map(go_text).unwrap_or_default(), data)),
             _ => Err(CliError::Answer("it has no data; is this a Strongroom?".to_owned())),
         },
         _ => Err(CliError::Answer("it is no object; is this a Strongroom?".to_owned())),
@@ -221,13 +233,25 @@ fn row(entry: &Value) -> Vec<String> {
     ]
 }
 
-fn follow(session: &mut Session, filters: &[(&'static str, String)], from: u64) -> Result<Exit, CliError> {
+/// Shows what comes, except what `own` questions left in the trail: they would be all there is to see.
+fn follow(
+    session: &mut Session,
+    filters: &[(&'static str, String)],
+    from: u64,
+    mut own: Vec<String>,
+) -> Result<Exit, CliError> {
     let newest = |filter: &&(&'static str, String)| filter.0 != "order";
     let filters: Vec<_> = filters.iter().filter(newest).cloned().collect();
     let mut start = from;
     loop {
         std::thread::sleep(PAUSE);
-        let (page, _) = ask(session, &filters, PAGE as u64, Some(start), false)?;
+        let (mut page, _) = ask(session, &filters, PAGE as u64, Some(start), false)?;
+        page.entries.retain(|entry| {
+            let asked = entry.get("request").and_then(Value::as_str).unwrap_or_default();
+            !own.iter().any(|own| own == asked)
+        });
+        own.drain(..own.len().saturating_sub(REMEMBERED));
+        own.push(page.request);
         show(session, &page.entries, false)?;
         start = page.next.unwrap_or(page.end);
     }

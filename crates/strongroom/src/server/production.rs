@@ -97,7 +97,8 @@ fn account(function: &str, user: &str) -> anyhow::Result<(u32, u32)> {
         return Ok((user, group));
     }
     let found = User::from_name(user).ok().flatten();
-    let found = found.with_context(|| format!("rotation_function {function}: there is no user {user} on this machine"))?;
+    let found =
+        found.with_context(|| format!("rotation_function {function}: there is no user {user} on this machine"))?;
     Ok((found.uid.as_raw(), found.gid.as_raw()))
 }
 

@@ -1,11 +1,8 @@
 """Secrets that rotate: logins of a real PostgreSQL get new passwords, by command line, while readers go on."""
 
 import json
-import random
-import threading
-import time
+import subprocess
 
-import psycopg
 import pytest
 from house import wait_until
 from outside import ADMIN, PASSWORD, Postgres
@@ -172,8 +169,6 @@ def test_rotation_asks_for_the_rights_on_the_secret_itself(dev_server, postgres)
 def restarted(postgres):
     """Brings the database up again, with what it had."""
     if postgres.process.poll() is not None:
-        import subprocess
-
         postgres.process = subprocess.Popen(
             postgres.process.args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             cwd=postgres.folder, **postgres.account)

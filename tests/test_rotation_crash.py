@@ -1,0 +1,136 @@
+"""Readers log in fifty times a second while secrets rotate, the server is killed, and the database restarts."""
+
+import random
+import subprocess
+import threading
+import time
+
+import psycopg
+import pytest
+import requests
+from house import wait_until
+from outside import ADMIN, PASSWORD, Postgres
+
+ROTATIONS = 12
+RATE = 50.0
+
+
+@pytest.fixture
+def postgres():
+    server = Postgres()
+    try:
+        yield server.start()
+    finally:
+        server.close()
+
+
+def restart(postgres):
+    """The database goes and comes, with what it had."""
+    postgres.process.terminate()
+    postgres.process.wait()
+    postgres.process = subprocess.Popen(
+        postgres.process.args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=postgres.folder, **postgres.account)
+
+
+class Reader(threading.Thread):
+    """Logs in by what the server says is in force; with `falls_back`, as the documentation has it for one login."""
+
+    def __init__(self, server, postgres, falls_back):
+        super().__init__(daemon=True)
+        self.server, self.postgres, self.falls_back = server, postgres, falls_back
+        self.over = threading.Event()
+        self.logins, self.second_tries, self.refused = 0, 0, []
+        self.session = requests.Session()
+
+    def read(self, version=None):
+        """A version's value, once the server answers; `None` when there is none."""
+        while not self.over.is_set():
+            try:
+                answer = self.session.get(
+                    f"{self.server.url}/v1/secret/data/app/db", params={"version": version} if version else {},
+                    headers={"X-Vault-Token": self.server.root_token}, timeout=5)
+                if answer.status_code in (200, 404):
+                    return (answer.json().get("data") or {}).get("data")
+            except requests.RequestException:
+                pass
+            time.sleep(0.02)
+
+    def pending(self):
+        """The value in preparation: the newest version, while it is not the one in force."""
+        while not self.over.is_set():
+            try:
+                answer = self.session.get(
+                    f"{self.server.url}/v1/secret/metadata/app/db",
+                    headers={"X-Vault-Token": self.server.root_token}, timeout=5)
+                if answer.status_code == 200:
+                    data = answer.json()["data"]
+                    newest = max(map(int, data["versions"]))
+                    return self.read(newest) if newest != data["current_version"] else None
+            except requests.RequestException:
+                pass
+            time.sleep(0.02)
+
+    def works(self, value):
+        """Whether a login works; one that finds no database says nothing about the password."""
+        while not self.over.is_set():
+            try:
+                self.postgres.connect(value["username"], value["password"]).close()
+                return True
+            except psycopg.OperationalError as error:
+                if "password authentication failed" in str(error) or "does not exist" in str(error):
+                    return False
+                time.sleep(0.02)
+        return True
+
+    def run(self):
+        while not self.over.is_set():
+            begun = time.monotonic()
+            value = self.read()
+            if value:
+                self.logins += 1
+                if not self.works(value):
+                    again = (self.pending() or self.read()) if self.falls_back else None
+                    self.second_tries += 1
+                    if not (again and self.works(again)) and not self.over.is_set():
+                        self.refused.append((time.time(), value["username"]))
+            time.sleep(max(0.0, 1 / RATE - (time.monotonic() - begun)))
+
+
+@pytest.mark.parametrize("way, falls_back", [("alternating", False), ("single", True), ("new-user", False)])
+def test_no_login_fails_while_server_and_database_are_killed(start_dev, tmp_path, postgres, way, falls_back):
+    folder = tmp_path / "disk"
+    server = start_dev(f"-dev-data={folder}/kept", "-dev-root-token-id=root", folder=folder)
+    postgres.sql("CREATE ROLE app LOGIN PASSWORD 'f1rst-canary'")
+    place = ["engine=postgres", "host=127.0.0.1", f"port={postgres.port}", "dbname=app"]
+    server.cli("kv", "put", "secret/app/db", *place, "username=app", "password=f1rst-canary")
+    server.cli("kv", "put", "secret/app/admin", *place, f"username={ADMIN}", f"password={PASSWORD}")
+    more = {"single": [], "alternating": ["-admin=app/admin"],
+            "new-user": ["-admin=app/admin", "-option=role=app", "-option=overlap=1s"]}[way]
+    server.cli("rotate", "schedule", f"-method=postgres-{way}", *more, "secret/app/db")
+    reader = Reader(server, postgres, falls_back)
+    reader.start()
+    chance, kills = random.Random(7), 0
+
+    def idle():
+        # A server that was just killed may not answer yet.
+        done = server.run("rotate", "status", "-format=json", "secret/app/db", token="root")
+        return done.returncode == 0 and '"running": null' in done.stdout
+
+    for number in range(ROTATIONS):
+        server.run("rotate", "start", "-detach", "secret/app/db", token="root")
+        if number % 4 == 2:
+            restart(postgres)
+        if number % 3:
+            time.sleep(chance.random() * 0.12)
+            server.kill()
+            kills += 1
+            server.start()
+        wait_until(f"rotation {number} ended", idle, patience=60)
+    reader.over.set()
+    reader.join(timeout=20)
+    history = server.json("rotate", "history", "secret/app/db")
+    assert kills >= 8 and len(history) >= ROTATIONS - 1
+    assert {one["outcome"]["result"] for one in history} == {"rotated"}, history
+    assert reader.logins > 100 and reader.refused == [], (reader.logins, reader.second_tries, reader.refused)
+    print(way, len(history), "rotations", kills, "kills", reader.logins, "logins", reader.second_tries, "second tries")

@@ -70,7 +70,7 @@ impl Rotations {
         let kept = self.keep_plan(&target, (plan, lane), enabled, next).await?;
         self.show_plan(&target, &kept, shown, every_days).await?;
         self.expect(kept.due);
-        Ok(self.view(&kept).await?)
+        self.view(&kept).await
     }
 
     /// Begins a rotation now. `Unfit` when one is under way.

@@ -15,10 +15,13 @@ const MOST: usize = 64;
 
 type Place = (System, String, String);
 
+/// A connector with the password that it was made with.
+type Kept = (SecretString, Arc<dyn Connector>);
+
 /// Connectors of the logins that may change others, kept between rotations.
 #[derive(Default)]
 pub(super) struct Links {
-    open: Mutex<HashMap<Place, (SecretString, Arc<dyn Connector>)>>,
+    open: Mutex<HashMap<Place, Kept>>,
 }
 
 /// Who goes to the outside system for an order.

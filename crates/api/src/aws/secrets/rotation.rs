@@ -5,7 +5,7 @@ use super::write::check_suffix;
 use crate::aws::input::Input;
 use crate::aws::operation::Call;
 use crate::aws::refusal::Refusal;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use strongroom_core::rotation::{Called, PlanChange, Schedule};
 use strongroom_core::secret::RotationSetting;
 use strongroom_core::{CoreError, Reply};
@@ -44,16 +44,18 @@ pub(super) async fn rotate(call: Call<'_>) -> Result<Reply, Refusal> {
         ..PlanChange::default()
     };
     call.open.rotations.plan(call.grant, change).await?;
-    let mut data = json!({ "ARN": arn, "Name": path });
+    let mut data = Map::new();
+    data.insert("ARN".to_owned(), json!(arn));
+    data.insert("Name".to_owned(), json!(path));
     if input.fields.flag("RotateImmediately")? != Some(false) {
         let begun = call.open.rotations.start(call.grant, Some(token.clone())).await;
         begun.map_err(|error| match error {
             CoreError::Unfit(text) if text.contains("under way") => Refusal::request(UNDER_WAY),
             other => other.into(),
         })?;
-        data["VersionId"] = json!(token.as_str());
+        data.insert("VersionId".to_owned(), json!(token.as_str()));
     }
-    Ok(Reply::data(data))
+    Ok(Reply::data(Value::Object(data)))
 }
 
 /// The way to rotate that `arn:aws:lambda:REGION:ACCOUNT:function:NAME` stands for.

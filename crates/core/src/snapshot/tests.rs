@@ -44,7 +44,7 @@ fn written(rows: &[Entry], meta: &Meta) -> Vec<u8> {
 }
 
 fn refusal(bytes: &[u8]) -> String {
-    inspect(bytes).err().expect("it is refused").to_string()
+    inspect(bytes).expect_err("it is refused").to_string()
 }
 
 #[test]

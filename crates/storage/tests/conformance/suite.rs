@@ -329,11 +329,14 @@ pub(crate) async fn a_view_is_of_one_moment(bench: &Bench) {
     assert!(seen.iter().all(|entry| entry.value == "x".repeat(100).as_bytes() && entry.rev == rev));
 }
 
+/// A row of a replacement, or what became of it on its way.
+type Portion = Result<(Vec<u8>, Vec<u8>), StoreError>;
+
 pub(crate) async fn everything_is_replaced_in_one_commit_or_nothing_is(bench: &Bench) {
     let before = bench.write(vec![put("a", "1"), put("b", "1")]).await;
     let row = |key: &str| Ok((key.as_bytes().to_vec(), b"2".to_vec()));
     let broken = || Err(StoreError::Full);
-    let bad: [Vec<Result<(Vec<u8>, Vec<u8>), StoreError>>; 4] = [
+    let bad: [Vec<Portion>; 4] = [
         vec![row("b"), broken()],
         vec![row("c"), row("b")],
         vec![row("b"), row("b")],

@@ -123,6 +123,6 @@ mod tests {
         assert_eq!(code(&end.replace("2026-", "x")), "InvalidPolicyAttributeException");
         assert_eq!(code(&format!("[{end},{end}]")), "IncompatiblePolicyException");
         assert_eq!(code(&format!("[{tell}]")), "IncompatiblePolicyException");
-        assert_eq!(code(&format!("[{}]", vec![quiet; 11].join(","))), "PoliciesLimitExceededException");
+        assert_eq!(code(&format!("[{}]", [quiet; 11].join(","))), "PoliciesLimitExceededException");
     }
 }

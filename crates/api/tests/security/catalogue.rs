@@ -9,7 +9,7 @@ use strongroom_api::Limits;
 use strongroom_core::{Endpoint, Operation};
 use strongroom_model::policy::{Acl, Policy, Question};
 use strongroom_model::{Capability, PolicyName, RequestPath};
-use strongroom_testkit::{TestServer, World};
+use strongroom_testkit::{Answer, TestServer, World};
 
 /// Every line of every table with an operation, as a path to what that tenant has.
 fn every_line(server: &TestServer, tenant: &Tenant) -> Vec<(Operation, &'static Endpoint, String)> {
@@ -189,8 +189,8 @@ async fn every_setting_that_can_be_read_is_the_same_after_a_restart() {
     operator.post("sys/seal", json!({})).await.expect(204);
     unseal(&server).await;
     for (was, is) in before.iter().zip(everything(&server, &tenant).await) {
-        // Leases are no setting: those of credentials that could not be made end meanwhile.
-        if !was.0.contains("/leases/") {
+        // No settings: leases of credentials that could not be made end meanwhile, and a snapshot is of its moment.
+        if !was.0.contains("/leases/") && !was.0.ends_with("/snapshot") {
             assert_eq!(*was, is);
         }
     }
@@ -289,14 +289,11 @@ async fn no_number_however_odd_breaks_an_endpoint() {
                 map.entry(name.clone()).or_insert(value.clone());
             }
             let answer = server.operator().send(verb(*operation), path, Some(body.clone())).await;
-            // 502: the outside system of that mount was asked for, and nothing listens there.
-            let outside = answer.status == 502 && answer.text.contains("cannot be reached");
-            let fine = answer.status.as_u16() < 500 || outside;
-            assert!(fine, "{operation:?} {path} {body}: {} {}", answer.status, answer.text);
+            assert!(is_whole(&answer), "{operation:?} {path} {body}: {} {}", answer.status, answer.text);
         }
         if endpoint.operations.contains(&Operation::Read) {
             let read = server.operator().get(path).await;
-            assert!(read.status.as_u16() < 500, "afterwards {path} cannot be read: {}", read.text);
+            assert!(is_whole(&read), "afterwards {path} cannot be read: {}", read.text);
         }
     }
     // Limits that were taken are in force now: the server still serves, or says that this client is over its rate.
@@ -432,4 +429,9 @@ fn deciding_leaves_nothing_behind_in_memory() {
 
 fn question(path: &RequestPath) -> Question<'_> {
     Question { path, capability: Capability::Read, sudo: false, parameters: None, wrap_ttl: None }
+}
+
+/// Whether nothing broke. 502 is none of ours: the outside system of that mount was asked, and nothing listens there.
+fn is_whole(answer: &Answer) -> bool {
+    answer.status.as_u16() < 500 || (answer.status == 502 && answer.text.contains("cannot be reached"))
 }

@@ -98,9 +98,24 @@ impl Book {
         Err(CoreError::Conflict)
     }
 
-    /// Removes a line of the index that nothing stands behind.
-    pub(super) async fn drop_line(&self, at: Timestamp, key: &Key) -> Result<(), CoreError> {
-        self.records.commit(Txn::new().delete(due_at(at, key))).await.map(|_| ())
+    /// Removes a line of the index that nothing stands behind, if the record is still the one that was seen. One that is
+    /// newer than what was read may be what put the line there: then the line stays, and the answer is `false`.
+    pub(super) async fn drop_line(
+        &self,
+        at: Timestamp,
+        key: &Key,
+        seen: Option<&Stored<Rotation>>,
+    ) -> Result<bool, CoreError> {
+        let record = rotation_at(key);
+        let txn = match seen {
+            Some(seen) => Txn::new().expect(record, seen.rev),
+            None => Txn::new().expect_absent(record),
+        };
+        match self.records.commit(txn.delete(due_at(at, key))).await {
+            Ok(_) => Ok(true),
+            Err(CoreError::Conflict) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Rotations that ended, newest first.

@@ -126,13 +126,15 @@ impl Crew {
             return Ok(());
         }
         let stored = rotations.book.get(&key).await?;
-        match stored.filter(|stored| stored.value.due.is_some_and(|due| due.nanos() == line.number)) {
-            Some(stored) => {
-                self.waiting.push_back((key.clone(), stored.value.lane.clone()));
-                self.known.insert(key);
-                Ok(())
-            }
-            None => rotations.book.drop_line(Timestamp::from_nanos(line.number), &key).await,
+        let at = Timestamp::from_nanos(line.number);
+        if let Some(stored) = stored.as_ref().filter(|stored| stored.value.due == Some(at)) {
+            self.waiting.push_back((key.clone(), stored.value.lane.clone()));
+            self.known.insert(key);
+            return Ok(());
         }
+        if !rotations.book.drop_line(at, &key, stored.as_deref()).await? {
+            rotations.due.store(0, Ordering::SeqCst);
+        }
+        Ok(())
     }
 }

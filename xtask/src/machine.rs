@@ -31,6 +31,8 @@ const NEEDS: &[Need] = &[
     Need { program: "sh", probe: &["-c", "test -x /usr/sbin/mariadbd"], package: "mariadb-server" },
     Need { program: "redis-server", probe: &["--version"], package: "redis-server" },
     Need { program: "sh", probe: &["-c", "test -x /usr/sbin/rabbitmq-server"], package: "rabbitmq-server" },
+    // A collector that copies of the trail are sent to.
+    Need { program: "sh", probe: &["-c", "test -x /usr/sbin/rsyslogd"], package: "rsyslog" },
 ];
 
 /// Installs missing system packages, or says which to install when only the administrator may.

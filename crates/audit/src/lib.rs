@@ -32,7 +32,7 @@ pub use entry::{
     Accepted, AuthNote, DecisionNote, Entry, EntryKind, MountNote, Outcome, SecretNote, SourceNote, WrapNote,
 };
 pub use error::TrailError;
-pub use index::{Index, IndexFinding, IndexReport, check_index, object_of, path_object, rebuild_index};
+pub use index::{Index, IndexFinding, IndexReport, Line, check_index, object_of, path_object, rebuild_index};
 pub use proof::Inclusion;
 pub use query::{AddressTest, Page, PathTest, Query, Row, Thing};
 pub use redact::{Redactor, redact, redact_except, redact_text};

@@ -3,7 +3,10 @@ use crate::committer::{self, Job, QUEUE, Work};
 use crate::interior::Interior;
 use crate::place::{Place, shelf_prefix};
 use crate::reading::{Trouble, Wanted};
-use crate::{BarrierError, Finding, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, seal, value};
+use crate::{
+    BarrierError, Finding, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, ValueOpener, seal,
+    value,
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_memory::LockedKey;
 use strongroom_model::{NamespaceId, SecretBytes, SecretId};
@@ -134,9 +137,25 @@ impl Barrier {
         binding: ValueBinding,
         sealed: &SealedValue,
     ) -> Result<SecretBytes, BarrierError> {
+        self.value_opener(key, binding, sealed).await?.open(sealed)
+    }
+
+    /// What opens this value from now on. Whoever keeps it must let go of it when the value is no longer to be read.
+    pub async fn value_opener(
+        &self,
+        key: &SealedKey,
+        binding: ValueBinding,
+        sealed: &SealedValue,
+    ) -> Result<ValueOpener, BarrierError> {
         let keys = self.interior.keys()?;
         let above = self.namespace_key(binding.namespace).await?;
-        value::open(keys.cluster, &above, key, binding, sealed)
+        ValueOpener::of(keys.cluster, &above, key, binding, sealed)
+    }
+
+    /// Opens a version's value with what was made for it. Fails once the barrier is closed, whoever still holds the opener.
+    pub fn open_value_with(&self, opener: &ValueOpener, sealed: &SealedValue) -> Result<SecretBytes, BarrierError> {
+        self.interior.keys()?;
+        opener.open(sealed)
     }
 
     /// The key of the namespace, made on first use.

@@ -93,7 +93,7 @@ pub(crate) struct Refused;
 
 struct Derived {
     cipher: LessSafeKey,
-    nonce: Nonce,
+    nonce: [u8; NONCE_LEN],
     commitment: Zeroizing<[u8; COMMITMENT]>,
 }
 
@@ -115,7 +115,8 @@ pub(crate) fn seal(
     let start = blob.len();
     blob.raw(plain);
     let body = blob.get_mut(start..).ok_or(Refused)?;
-    let tag = derived.cipher.seal_in_place_separate_tag(derived.nonce, Aad::from(&associated), body);
+    let nonce = Nonce::assume_unique_for_key(derived.nonce);
+    let tag = derived.cipher.seal_in_place_separate_tag(nonce, Aad::from(&associated), body);
     let Ok(tag) = tag else {
         blob.zeroize();
         return Err(Refused);
@@ -126,24 +127,45 @@ pub(crate) fn seal(
 
 /// Opens what `seal` made with the same key, kind and binding; the term must be the one in the object.
 pub(crate) fn open(key: &LockedKey, kind: KeyKind, binding: &Binding<'_>, blob: &[u8]) -> Result<SecretBytes, Refused> {
-    let mut parts = Take(blob);
-    let header = parts.raw(HEADER).ok_or(Refused)?;
-    let algorithm = Algorithm::of(header).ok_or(Refused)?;
-    let begin = [b'S', b'R', FORMAT, algorithm as u8, kind as u8, 0];
-    if !header.starts_with(&begin) || !header.ends_with(&hint(binding.place)) {
-        return Err(Refused);
+    Opener::of(key, kind, binding, blob)?.open(blob)
+}
+
+/// What opens one object: its own cipher key, derived and found to be the one that the object commits to.
+pub(crate) struct Opener {
+    cipher: LessSafeKey,
+    nonce: [u8; NONCE_LEN],
+    associated: Vec<u8>,
+}
+
+impl Opener {
+    /// Of the object that `seal` made with the same key, kind and binding.
+    pub(crate) fn of(key: &LockedKey, kind: KeyKind, binding: &Binding<'_>, blob: &[u8]) -> Result<Self, Refused> {
+        let mut parts = Take(blob);
+        let header = parts.raw(HEADER).ok_or(Refused)?;
+        let algorithm = Algorithm::of(header).ok_or(Refused)?;
+        let begin = [b'S', b'R', FORMAT, algorithm as u8, kind as u8, 0];
+        if !header.starts_with(&begin) || !header.ends_with(&hint(binding.place)) {
+            return Err(Refused);
+        }
+        let salt = parts.raw(SALT).ok_or(Refused)?;
+        let commitment = parts.raw(COMMITMENT).ok_or(Refused)?;
+        let associated = associated(header, binding);
+        let derived = derive(algorithm, key, salt, &associated)?;
+        verify_slices_are_equal(derived.commitment.as_slice(), commitment).map_err(|_| Refused)?;
+        Ok(Self { cipher: derived.cipher, nonce: derived.nonce, associated })
     }
-    let salt = parts.raw(SALT).ok_or(Refused)?;
-    let commitment = parts.raw(COMMITMENT).ok_or(Refused)?;
-    let associated = associated(header, binding);
-    let derived = derive(algorithm, key, salt, &associated)?;
-    verify_slices_are_equal(derived.commitment.as_slice(), commitment).map_err(|_| Refused)?;
-    // `Zeroizing` wipes the buffer when the tag does not fit (RUSTSEC-2023-0096 was plaintext left behind just there).
-    let mut body = Zeroizing::new(parts.0.to_vec());
-    let length =
-        derived.cipher.open_in_place(derived.nonce, Aad::from(&associated), &mut body).map_err(|_| Refused)?.len();
-    body.truncate(length);
-    Ok(SecretBytes::new(std::mem::take(&mut *body)))
+
+    /// Opens it: that object and, since the tag must fit, no other.
+    pub(crate) fn open(&self, blob: &[u8]) -> Result<SecretBytes, Refused> {
+        let sealed = blob.get(HEADER + SALT + COMMITMENT..).ok_or(Refused)?;
+        // `Zeroizing` wipes the buffer when the tag does not fit (RUSTSEC-2023-0096 was plaintext left behind just there).
+        let mut body = Zeroizing::new(sealed.to_vec());
+        let nonce = Nonce::assume_unique_for_key(self.nonce);
+        let opened = self.cipher.open_in_place(nonce, Aad::from(&self.associated), &mut body);
+        let length = opened.map_err(|_| Refused)?.len();
+        body.truncate(length);
+        Ok(SecretBytes::new(std::mem::take(&mut *body)))
+    }
 }
 
 /// The term that the header of an object names.
@@ -189,7 +211,7 @@ fn derive(algorithm: Algorithm, key: &LockedKey, salt: &[u8], associated: &[u8])
     expand(algorithm, key, salt, &[associated], bytes.as_mut_slice())?;
     let mut parts = Take(bytes.as_slice());
     let cipher = UnboundKey::new(&AES_256_GCM, parts.raw(32).ok_or(Refused)?).map_err(|_| Refused)?;
-    let nonce = Nonce::assume_unique_for_key(parts.array().ok_or(Refused)?);
+    let nonce = parts.array().ok_or(Refused)?;
     let commitment = Zeroizing::new(parts.array().ok_or(Refused)?);
     Ok(Derived { cipher: LessSafeKey::new(cipher), nonce, commitment })
 }
@@ -247,7 +269,10 @@ mod tests {
         let derived = derive(Algorithm::Sha512, &key(), &[3; SALT], &bound).unwrap();
         blob.raw(&[3; SALT]).raw(derived.commitment.as_slice());
         let mut body = b"from before".to_vec();
-        let tag = derived.cipher.seal_in_place_separate_tag(derived.nonce, Aad::from(&bound), &mut body).unwrap();
+        let tag = derived
+            .cipher
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(derived.nonce), Aad::from(&bound), &mut body)
+            .unwrap();
         blob.raw(&body).raw(tag.as_ref());
         assert_eq!(opened(&BINDING, &blob).as_deref(), Some(&b"from before"[..]));
         blob[3] = Algorithm::Sha256 as u8;

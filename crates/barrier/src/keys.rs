@@ -28,6 +28,9 @@ pub(crate) struct Keys {
     ring: RwLock<Ring>,
     index: LockedKey,
     hash: LockedKey,
+    /// `hash`, made ready: every request needs several hashes, and making the key ready is half of each. The library wipes
+    /// it when it is dropped.
+    hasher: hmac::Key,
     seed: LockedKey,
     signer: Ed25519KeyPair,
     namespaces: Mutex<HashMap<NamespaceId, Arc<LockedKey>>>,
@@ -54,7 +57,8 @@ impl Keys {
     ) -> Result<Self, BarrierError> {
         let signer = Ed25519KeyPair::from_seed_unchecked(seed.expose());
         let signer = signer.map_err(|_| BarrierError::Library("load the signing key"))?;
-        Ok(Self { cluster, ring: RwLock::new(ring), index, hash, seed, signer, namespaces: Mutex::default() })
+        let hasher = hmac::Key::new(hmac::HMAC_SHA256, hash.expose());
+        Ok(Self { cluster, ring: RwLock::new(ring), index, hash, hasher, seed, signer, namespaces: Mutex::default() })
     }
 
     /// The keyring as the seal record keeps it, with this ring, under the key the ring names.
@@ -156,7 +160,7 @@ impl Keys {
     }
 
     pub(crate) fn keyed_hash(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.hash.expose()));
+        let mut context = hmac::Context::with_key(&self.hasher);
         context.update(&u32::try_from(purpose.len()).unwrap_or(u32::MAX).to_be_bytes());
         context.update(purpose.as_bytes());
         context.update(data);

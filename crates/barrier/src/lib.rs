@@ -42,7 +42,7 @@ pub use seal::{
 pub use share::{Share, ShareError};
 pub use snapshot::{Heir, Moment, is_signed_by, seal_of_row};
 pub use sweep::Progress;
-pub use value::{SealedKey, SealedValue, ValueBinding};
+pub use value::{SealedKey, SealedValue, ValueBinding, ValueOpener};
 pub use verify::Finding;
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};

@@ -32,6 +32,11 @@ impl SealedValue {
         &self.0.0
     }
 
+    /// The wrapped key, and the value under it.
+    fn parts(&self) -> Option<(&[u8], &[u8])> {
+        self.as_bytes().split_at_checked(WRAPPED)
+    }
+
     /// Takes stored bytes; whether they are genuine shows when they are opened.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(Sealed(bytes))
@@ -109,22 +114,33 @@ pub(crate) fn seal(
     Ok(SealedValue(Sealed(bytes)))
 }
 
-pub(crate) fn open(
-    cluster: [u8; 16],
-    above: &LockedKey,
-    key: &SealedKey,
-    binding: ValueBinding,
-    sealed: &SealedValue,
-) -> Result<SecretBytes, BarrierError> {
-    let secret_key = open_key(cluster, above, key, binding)?;
-    let place = binding.place();
-    let bound = |kind| Binding { cluster, namespace: binding.namespace, kind, place: &place };
-    let opened = sealed.as_bytes().split_at_checked(WRAPPED).and_then(|(wrapped, body)| {
-        let data_key = blob::open(&secret_key, KeyKind::Secret, &bound(DATA_KEY), wrapped).ok()?;
-        let data_key = LockedKey::from_slice(data_key.expose())?;
-        blob::open(&data_key, KeyKind::Data, &bound(VALUE), body).ok()
-    });
-    opened.ok_or_else(|| BarrierError::tampered(VALUE, "altered"))
+/// What opens one version's value, without the three keys above it: for values that are read again and again. As worth
+/// protecting as the value; nothing of it is printed, and the library wipes the key when it is dropped.
+pub struct ValueOpener(blob::Opener);
+
+impl ValueOpener {
+    pub(crate) fn of(
+        cluster: [u8; 16],
+        above: &LockedKey,
+        key: &SealedKey,
+        binding: ValueBinding,
+        sealed: &SealedValue,
+    ) -> Result<Self, BarrierError> {
+        let secret_key = open_key(cluster, above, key, binding)?;
+        let place = binding.place();
+        let bound = |kind| Binding { cluster, namespace: binding.namespace, kind, place: &place };
+        let opener = sealed.parts().and_then(|(wrapped, body)| {
+            let data_key = blob::open(&secret_key, KeyKind::Secret, &bound(DATA_KEY), wrapped).ok()?;
+            let data_key = LockedKey::from_slice(data_key.expose())?;
+            blob::Opener::of(&data_key, KeyKind::Data, &bound(VALUE), body).ok()
+        });
+        opener.map(Self).ok_or_else(|| BarrierError::tampered(VALUE, "altered"))
+    }
+
+    pub(crate) fn open(&self, sealed: &SealedValue) -> Result<SecretBytes, BarrierError> {
+        let opened = sealed.parts().and_then(|(_, body)| self.0.open(body).ok());
+        opened.ok_or_else(|| BarrierError::tampered(VALUE, "altered"))
+    }
 }
 
 fn open_key(

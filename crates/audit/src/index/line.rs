@@ -1,110 +1,180 @@
 //! The parts of a line that the index and answers speak of. Reading borrows from the line: most of a line is passed over.
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 use std::borrow::Cow;
+use std::fmt;
+use std::ops::Deref;
 
-type Text<'a> = Cow<'a, str>;
+/// A text of a line: borrowed, unless it was written with escapes. (`Cow` alone always copies when it is read as a part of
+/// something else.)
+pub struct Text<'a>(Cow<'a, str>);
 
-/// An entry as the index sees it.
-#[derive(Deserialize)]
-pub(crate) struct Line<'a> {
-    pub(crate) seq: u64,
-    #[serde(borrow)]
-    pub(crate) time: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) kind: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) request: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) dialect: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) operation: Text<'a>,
-    #[serde(borrow)]
-    pub(crate) namespace: Text<'a>,
-    #[serde(borrow, default)]
-    pub(crate) mount: Option<Mount<'a>>,
-    #[serde(borrow)]
-    pub(crate) path: Text<'a>,
-    #[serde(borrow, default)]
-    pub(crate) secret: Option<Secret<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) typed: Option<Text<'a>>,
-    #[serde(default)]
-    pub(crate) version: Option<u64>,
-    #[serde(borrow, default)]
-    pub(crate) principal: Option<Who<'a>>,
-    #[serde(borrow)]
-    pub(crate) source: Source<'a>,
-    #[serde(borrow, default)]
-    pub(crate) decision: Option<Decision<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) outcome: Option<Outcome<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) lease_id: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    pub(crate) note: Option<Text<'a>>,
-    #[serde(default)]
-    pub(crate) duration_us: u64,
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
+impl PartialEq<&str> for Text<'_> {
+    fn eq(&self, other: &&str) -> bool {
+        self.0 == *other
+    }
+}
+
+impl PartialEq<String> for Text<'_> {
+    fn eq(&self, other: &String) -> bool {
+        *self.0 == **other
+    }
+}
+
+impl PartialEq<Text<'_>> for String {
+    fn eq(&self, other: &Text<'_>) -> bool {
+        **self == *other.0
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(self)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowing;
+
+        impl<'de> Visitor<'de> for Borrowing {
+            type Value = Text<'de>;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("a text")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Borrowing)
+    }
+}
+
+/// An entry as the index sees it, and whoever follows the trail: the fields of [`Entry`](crate::Entry) by the same names.
 #[derive(Deserialize)]
-pub(crate) struct Mount<'a> {
+#[expect(missing_docs, reason = "the fields are those of an entry")]
+pub struct Line<'a> {
+    pub seq: u64,
     #[serde(borrow)]
-    pub(crate) path: Text<'a>,
+    pub time: Text<'a>,
+    #[serde(borrow)]
+    pub kind: Text<'a>,
+    #[serde(borrow)]
+    pub request: Text<'a>,
+    #[serde(borrow)]
+    pub dialect: Text<'a>,
+    #[serde(borrow)]
+    pub operation: Text<'a>,
+    #[serde(borrow)]
+    pub namespace: Text<'a>,
+    #[serde(borrow, default)]
+    pub mount: Option<Mount<'a>>,
+    #[serde(borrow)]
+    pub path: Text<'a>,
+    #[serde(borrow, default)]
+    pub secret: Option<Secret<'a>>,
+    #[serde(borrow, default)]
+    pub typed: Option<Text<'a>>,
+    #[serde(default)]
+    pub version: Option<u64>,
+    #[serde(borrow, default)]
+    pub principal: Option<Who<'a>>,
+    #[serde(borrow, default)]
+    pub token_hash: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub source: Source<'a>,
+    #[serde(borrow, default)]
+    pub decision: Option<Decision<'a>>,
+    #[serde(borrow, default)]
+    pub outcome: Option<Outcome<'a>>,
+    #[serde(borrow, default)]
+    pub lease_id: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    pub note: Option<Text<'a>>,
+    #[serde(default)]
+    pub duration_us: u64,
+}
+
+/// A part of a [`Line`].
+#[derive(Deserialize)]
+pub struct Mount<'a> {
+    #[serde(borrow)]
+    pub path: Text<'a>,
     #[serde(borrow, rename = "type")]
-    pub(crate) kind: Text<'a>,
+    pub kind: Text<'a>,
     #[serde(borrow)]
-    pub(crate) accessor: Text<'a>,
+    pub accessor: Text<'a>,
     #[serde(borrow)]
-    pub(crate) class: Text<'a>,
+    pub class: Text<'a>,
 }
 
+/// A part of a [`Line`].
 #[derive(Deserialize)]
-pub(crate) struct Secret<'a> {
+pub struct Secret<'a> {
     #[serde(borrow)]
-    pub(crate) name: Text<'a>,
+    pub name: Text<'a>,
     #[serde(borrow)]
-    pub(crate) act: Text<'a>,
+    pub act: Text<'a>,
 }
 
+/// A part of a [`Line`].
 #[derive(Deserialize)]
-pub(crate) struct Who<'a> {
+pub struct Who<'a> {
     #[serde(borrow, default)]
-    pub(crate) entity: Option<Text<'a>>,
+    pub entity: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(crate) accessor: Text<'a>,
+    pub accessor: Text<'a>,
     #[serde(borrow)]
-    pub(crate) display_name: Text<'a>,
+    pub display_name: Text<'a>,
 }
 
+/// A part of a [`Line`].
 #[derive(Deserialize)]
-pub(crate) struct Source<'a> {
+pub struct Source<'a> {
     #[serde(borrow)]
-    pub(crate) address: Text<'a>,
+    pub address: Text<'a>,
 }
 
+/// A part of a [`Line`].
 #[derive(Deserialize)]
-pub(crate) struct Decision<'a> {
-    pub(crate) granted: bool,
+pub struct Decision<'a> {
+    pub granted: bool,
     #[serde(borrow, default)]
-    pub(crate) policy: Option<Text<'a>>,
+    pub policy: Option<Text<'a>>,
     #[serde(borrow, default)]
-    pub(crate) rule: Option<Text<'a>>,
+    pub rule: Option<Text<'a>>,
     #[serde(default)]
-    pub(crate) line: Option<u32>,
+    pub line: Option<u32>,
     #[serde(borrow)]
-    pub(crate) reason: Text<'a>,
+    pub reason: Text<'a>,
 }
 
+/// A part of a [`Line`].
 #[derive(Deserialize)]
-pub(crate) struct Outcome<'a> {
+pub struct Outcome<'a> {
     #[serde(borrow)]
-    pub(crate) result: Text<'a>,
+    pub result: Text<'a>,
 }
 
 impl<'a> Line<'a> {
     /// Reads a line; `None` for one that is no entry.
-    pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
         serde_json::from_slice(line).ok()
     }
 
@@ -133,7 +203,7 @@ impl<'a> Line<'a> {
     }
 
     /// Whether it went well.
-    pub(crate) fn is_ok(&self) -> bool {
+    pub fn is_ok(&self) -> bool {
         self.outcome.as_ref().is_some_and(|outcome| outcome.result == "ok")
     }
 

@@ -16,7 +16,7 @@ pub(crate) mod part;
 pub(crate) mod term;
 
 pub use check::{IndexFinding, IndexReport, check_index, rebuild_index};
-pub use line::{object_of, path_object};
+pub use line::{Line, object_of, path_object};
 
 use crate::TrailError;
 use crate::shared::Shared;

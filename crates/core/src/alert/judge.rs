@@ -6,7 +6,7 @@ use crate::{Cidr, CoreError};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::{Entry, EntryKind, Query, Thing, Trail, object_of};
+use strongroom_audit::{Line, Query, Thing, Trail, object_of};
 use strongroom_model::Timestamp;
 
 /// A secret or principal younger than this is still being got to know: everything about it is new.
@@ -106,9 +106,9 @@ impl Judge {
     }
 
     /// What is suspicious about an entry.
-    pub(super) async fn judge(&mut self, entry: &Entry, seq: u64, time: Timestamp) -> Result<Vec<Alert>, CoreError> {
+    pub(super) async fn judge(&mut self, entry: &Line<'_>, seq: u64, time: Timestamp) -> Result<Vec<Alert>, CoreError> {
         let mut alerts = Vec::new();
-        if entry.kind != EntryKind::Outcome {
+        if entry.kind != "outcome" {
             return Ok(alerts);
         }
         self.note_revocation(entry, time);
@@ -131,47 +131,50 @@ impl Judge {
         let key = format!("{} {} {}", alert.suspicion.word(), alert.principal, alert.path);
         let told = self.told.get(&key).is_some_and(|told| alert.time.since(*told) < QUIET);
         if !told {
-            self.told.put(key, alert.time);
+            self.told.put(&key, alert.time);
         }
         !told
     }
 
-    fn note_revocation(&mut self, entry: &Entry, time: Timestamp) {
+    fn note_revocation(&mut self, entry: &Line<'_>, time: Timestamp) {
         let revokes =
             entry.path.contains("revoke") || entry.path.starts_with("sys/mounts") || entry.operation == "delete";
-        if revokes && entry.operation != "read" && is_ok(entry) {
+        if revokes && entry.operation != "read" && entry.is_ok() {
             self.revoked = Some(time);
         }
     }
 
     /// A token that once was good, is not any more, and something was revoked in between. One that only expired is no
     /// suspicion.
-    fn after_revocation(&mut self, entry: &Entry, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
-        let Some(hash) = &entry.token_hash else { return };
+    fn after_revocation(&mut self, entry: &Line<'_>, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
+        let Some(hash) = entry.token_hash.as_deref() else { return };
         if let Some(who) = &entry.principal {
-            self.tokens.put(hash.clone(), (named(&who.display_name), time));
+            self.tokens.put(hash, (named(&who.display_name), time));
             return;
         }
         let Some((who, used)) = self.tokens.get(hash) else { return };
         if reason(entry) != "bad token" || self.revoked.is_none_or(|revoked| revoked < *used) {
             return;
         }
-        let text = format!("a token of {who} was used on {} after it had been revoked", entry.path);
+        let text = format!("a token of {who} was used on {} after it had been revoked", &*entry.path);
         alerts.push(Alert::of(Suspicion::AfterRevocation, entry, who.clone(), seq, time, text));
     }
 
-    fn burst(&mut self, entry: &Entry, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
+    fn burst(&mut self, entry: &Line<'_>, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
         if entry.outcome.as_ref().is_none_or(|outcome| outcome.result != "denied") {
             return;
         }
         let who = entry.principal.as_ref().map(|who| named(&who.display_name));
-        let who = who.unwrap_or_else(|| format!("somebody at {}", entry.source.address));
+        let who = who.unwrap_or_else(|| format!("somebody at {}", &*entry.source.address));
         let mut window = self.denials.take(&who).unwrap_or_default();
         let count = window.add(time, BURST_WITHIN, BURST);
-        self.denials.put(who.clone(), window);
+        self.denials.put(&who, window);
         if count >= BURST {
-            let text =
-                format!("{who} was refused {BURST} times within {} s, last on {}", BURST_WITHIN.as_secs(), entry.path);
+            let text = format!(
+                "{who} was refused {BURST} times within {} s, last on {}",
+                BURST_WITHIN.as_secs(),
+                &*entry.path
+            );
             let alert = Alert::of(Suspicion::DenialBurst, entry, who, seq, time, text);
             // One burst is one suspicion, whatever the paths.
             alerts.push(Alert { path: String::new(), ..alert });
@@ -189,7 +192,7 @@ impl Judge {
         if self.known.get(&key).is_some() {
             return Ok(());
         }
-        self.known.put(key, ());
+        self.known.put(&key, ());
         let of = || Query { things: vec![Thing::Object(read.object.clone())], ..reads(time) };
         if self.any(Query { principals: vec![read.by.clone()], ..of() }).await?.is_some() {
             return Ok(());
@@ -199,7 +202,7 @@ impl Judge {
         if first.is_none_or(|first| time.since(first) < LEARNING) {
             return Ok(());
         }
-        let text = format!("{} read {} for the first time, from {}", read.name, read.entry.path, read.address());
+        let text = format!("{} read {} for the first time, from {}", read.name, &*read.entry.path, read.address());
         out.push(Alert::of(Suspicion::FirstRead, read.entry, read.name.clone(), seq, time, text));
         Ok(())
     }
@@ -216,7 +219,7 @@ impl Judge {
         if self.known.get(&key).is_some() {
             return Ok(());
         }
-        self.known.put(key, ());
+        self.known.put(&key, ());
         let of = || Query { principals: vec![read.by.clone()], ..reads(time) };
         let there = Query { address: Some(Box::new(move |ip| network.contains(ip))), ..of() };
         if self.any(there).await?.is_some() {
@@ -226,7 +229,7 @@ impl Judge {
         if first.is_none_or(|first| time.since(first) < LEARNING) {
             return Ok(());
         }
-        let text = format!("{} read {} from {network}, where it never read from", read.name, read.entry.path);
+        let text = format!("{} read {} from {network}, where it never read from", read.name, &*read.entry.path);
         out.push(Alert::of(Suspicion::NewNetwork, read.entry, read.name.clone(), seq, time, text));
         Ok(())
     }
@@ -247,7 +250,7 @@ impl Judge {
         if had.is_none() {
             return Ok(());
         }
-        let text = format!("{} still asks for {}, which was put out of use", read.name, read.entry.path);
+        let text = format!("{} still asks for {}, which was put out of use", read.name, &*read.entry.path);
         out.push(Alert::of(Suspicion::DisabledVersion, read.entry, read.name.clone(), seq, time, text));
         Ok(())
     }
@@ -273,7 +276,7 @@ fn reads(before: Timestamp) -> Query {
 
 /// An entry that asks for a secret's value.
 struct Read<'a> {
-    entry: &'a Entry,
+    entry: &'a Line<'a>,
     object: String,
     /// As the index knows them: the entity, or else what people see. An accessor would be new with every login.
     by: String,
@@ -282,15 +285,15 @@ struct Read<'a> {
 }
 
 impl<'a> Read<'a> {
-    fn of(entry: &'a Entry) -> Option<Self> {
+    fn of(entry: &'a Line<'a>) -> Option<Self> {
         let (secret, mount) = (entry.secret.as_ref()?, entry.mount.as_ref()?);
         let who = entry.principal.as_ref()?;
         if secret.act != "read" {
             return None;
         }
         let name = named(&who.display_name);
-        let by = who.entity.map_or_else(|| name.clone(), |entity| entity.to_string());
-        Some(Self { entry, object: object_of(&mount.accessor, &secret.name), by, name, is_ok: is_ok(entry) })
+        let by = who.entity.as_deref().map_or_else(|| name.clone(), str::to_owned);
+        Some(Self { entry, object: object_of(&mount.accessor, &secret.name), by, name, is_ok: entry.is_ok() })
     }
 
     fn address(&self) -> &str {
@@ -299,18 +302,14 @@ impl<'a> Read<'a> {
 }
 
 impl Alert {
-    fn of(suspicion: Suspicion, entry: &Entry, principal: String, seq: u64, time: Timestamp, text: String) -> Self {
-        let (path, address) = (entry.path.clone(), entry.source.address.clone());
+    fn of(suspicion: Suspicion, entry: &Line<'_>, principal: String, seq: u64, time: Timestamp, text: String) -> Self {
+        let (path, address) = (entry.path.to_owned(), entry.source.address.to_owned());
         Self { suspicion, path, principal, address, seq, time, text }
     }
 }
 
-fn is_ok(entry: &Entry) -> bool {
-    entry.outcome.as_ref().is_some_and(|outcome| outcome.result == "ok")
-}
-
-fn reason(entry: &Entry) -> &str {
-    entry.decision.as_ref().map_or("", |decision| decision.reason.as_str())
+fn reason<'a>(entry: &'a Line<'_>) -> &'a str {
+    entry.decision.as_ref().map_or("", |decision| &*decision.reason)
 }
 
 fn named(name: &str) -> String {

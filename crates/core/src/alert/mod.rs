@@ -20,13 +20,17 @@ use judge::Judge;
 use mute::Mutes;
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::{Entry, Page, Query, Reader, Trail};
+use strongroom_audit::{Entry, Line, Page, Query, Reader, Trail};
 use strongroom_model::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 /// How long the thread waits for lines before it looks around.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// The rest between two looks: lines are then judged many at once, and the trail's writer need not wake anybody for each.
+const PACE: Duration = Duration::from_millis(200);
+/// How often the position is made durable, with two syncs.
+const SAVED_EVERY: Duration = Duration::from_secs(5);
 /// The reader's name; those of copies of the trail cannot begin so.
 const READER: &str = "own-alerts";
 /// Alerts that are listed.
@@ -127,10 +131,14 @@ impl Alerts {
                 }
             }
             // After a death some are judged again, which repeats an alert at worst.
-            if !lines.lines.is_empty() && self.clock.now() != saved {
-                saved = self.clock.now();
+            let now = self.clock.now();
+            if !lines.lines.is_empty() && now.since(saved) >= SAVED_EVERY {
+                saved = now;
                 let next = lines.next;
                 reader = save(reader, next).await?;
+            }
+            if lines.behind == 0 {
+                tokio::time::sleep(PACE).await;
             }
         }
     }
@@ -183,11 +191,8 @@ async fn save(mut reader: Reader, next: u64) -> Result<Reader, CoreError> {
 }
 
 /// An entry with the time of its line; nothing for lines of other kinds.
-fn parsed(line: &[u8]) -> Option<(Entry, Timestamp)> {
-    #[derive(serde::Deserialize)]
-    struct Timed {
-        time: Timestamp,
-    }
-    let entry = serde_json::from_slice(line).ok()?;
-    Some((entry, serde_json::from_slice::<Timed>(line).ok()?.time))
+fn parsed(text: &[u8]) -> Option<(Line<'_>, Timestamp)> {
+    let line = Line::parse(text)?;
+    let time = Timestamp::parse(&line.time)?;
+    Some((line, time))
 }

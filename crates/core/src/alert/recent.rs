@@ -26,9 +26,12 @@ impl<T> Recent<T> {
         self.things.get_mut(key).map(std::mem::take)
     }
 
-    pub(super) fn put(&mut self, key: String, thing: T) {
-        if self.things.insert(key.clone(), thing).is_none() {
-            self.order.push_back(key);
+    pub(super) fn put(&mut self, key: &str, thing: T) {
+        if let Some(known) = self.things.get_mut(key) {
+            *known = thing;
+        } else {
+            self.things.insert(key.to_owned(), thing);
+            self.order.push_back(key.to_owned());
             if self.order.len() > self.most {
                 let oldest = self.order.pop_front();
                 oldest.map(|oldest| self.things.remove(&oldest));
@@ -60,7 +63,7 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let mut recent = Recent::new(2);
         for key in ["a", "b", "a", "c"] {
-            recent.put(key.to_owned(), 1);
+            recent.put(key, 1);
         }
         assert!(recent.get("a").is_none() && recent.get("b").is_some() && recent.get("c").is_some());
         let mut window = Window::default();

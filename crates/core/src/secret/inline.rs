@@ -9,7 +9,8 @@ use super::head::Head;
 use super::place::version_at;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use strongroom_barrier::{SealedValue, Txn};
+use std::sync::{Arc, OnceLock};
+use strongroom_barrier::{SealedValue, Txn, ValueOpener};
 use strongroom_model::{SecretBytes, VersionNumber};
 
 /// A larger value would make every change of the metadata dear, and the cache of heads large.
@@ -19,7 +20,11 @@ const LARGEST: usize = 1_024;
 #[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Inline {
     number: VersionNumber,
-    value: SealedValue,
+    pub(super) value: SealedValue,
+    /// What opens it, once it was read: it goes with this head, so with the first change of the secret, and when the cache
+    /// has no room for the head.
+    #[serde(skip)]
+    pub(super) opener: Arc<OnceLock<ValueOpener>>,
 }
 
 impl Head {
@@ -28,7 +33,7 @@ impl Head {
         if value.as_bytes().len() > LARGEST {
             return self.put(txn, number, &value);
         }
-        match self.inline.replace(Inline { number, value }) {
+        match self.inline.replace(Inline { number, value, opener: Arc::default() }) {
             Some(earlier) if self.meta.versions.contains_key(&earlier.number) => {
                 self.put(txn, earlier.number, &earlier.value)
             }
@@ -37,8 +42,8 @@ impl Head {
     }
 
     /// The sealed value of that version, if it lies here.
-    pub(super) fn inline(&self, number: VersionNumber) -> Option<&SealedValue> {
-        self.inline.as_ref().filter(|inline| inline.number == number).map(|inline| &inline.value)
+    pub(super) fn inline(&self, number: VersionNumber) -> Option<&Inline> {
+        self.inline.as_ref().filter(|inline| inline.number == number)
     }
 
     /// This head without the values of these versions.

@@ -110,7 +110,7 @@ impl Secrets {
             return Ok(Some(Seen::Gone(info)));
         }
         let plain = match head.inline(info.number) {
-            Some(sealed) => self.open(mount, head, info.number, sealed).await?,
+            Some(inline) => self.open_inline(mount, head, info.number, inline).await?,
             None => {
                 let Some(record) = self.records.barrier().get(&version_at(head.id, info.number)).await? else {
                     return Ok(None);

@@ -1,4 +1,5 @@
 use super::head::Head;
+use super::inline::Inline;
 use super::place::{Name, head_at, mount_at, name_at};
 use super::turn::Turns;
 use crate::event::Hub;
@@ -83,6 +84,25 @@ impl Secrets {
         plain: &[u8],
     ) -> Result<SealedValue, CoreError> {
         Ok(self.records.barrier().seal_value(&head.key, binding(mount, head, number), plain).await?)
+    }
+
+    /// Opens the value that lies in the head; from the second time on without deriving its keys.
+    pub(super) async fn open_inline(
+        &self,
+        mount: &Mount,
+        head: &Head,
+        number: VersionNumber,
+        inline: &Inline,
+    ) -> Result<SecretBytes, CoreError> {
+        let barrier = self.records.barrier();
+        let opener = match inline.opener.get() {
+            Some(opener) => opener,
+            None => {
+                let opener = barrier.value_opener(&head.key, binding(mount, head, number), &inline.value).await?;
+                inline.opener.get_or_init(|| opener)
+            }
+        };
+        Ok(barrier.open_value_with(opener, &inline.value)?)
     }
 
     /// Opens a version's value.

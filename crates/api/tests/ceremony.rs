@@ -195,6 +195,38 @@ async fn with_verification_nothing_changes_until_the_new_keys_have_been_handed_i
 }
 
 #[tokio::test]
+async fn new_unseal_keys_are_made_in_the_words_of_openbao_too() {
+    let (server, old, root) = unsealed().await;
+    let operator = server.by(&root);
+    let refused = operator.post("sys/rotate/root", json!({})).await.expect(400);
+    assert!(refused.errors()[0].contains("sys/rotate/root/init"), "{}", refused.text);
+    let plan = json!({"secret_shares": 3, "secret_threshold": 2, "require_verification": true});
+    let policy = r#"path "sys/rotate/root/*" { capabilities = ["create", "read", "update", "delete"] }"#;
+    operator.post("sys/policies/acl/halfway", json!({"policy": policy})).await.expect(204);
+    let halfway = operator.post("auth/token/create", json!({"policies": ["halfway"]})).await.expect(200);
+    let halfway = halfway.text_at("/auth/client_token");
+    for caller in [server.by(""), server.by(&halfway)] {
+        caller.post("sys/rotate/root/init", plan.clone()).await.expect(403);
+    }
+    let nonce = operator.post("sys/rotate/root/init", plan).await.expect(200).text_at("/nonce");
+    assert_eq!(operator.get(INIT).await.expect(200).text_at("/nonce"), nonce, "it is the same thing");
+    let hand = |key: &str, nonce: &str| json!({"key": key, "nonce": nonce});
+    server.by("").post("sys/rotate/root/update", hand(&old[0], &nonce)).await.expect(403);
+    server.by(&halfway).post("sys/rotate/root/update", hand(&old[0], &nonce)).await.expect(200);
+    let made = server.by(&halfway).post("sys/rotate/root/update", hand(&old[1], &nonce)).await.expect(200);
+    let (new, nonce) = (keys_of(&made), made.text_at("/verification_nonce"));
+    server.by("").post("sys/rotate/root/verify", hand(&new[0], &nonce)).await.expect(403);
+    server.by(&halfway).post("sys/rotate/root/verify", hand(&new[0], &nonce)).await.expect(200);
+    let done = server.by(&halfway).post("sys/rotate/root/verify", hand(&new[2], &nonce)).await.expect(200);
+    assert_eq!(done.at("/complete"), true);
+    operator.send("PUT", "sys/seal", None).await.expect(204);
+    assert!(!unseals(&server, &old[..2]).await && unseals(&server, &new[1..]).await);
+    operator.get("sys/rotate/root/backup").await.expect(400);
+    operator.get("sys/rotate/recovery/init").await.expect(400);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_rekey_is_started_and_cancelled_with_sudo_only() {
     let (server, old, root) = unsealed().await;
     let operator = server.by(&root);

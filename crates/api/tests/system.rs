@@ -343,6 +343,54 @@ async fn a_lease_that_is_not_there_is_answered_as_vault_does() {
     operator.get("sys/leases").await.expect(404);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_shut_out_after_failed_logins_is_listed_and_let_in_again() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    operator.post("sys/auth/people", json!({"type": "userpass"})).await.expect(204);
+    operator.post("sys/auth/machines", json!({"type": "approle"})).await.expect(204);
+    operator.post("auth/people/users/ann", json!({"password": "right"})).await.expect(204);
+    let accessors = operator.get("sys/auth").await.expect(200);
+    let accessor = accessors.at("/data/people~1/accessor").as_str().unwrap().to_owned();
+    let machines = accessors.at("/data/machines~1/accessor").as_str().unwrap().to_owned();
+    let none = json!({"by_namespace": [{"namespace_id": "root", "namespace_path": "", "counts": 0, "mount_accessors": []}],
+                      "total": 0});
+    assert_eq!(operator.get("sys/locked-users").await.expect(200).at("/data"), &none);
+    for _ in 0..5 {
+        server.by("").post("auth/people/login/ann", json!({"password": "wrong"})).await.expect(400);
+        // What somebody typed into the wrong field.
+        server.by("").post("auth/people/login/hunter2", json!({"password": "wrong"})).await.expect(400);
+    }
+    server.by("").post("auth/people/login/ann", json!({"password": "right"})).await.expect(403);
+    let locked = operator.get("sys/locked-users").await.expect(200);
+    let one = json!([{"mount_accessor": accessor, "counts": 1, "alias_identifiers": ["ann"]}]);
+    assert_eq!((locked.at("/data/total"), locked.at("/data/by_namespace/0/mount_accessors")), (&json!(1), &one));
+    let filtered = operator.get(&format!("sys/locked-users?mount_accessor={accessor}")).await.expect(200);
+    assert_eq!(filtered.at("/data"), locked.at("/data"));
+    let elsewhere = operator.get(&format!("sys/locked-users?mount_accessor={machines}")).await.expect(200);
+    assert_eq!(elsewhere.at("/data"), &none);
+
+    let unlock = |accessor: &str, name: &str| format!("sys/locked-users/{accessor}/unlock/{name}");
+    server.policy("desk", &format!("path \"{}\" {{ capabilities = [\"update\"] }}", unlock(&accessor, "bob"))).await;
+    let desk = server.token(json!({"policies": ["desk"]})).await;
+    for path in [unlock(&accessor, "ann"), unlock(&accessor, "ANN"), "sys/locked-users".to_owned()] {
+        server.by(&desk).post(&path, json!({})).await.expect(403);
+    }
+    server.by(&desk).get("sys/locked-users").await.expect(403);
+    server.by(&desk).post(&unlock(&accessor, "BOB"), json!({})).await.expect(204);
+    for wrong in [unlock("auth_userpass_0", "ann"), unlock(&accessor, "a,b")] {
+        operator.post(&wrong, json!({})).await.expect(400);
+    }
+    server.by("").post("auth/people/login/ann", json!({"password": "right"})).await.expect(403);
+    operator.post(&unlock(&machines, "ann"), json!({})).await.expect(204);
+    for _ in 0..2 {
+        operator.post(&unlock(&accessor, "Ann"), json!({})).await.expect(204);
+    }
+    server.by("").post("auth/people/login/ann", json!({"password": "right"})).await.expect(200);
+    assert_eq!(operator.get("sys/locked-users").await.expect(200).at("/data"), &none);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn revoking_a_prefix_takes_the_tokens_that_came_in_below_it() {
     let server = TestServer::open().await;

@@ -4,6 +4,7 @@
 //! another mount. A method proves who somebody is, and the core makes the token; an engine makes and unmakes
 //! credentials, and the core remembers them as leases and says when.
 
+use crate::drill::Rehearses;
 use crate::lease::{Issuance, LeaseOrder, LeaseTerms};
 use crate::mount::{MountClass, MountSpec};
 use crate::password_policy::PasswordPolicies;
@@ -77,6 +78,21 @@ pub trait AuthMethod: Send + Sync {
 
     /// Removes everything the mount keeps. Must be repeatable: it is run again after a crash.
     async fn wipe(&self) -> Result<(), CoreError>;
+
+    /// How it shuts out whoever fails to log in too often, if it does.
+    fn lockout(&self) -> Option<&dyn Lockout> {
+        None
+    }
+}
+
+/// Shuts out whoever fails to log in too often, and lets them in again.
+#[async_trait]
+pub trait Lockout: Send + Sync {
+    /// The known principals that are shut out now, in order. A name that a stranger made up is not among them.
+    async fn shut_out(&self) -> Result<Vec<String>, CoreError>;
+
+    /// Forgets the failures under a name. Repeatable: a name that is not shut out is success.
+    async fn let_in(&self, alias: &str) -> Result<(), CoreError>;
 }
 
 /// What an engine leads to.
@@ -127,6 +143,11 @@ pub trait SecretsEngine: Send + Sync {
 
     /// Unmakes the credential. Repeatable: one that is gone, or never came to be, is success.
     async fn revoke(&self, note: &Map<String, Value>) -> Result<(), CoreError>;
+
+    /// How its credentials are tried in a drill, for engines whose can be.
+    fn rehearses(&self) -> Option<&dyn Rehearses> {
+        None
+    }
 
     /// Does what is due without being asked, and says when to come again; `None`: not before somebody has called. Called
     /// by a task of the mount's own, after each change through the mount and at the time that it said.

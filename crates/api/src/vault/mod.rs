@@ -200,7 +200,6 @@ impl Vault {
             (true, Some(_)) => Access::Optional,
             (true, None) => Access::Token,
         };
-        let object = if help { Object::Path { exists: None } } else { object };
         let (arrived, operation) = (visit.arrived, visit.operation);
         let now = || self.strongroom.clock().now();
         let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access, object };
@@ -331,6 +330,10 @@ impl Vault {
         })?;
         if found.has_caseless_names() && captures.lower("name") {
             rewrite(visit, &mount, &found, &captures)?;
+        }
+        if parsed.help {
+            // Asked by GET, also of what cannot be read; it acts on nothing.
+            return Ok((Target { mount, found, captures }, Object::Path { exists: None }));
         }
         if !found.endpoint().operations.contains(&visit.operation) {
             return Err(CoreError::Unsupported);

@@ -309,6 +309,22 @@ async fn help_is_for_who_has_to_do_with_the_mount() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_path_has_help_whatever_it_takes_and_asking_for_it_does_nothing() {
+    let (server, routes) = furnished().await;
+    let before = server.world.snapshot().await;
+    let ours = walk_routes().into_iter().filter(|(kind, _)| *kind != "public");
+    let ours = ours.map(|(kind, endpoint)| format!("{}{}", mount_of(kind), example(endpoint.pattern)));
+    for path in ours.chain(routes) {
+        let help = server.operator().get(&format!("{path}?help=1")).await.expect(200);
+        assert!(!help.text_at("/help").is_empty() && help.at("/data").is_null(), "{path}: {}", help.text);
+        server.by("").get(&format!("{path}?help=1")).await.expect(403);
+    }
+    server.operator().get("sys/no/such/endpoint?help=1").await.expect(404);
+    assert!(server.world.snapshot().await == before, "somebody who asked for help changed something");
+    server.stop().await;
+}
+
 /// Names of fields that endpoints know, so that their readers see the canaries. Without those that an error may quote,
 /// because they name a place or hold a policy's text: `from`, `to`, `policy`, `rules`.
 const FIELDS: [&str; 43] = [

@@ -85,6 +85,14 @@ impl Failures {
         Ok(failure.count)
     }
 
+    /// The names that are shut out now, whether there is such a user or not.
+    pub(super) async fn shut_out(&self) -> Result<Vec<RoleName>, CoreError> {
+        let now = self.context.now();
+        let listed = self.records().scan_all::<Failure>(&self.shelf()).await?;
+        let alive = listed.iter().filter(|listed| listed.value.count >= THRESHOLD && listed.value.ends > now);
+        alive.map(|listed| Ok(RoleName::parse(&listed.text())?)).collect()
+    }
+
     /// Forgets what failed before a success.
     pub(super) async fn forget(&self, name: &RoleName) -> Result<(), CoreError> {
         for _ in 0..TRIES {

@@ -21,7 +21,7 @@ use pool::Pool;
 use serde_json::{Map, Value};
 use std::sync::{Arc, LazyLock};
 use strongroom_core::{
-    AuthMethod, Call, Captures, CoreError, Endpoint, MountContext, Operation, Outcome, Reply, Terms,
+    AuthMethod, Call, Captures, CoreError, Endpoint, Lockout, MountContext, Operation, Outcome, Reply, Terms,
 };
 use strongroom_model::RoleName;
 use turns::Turns;
@@ -78,6 +78,29 @@ impl AuthMethod for UserPass {
     async fn wipe(&self) -> Result<(), CoreError> {
         self.users.wipe().await?;
         self.failures.wipe().await
+    }
+
+    fn lockout(&self) -> Option<&dyn Lockout> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl Lockout for UserPass {
+    /// Names without a user are left out: some people type their password there.
+    async fn shut_out(&self) -> Result<Vec<String>, CoreError> {
+        let mut names = Vec::new();
+        for name in self.failures.shut_out().await? {
+            if self.users.find(&name).await?.is_some() {
+                names.push(name.to_string());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    async fn let_in(&self, alias: &str) -> Result<(), CoreError> {
+        self.failures.forget(&RoleName::parse(alias)?).await
     }
 }
 

@@ -4,7 +4,8 @@ use super::grammar::Command;
 use super::{
     Found, access_key, alert, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history,
     import, kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
-    operator_snapshot, path_help, policy, review, rotate, secrets, server, shipping, status, token, version, who_reads,
+    operator_snapshot, operator_verify, path_help, policy, review, rotate, secrets, server, shipping, status, token,
+    version, who_reads,
 };
 use super::{incident, revoke, watch};
 
@@ -43,6 +44,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         operator::COMMANDS,
         operator_rotate::COMMANDS,
         operator_snapshot::COMMANDS,
+        operator_verify::COMMANDS,
         operator_rekey::COMMANDS,
         operator_generate_root::COMMANDS,
         lease::COMMANDS,

@@ -43,6 +43,7 @@ mod operator_generate_root;
 mod operator_rekey;
 mod operator_rotate;
 mod operator_snapshot;
+mod operator_verify;
 mod output;
 mod path;
 mod path_help;

@@ -8,6 +8,7 @@ mod config;
 mod generate_root;
 mod internal;
 mod lease;
+mod locked_user;
 mod logger;
 mod mount;
 mod password;
@@ -19,6 +20,7 @@ mod seal;
 mod snapshot;
 mod status;
 mod tool;
+mod verify;
 mod wrapping;
 
 use super::route::{Route, itself};
@@ -92,6 +94,13 @@ pub(super) const ROUTES: &[Route] = &[
         Token,
         can::of_self,
         "Tells whether the caller may do something on a path, and which rule decides."
+    ),
+    route!(
+        "strongroom/verify",
+        [Write],
+        Sudo,
+        verify::verify,
+        "Reads the whole store, and names what is not as it was written."
     ),
     route!(
         "internal/ui/mounts",
@@ -294,6 +303,14 @@ pub(super) const ROUTES: &[Route] = &[
         quota::lease_count,
         "Reads, sets or removes a limit on how many leases there are at once."
     ),
+    route!("locked-users", [Read], Token, locked_user::list, "Lists the users that are shut out after failed logins."),
+    route!(
+        "locked-users/{mount_accessor}/unlock/{name}",
+        [Write],
+        Token,
+        locked_user::unlock,
+        "Lets a user in again who is shut out after failed logins."
+    ),
     route!("seal", [Write], Sudo, seal::seal, "Seals the server."),
     route!(
         "storage/raft/snapshot",
@@ -340,6 +357,36 @@ pub(super) const ROUTES: &[Route] = &[
         Lenient,
         rekey::verify,
         "Takes one of the new unseal keys, shows how many were handed in, or begins that anew."
+    ),
+    route!("rotate/root", [Write], Sudo, rekey::bare, "The root key changes together with the unseal keys."),
+    route!(
+        "rotate/root/init",
+        [Read, Write, Delete],
+        Sudo,
+        rekey::init,
+        "Starts, shows or cancels the making of new unseal keys."
+    ),
+    route!(
+        "rotate/root/update",
+        [Write],
+        Token,
+        rekey::update,
+        "Takes one of the present unseal keys towards new ones."
+    ),
+    route!(
+        "rotate/root/verify",
+        [Read, Write, Delete],
+        Token,
+        rekey::verify,
+        "Takes one of the new unseal keys, shows how many were handed in, or begins that anew."
+    ),
+    route!("rotate/root/backup", [Read, Delete], Token, rekey::backup, "Unseal keys are kept nowhere."),
+    route!(
+        "rotate/recovery/{path..}",
+        [Read, Write, Delete],
+        Token,
+        rekey::recovery,
+        "Recovery keys do not exist here."
     ),
     route!("rekey/backup", [Read, Delete], Token, rekey::backup, "Unseal keys are kept nowhere."),
     route!("rekey/recovery-key-backup", [Read, Delete], Token, rekey::backup, "Recovery keys do not exist here."),

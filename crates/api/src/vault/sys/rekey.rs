@@ -1,5 +1,6 @@
 //! `sys/rekey/`: new unseal keys. Starting and cancelling need a token with sudo, unlike in Vault, where anybody may
-//! (CVE-2026-5807); handing in shares needs the nonce, for those who hold shares need not have a token.
+//! (CVE-2026-5807); handing in shares needs the nonce, for those who hold shares need not have a token. OpenBao spells
+//! the same `sys/rotate/root/`, and there every step takes a token.
 
 use crate::vault::ceremony::{nonce, pgp_is_refused, share, shares_and_threshold};
 use crate::vault::route::Context;
@@ -77,6 +78,14 @@ pub(super) async fn verify(context: Context<'_>) -> Result<Reply, CoreError> {
 /// `sys/rekey/backup`: there never are any.
 pub(super) async fn backup(_: Context<'_>) -> Result<Reply, CoreError> {
     Err(CoreError::Invalid("no backed-up keys found".to_owned()))
+}
+
+/// `sys/rotate/root`, OpenBao's way of a new root key under the same unseal keys: here the two come together.
+pub(super) async fn bare(_: Context<'_>) -> Result<Reply, CoreError> {
+    Err(CoreError::Invalid(
+        "the root key changes together with the unseal keys, which takes those in force: begin with sys/rotate/root/init"
+            .to_owned(),
+    ))
 }
 
 /// `sys/rekey-recovery-key/...`: there are no recovery keys, since unseal keys and a key file can stand side by side.

@@ -1,6 +1,7 @@
 //! What may be asked of an open trail. Each question is a piece of work for a thread of its own, since it reads files; it
 //! waits, for a bounded time, until the index has reached what was written when it was asked.
 
+use crate::archive::Absence;
 use crate::consumer::Use;
 use crate::index::part::View;
 use crate::index::term::Field;
@@ -59,6 +60,7 @@ impl Trail {
         blocking(move || {
             let query = Query { principals, backwards: true, limit: 1, ..Query::default() };
             let page = run(&inside, &query)?;
+            let _files = inside.files_to_read();
             let Some((first, place)) = page.spots.first() else { return Ok(Vec::new()) };
             let line = Lines::new(inside.source.clone()).read(*first, *place).map_err(unreadable)?;
             let entry: Option<Entry> = line.and_then(|line| serde_json::from_slice(&line.text).ok());
@@ -66,6 +68,17 @@ impl Trail {
                 .and_then(|entry| entry.principal)
                 .map(|who| who.token_policies.iter().chain(&who.identity_policies).map(ToString::to_string).collect());
             Ok(policies.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// What nothing can be answered about, since it lies in archives or is missing, complete as of now.
+    pub async fn absent(&self) -> Result<Vec<Absence>, TrailError> {
+        let inside = Arc::clone(self.index().inside());
+        blocking(move || {
+            inside.catch_up(PATIENCE)?;
+            let state = inside.read();
+            Ok(state.absences(&inside.source))
         })
         .await
     }

@@ -51,6 +51,12 @@ pub enum TrailError {
         /// The line, or the first one of the segment where it cannot be told.
         line: u64,
     },
+    /// Segments cannot be archived as asked, or an archive is not what it should be.
+    #[error("nothing was removed from the trail: {0}")]
+    Archive(String),
+    /// Archiving was broken off because the server is being sealed or stopped.
+    #[error("archiving was broken off; nothing is lost, and it goes on when it is asked for again")]
+    Interrupted,
     /// A device specification that cannot be served.
     #[error("{0}")]
     Device(String),
@@ -68,7 +74,7 @@ pub enum TrailError {
 impl Kinded for TrailError {
     fn kind(&self) -> Kind {
         match self {
-            TrailError::Device(_) => Kind::Invalid,
+            TrailError::Device(_) | TrailError::Archive(_) => Kind::Invalid,
             TrailError::Broken { .. } | TrailError::Changed { .. } => Kind::Tampered,
             _ => Kind::Unavailable,
         }

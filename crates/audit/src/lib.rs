@@ -4,6 +4,7 @@
 //! Invariants: an acknowledged entry survives the death of the process; entries are numbered without gaps; a change of
 //! any written byte is found by [`verify`]; a slow or broken device never holds up the trail.
 
+mod archive;
 mod ask;
 mod chain;
 mod consumer;
@@ -25,6 +26,7 @@ mod trail;
 mod verify;
 mod writer;
 
+pub use archive::{Absence, Archive, ArchiveOrder, Archiving, Hold, Kept};
 pub use chain::Checkpoint;
 pub use consumer::{Habit, Pattern, Use};
 pub use device::{DeviceSpec, DeviceStatus};

@@ -117,6 +117,8 @@ pub struct Trail {
     index: Index,
     keeper: Mutex<Option<(Keeper, JoinSet<()>)>>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Held while segments are archived.
+    pub(crate) archiving: tokio::sync::Mutex<()>,
 }
 
 /// Where written lines can be read again.
@@ -202,6 +204,7 @@ impl Trail {
             index,
             keeper: Mutex::new(Some((keeper, task))),
             writer: Mutex::new(Some(writer)),
+            archiving: tokio::sync::Mutex::default(),
         }))
     }
 

@@ -7,6 +7,7 @@
 //! What no such check can see: entries never written, and lines cut from the very end behind the last checkpoint that
 //! somebody keeps elsewhere (see [`VerifyOptions::expected`]).
 
+use crate::archive::ledger::{Gone, Ledger};
 use crate::chain::{Hash, Header, LineKind, ORIGIN, hash};
 use crate::entry::{Accepted, ROLLBACK_ACCEPTED, TRAIL_ACCEPTED};
 use crate::folder::{segment_name, segments};
@@ -42,6 +43,8 @@ pub struct VerifyOptions {
 pub struct Report {
     /// The number of the first line present; 0 unless old segments were archived.
     pub starts_at: u64,
+    /// Lines that are not present, but that signed manifests in the trail's folder say were archived, whole.
+    pub archived: u64,
     /// Lines that hold.
     pub lines: u64,
     /// Entries among them: requests and events.
@@ -81,8 +84,13 @@ pub fn verify(folder: &Path, options: &VerifyOptions) -> Result<Report, TrailErr
     let failed =
         |source| TrailError::Io { what: format!("cannot read the audit trail in {}", folder.display()), source };
     let mut check = Check::new(options);
+    check.ledger = Ledger::load(folder, &options.keys).map_err(failed)?;
     let firsts = segments(folder).map_err(failed)?;
     for first in &firsts {
+        check.pass_archived(*first);
+        if check.report.first_bad.is_some() {
+            return Ok(check.report);
+        }
         check.segment(folder, *first).map_err(failed)?;
         if check.report.first_bad.is_some() {
             return Ok(check.report);
@@ -134,6 +142,10 @@ struct Check<'a> {
     /// Where the line before it is.
     before: Spot,
     doubt: Option<Doubt>,
+    /// What was archived.
+    ledger: Ledger,
+    /// Whether the checkpoint kept elsewhere was found in the trail.
+    met: bool,
 }
 
 impl<'a> Check<'a> {
@@ -151,6 +163,61 @@ impl<'a> Check<'a> {
             spot: Spot::default(),
             before: Spot::default(),
             doubt: None,
+            ledger: Ledger::default(),
+            met: false,
+        }
+    }
+
+    /// Goes over segments that are not present because they were archived: their signed manifests tell how the chain goes
+    /// through them.
+    fn pass_archived(&mut self, until: u64) {
+        if !self.begun && self.options.pruned {
+            // What was removed before there were manifests cannot be told of.
+            self.next = self.ledger.start().filter(|start| *start < until).unwrap_or_default();
+        }
+        while self.next < until {
+            let Some(gone) = self.ledger.at(self.next).cloned() else { return self.tell_of_bad(until) };
+            self.spot = Spot { segment: gone.said.first, line: 0 };
+            if let Err((seq, what)) = self.pass(&gone) {
+                return self.find(seq, what);
+            }
+        }
+    }
+
+    fn pass(&mut self, gone: &Gone) -> Result<(), (u64, String)> {
+        let first = gone.said.first;
+        self.settle(|hash| gone.before == *hash)?;
+        let believed = !self.begun && (first == 0 || self.options.pruned);
+        if !believed && gone.before != self.last {
+            let what = "the line was changed: the archive behind it names another hash".to_owned();
+            return Err((first.saturating_sub(1), what));
+        }
+        if !self.is_key_accepted(&gone.key) {
+            return Err((first, format!("its archive is signed by another key, {}", hex::encode(gone.key))));
+        }
+        if self.report.lines == 0 {
+            self.report.starts_at = gone.said.next;
+        }
+        self.meet(gone.said.next, &gone.head).map_err(|what| (gone.said.next.saturating_sub(1), what))?;
+        self.begun = true;
+        self.report.key = self.report.key.or(Some(gone.key));
+        self.report.archived += gone.said.next - first;
+        (self.next, self.last, self.before_last) = (gone.said.next, gone.head, ORIGIN);
+        // The clock may have gone back within: how its last line stood to this one is in the archive.
+        (self.time, self.before) = (Timestamp::from_nanos(0), self.spot);
+        Ok(())
+    }
+
+    /// Where lines are missing, a manifest that is not believed is worth a word.
+    fn tell_of_bad(&mut self, until: u64) {
+        if self.options.pruned && !self.begun {
+            return;
+        }
+        if let Some((file, why)) = self.ledger.bad.first().filter(|_| self.begun || until > 0) {
+            let what = format!("the line is missing, and {file} cannot tell where it went: {why}");
+            let seq = self.next;
+            self.spot = Spot { segment: until, line: 1 };
+            self.find(seq, what);
         }
     }
 
@@ -184,7 +251,7 @@ impl<'a> Check<'a> {
     }
 
     fn line(&mut self, line: &[u8], first: u64) -> Result<(), (u64, String)> {
-        self.settle(line)?;
+        self.settle(|hash| Header::parse(line).is_some_and(|header| header.follows(hash)))?;
         let next = self.next;
         let header = Header::parse(line).ok_or_else(|| (next, "the line is damaged".to_owned()))?;
         if !self.begun {
@@ -206,7 +273,7 @@ impl<'a> Check<'a> {
     /// Where archived segments are missing, the first line present is believed about its predecessor.
     fn begin(&mut self, header: &Header<'_>, first: u64) {
         self.begun = true;
-        if self.options.pruned {
+        if self.options.pruned && self.next != first {
             self.next = first;
             self.report.starts_at = first;
             let _ = hex::decode_to_slice(header.prev, &mut self.last);
@@ -214,10 +281,10 @@ impl<'a> Check<'a> {
     }
 
     /// The line behind a doubtful one tells whether that one was changed, or the one before it.
-    fn settle(&mut self, line: &[u8]) -> Result<(), (u64, String)> {
+    fn settle(&mut self, follows: impl FnOnce(&Hash) -> bool) -> Result<(), (u64, String)> {
         let Some(doubt) = self.doubt.take() else { return Ok(()) };
         self.spot = doubt.spot;
-        if Header::parse(line).is_some_and(|header| header.follows(&doubt.hash)) {
+        if follows(&doubt.hash) {
             self.spot = doubt.before;
             return Err((
                 doubt.seq.saturating_sub(1),
@@ -261,15 +328,18 @@ impl<'a> Check<'a> {
         if !checkpoint.is_signed() {
             return Err("the checkpoint's signature is wrong".to_owned());
         }
-        let accepted = match &self.report.key {
-            _ if !self.options.keys.is_empty() => self.options.keys.contains(&checkpoint.key),
-            Some(key) => *key == checkpoint.key,
-            None => true,
-        };
-        if !accepted {
+        if !self.is_key_accepted(&checkpoint.key) {
             return Err(format!("the checkpoint is signed by another key, {}", hex::encode(checkpoint.key)));
         }
         Ok(checkpoint)
+    }
+
+    fn is_key_accepted(&self, key: &[u8; 32]) -> bool {
+        match &self.report.key {
+            _ if !self.options.keys.is_empty() => self.options.keys.contains(key),
+            Some(known) => known == key,
+            None => true,
+        }
     }
 
     /// The line before, or this one? A valid signature over this one settles it at once.
@@ -323,10 +393,22 @@ impl<'a> Check<'a> {
         self.accepted.is_some_and(|accepted| accepted.from == self.generation && accepted.to <= checkpoint.generation)
     }
 
-    fn advance(&mut self, read: Read<'_>, hash: Hash) -> Result<(), String> {
-        if self.options.expected.is_some_and(|(size, head)| size == self.next + 1 && head != hash) {
-            return Err("the line is not the one that the checkpoint kept elsewhere names".to_owned());
+    /// Holds the line before number `next` against the checkpoint kept elsewhere, when that speaks of it.
+    fn meet(&mut self, next: u64, hash: &Hash) -> Result<(), String> {
+        match self.options.expected {
+            Some((size, head)) if size == next && head != *hash => {
+                Err("the line is not the one that the checkpoint kept elsewhere names".to_owned())
+            }
+            Some((size, _)) => {
+                self.met |= size == next;
+                Ok(())
+            }
+            None => Ok(()),
         }
+    }
+
+    fn advance(&mut self, read: Read<'_>, hash: Hash) -> Result<(), String> {
+        self.meet(self.next + 1, &hash)?;
         self.report.lines += 1;
         self.report.unsigned_tail += 1;
         match read.header.kind {
@@ -358,8 +440,9 @@ impl<'a> Check<'a> {
         if size > self.next {
             let what = format!("the end is missing: a checkpoint kept elsewhere speaks of {size} lines");
             self.find(self.next, what);
-        } else if size <= self.report.starts_at && size > 0 {
-            let what = "the trail begins behind the checkpoint kept elsewhere, which so proves nothing".to_owned();
+        } else if !self.met && size > 0 {
+            let what =
+                "the line is not here, so the checkpoint kept elsewhere proves nothing: it was archived".to_owned();
             self.find(size, what);
         }
     }

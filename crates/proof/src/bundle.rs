@@ -16,10 +16,10 @@ pub enum ProofError {
     #[error("this is no proof of format {FORMAT}: {0}; ask for the answer again with -proof")]
     Form(String),
     /// The statement's signature is wrong.
-    #[error("the signature of the statement is wrong: it was changed, or not made by the key it names")]
+    #[error("the signature is wrong: what it speaks of was changed, or it was not made by the key it names")]
     Signature,
     /// The statement is signed by another key than those that are trusted.
-    #[error("the statement is signed by key {0}, which is not one of those given")]
+    #[error("it is signed by key {0}, which is not one of those given")]
     Key(String),
     /// A line does not lead to the signed root.
     #[error("entry {number} of the answer does not lead to the signed root: {why}")]
@@ -29,6 +29,20 @@ pub enum ProofError {
         /// What does not fit.
         why: &'static str,
     },
+    /// The file is no archive of segments, or not a whole one.
+    #[error("this is no whole archive of a trail: {0}; look for another copy of it")]
+    Archive(String),
+    /// A segment in an archive is not what the manifest speaks of.
+    #[error("the segment that begins with line {first} does not hold: {why}")]
+    Segment {
+        /// The number of its first line.
+        first: u64,
+        /// What does not fit.
+        why: String,
+    },
+    /// The file could not be read to its end.
+    #[error("the archive cannot be read to its end ({0}); it was damaged or cut off")]
+    Unreadable(String),
 }
 
 /// What the server signs: so many lines, ending in this one, have this root.
@@ -180,7 +194,7 @@ fn check_entry(entry: &Proven, statement: &Statement, root: &Hash) -> Result<(),
     }
 }
 
-fn unhex(text: &str) -> Option<Hash> {
+pub(crate) fn unhex(text: &str) -> Option<Hash> {
     let mut hash = [0; 32];
     hex::decode_to_slice(text, &mut hash).ok()?;
     Some(hash)

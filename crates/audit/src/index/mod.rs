@@ -19,12 +19,15 @@ pub use check::{IndexFinding, IndexReport, check_index, rebuild_index};
 pub use line::{Line, object_of, path_object};
 
 use crate::TrailError;
+use crate::archive::Absence;
+use crate::archive::ledger::{Ledger, bounds};
 use crate::shared::Shared;
 use crate::trail::{Source, lock};
 use builder::Builder;
 use follow::Follow;
 use part::Part;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -44,6 +47,8 @@ pub(crate) struct Inside {
     pub(crate) source: Source,
     pub(crate) shared: Arc<Shared>,
     state: RwLock<State>,
+    /// Held while files are read whose names were taken from the state before, and while some are removed.
+    files: RwLock<()>,
     progress: Mutex<Progress>,
     moved: Condvar,
 }
@@ -52,6 +57,21 @@ pub(crate) struct Inside {
 pub(crate) struct State {
     pub(crate) parts: Vec<Part>,
     pub(crate) live: Option<Builder>,
+    /// What was archived.
+    pub(crate) ledger: Ledger,
+}
+
+impl State {
+    /// What nothing can be answered about, here. A trail in memory forgets without a word, as it is made to.
+    pub(crate) fn absences(&self, source: &Source) -> Vec<Absence> {
+        match source {
+            Source::Memory(_) => Vec::new(),
+            Source::Folder(_) => {
+                let live = self.live.as_ref().filter(|live| live.next() > live.first());
+                self.ledger.absences(bounds(&self.parts, live.map(|live| (live.first(), live.next()))))
+            }
+        }
+    }
 }
 
 #[derive(Default)]
@@ -66,8 +86,16 @@ struct Progress {
 impl Index {
     /// Starts the thread. Files that are there are taken as they are; what they lack is made by the thread.
     pub(crate) fn start(source: Source, shared: Arc<Shared>) -> std::io::Result<Self> {
-        let state = RwLock::new(State { parts: Vec::new(), live: None });
-        let inside = Arc::new(Inside { source, shared, state, progress: Mutex::default(), moved: Condvar::new() });
+        let ledger = match source.folder() {
+            Some(folder) => Ledger::load(folder, &[])?,
+            None => Ledger::default(),
+        };
+        for (file, why) in &ledger.bad {
+            tracing::warn!(file, why, "a manifest of archived segments is not believed");
+        }
+        let state = RwLock::new(State { parts: Vec::new(), live: None, ledger });
+        let (progress, moved, files) = (Mutex::default(), Condvar::new(), RwLock::default());
+        let inside = Arc::new(Inside { source, shared, state, files, progress, moved });
         let thread = thread::Builder::new().name("trail-index".to_owned()).spawn({
             let inside = Arc::clone(&inside);
             move || Follow::run(&inside)
@@ -95,6 +123,11 @@ impl Index {
     }
 }
 
+/// The file of the index for the segment that begins with this line.
+pub(crate) fn file_of(trail: &Path, first: u64) -> PathBuf {
+    trail.join(file::FOLDER).join(file::file_name(first))
+}
+
 impl Drop for Index {
     fn drop(&mut self) {
         lock(&self.inside.progress).stop = true;
@@ -107,8 +140,18 @@ impl Inside {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps the files that the state names from being removed.
+    pub(crate) fn files_to_read(&self) -> RwLockReadGuard<'_, ()> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody reads files.
+    pub(crate) fn files_to_change(&self) -> RwLockWriteGuard<'_, ()> {
+        self.files.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until everything that is written by now is in the index; the number behind it. Blocks.

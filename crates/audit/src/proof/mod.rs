@@ -29,6 +29,7 @@ pub struct Inclusion {
 /// one of them as a whole.
 pub(crate) fn prove(inside: &Inside, spots: &[(u64, u64)]) -> Result<Inclusion, TrailError> {
     inside.catch_up(PATIENCE)?;
+    let _files = inside.files_to_read();
     let state = inside.read();
     let mut facts: Vec<Facts> = state.parts.iter().map(|part| part.facts()).collect();
     facts.extend(state.live.as_ref().map(|live| live.facts()).filter(|facts| facts.lines > 0));

@@ -9,6 +9,7 @@ mod row;
 pub use row::Row;
 
 use crate::TrailError;
+use crate::archive::Absence;
 use crate::chain::Header;
 use crate::folder::segment_name;
 use crate::index::Inside;
@@ -17,6 +18,7 @@ use crate::index::line::Line;
 use crate::index::part::Part;
 use find::Seek;
 pub(crate) use lines::Lines;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -71,7 +73,8 @@ pub struct Query {
 }
 
 /// One way to name what entries are about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Thing {
     /// By its one name.
     Object(String),
@@ -90,6 +93,8 @@ pub struct Page {
     pub next: Option<u64>,
     /// The number behind the last line that was looked at: what comes later is from here on.
     pub end: u64,
+    /// What of the time asked about lies in archives, or is missing, so that nothing of it can be in the answer.
+    pub absent: Vec<Absence>,
     /// Where the lines are, for a proof.
     pub(crate) spots: Vec<(u64, u64)>,
 }
@@ -97,6 +102,7 @@ pub struct Page {
 /// Answers a question, complete as of its beginning. Blocks.
 pub(crate) fn run(inside: &Inside, query: &Query) -> Result<Page, TrailError> {
     let end = inside.catch_up(PATIENCE)?;
+    let _files = inside.files_to_read();
     let page = Page { end, ..Page::default() };
     let lines = Lines::new(inside.source.clone());
     let mut asking = Asking { query, lines, judged: HashMap::new(), read: 0, page };
@@ -121,6 +127,7 @@ impl Asking<'_> {
     fn answer(&mut self, inside: &Inside) -> Result<(), TrailError> {
         // All at one moment: the part that grows may be a complete one, and another grow, a moment later.
         let state = inside.read();
+        self.page.absent = self.query.concerned(state.absences(&inside.source));
         let parts = state.parts.clone();
         let live = match &state.live {
             Some(live) => {
@@ -168,7 +175,8 @@ impl Asking<'_> {
         let all: Box<dyn Iterator<Item = &u32>> =
             if self.query.backwards { Box::new(places.iter().rev()) } else { Box::new(places.iter()) };
         for place in all {
-            let Some(found) = self.lines.read(facts.first, u64::from(*place)).map_err(failed)? else { continue };
+            let found = self.lines.read(facts.first, u64::from(*place)).map_err(failed)?;
+            let Some(found) = found else { continue };
             let line = Line::parse(&found.text).filter(|_| found.is_genuine(facts));
             let line = line.ok_or_else(|| changed(facts, &found.text))?;
             let before_start = self.query.start.is_some_and(|start| match self.query.backwards {
@@ -204,8 +212,39 @@ fn changed(facts: &Facts, text: &[u8]) -> TrailError {
 }
 
 impl Query {
+    /// What of these stretches the question would have looked at.
+    pub(crate) fn concerned(&self, absent: Vec<Absence>) -> Vec<Absence> {
+        let (from, to) = (self.from.unwrap_or(0), self.to.unwrap_or(u64::MAX));
+        let in_time = |gap: &Absence| {
+            gap.to.is_none_or(|latest| latest.nanos() >= from) && gap.from.is_none_or(|earliest| earliest.nanos() < to)
+        };
+        let on_page = |gap: &Absence| match (self.start, self.backwards) {
+            (None, _) => true,
+            (Some(start), false) => gap.next > start,
+            (Some(start), true) => gap.first <= start,
+        };
+        absent.into_iter().filter(|gap| in_time(gap) && on_page(gap)).collect()
+    }
+
+    /// The same filters, as far as they can be asked again and again.
+    pub(crate) fn limits(&self) -> Self {
+        Self {
+            things: self.things.clone(),
+            prefixes: self.prefixes.clone(),
+            principals: self.principals.clone(),
+            operations: self.operations.clone(),
+            outcomes: self.outcomes.clone(),
+            namespace: self.namespace.clone(),
+            dialects: self.dialects.clone(),
+            kinds: self.kinds.clone(),
+            from: self.from,
+            to: self.to,
+            ..Self::default()
+        }
+    }
+
     /// Whether a line answers the question, the caller's rights aside.
-    fn takes(&self, line: &Line<'_>) -> bool {
+    pub(crate) fn takes(&self, line: &Line<'_>) -> bool {
         let any = |wanted: &[String], is: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|one| is(one));
         let time = strongroom_model::Timestamp::parse(&line.time).map_or(0, strongroom_model::Timestamp::nanos);
         let mut object = String::new();

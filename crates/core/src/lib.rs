@@ -12,6 +12,7 @@ pub mod ceremony;
 mod cidr;
 mod configured;
 mod cubbyhole;
+pub mod drill;
 pub mod emergency;
 mod endpoint;
 mod error;

@@ -2,6 +2,7 @@ use crate::access_key::AccessKeys;
 use crate::alert::Alerts;
 use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
+use crate::drill::{Doorway, Drills, Rooms as DrillRooms};
 use crate::emergency::{Blocks, Emergency, Rooms};
 use crate::event::{Events, Hub};
 use crate::gate::Gate;
@@ -96,6 +97,8 @@ pub struct Open {
     pub events: Events,
     /// Cutting off.
     pub emergency: Arc<Emergency>,
+    /// Rehearsals of that.
+    pub drills: Arc<Drills>,
     /// What was cut off.
     pub incidents: Arc<Incidents>,
     /// New unseal keys.
@@ -117,6 +120,7 @@ pub(crate) struct Parts {
     pub(crate) trail: Arc<Trail>,
     pub(crate) plugins: Arc<Plugins>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) doorway: Arc<Doorway>,
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -125,7 +129,7 @@ pub(crate) struct Parts {
 impl Open {
     /// Builds the rooms and makes what must always exist. Work does not grow with the number of secrets or tokens.
     pub(crate) async fn new(parts: Parts) -> Result<Arc<Self>, CoreError> {
-        let Parts { barrier, trail, plugins, metrics, settings, clock, entropy } = parts;
+        let Parts { barrier, trail, plugins, metrics, doorway, settings, clock, entropy } = parts;
         let records = Arc::new(Records::new(Arc::clone(&barrier)));
         let (methods, alarms) = (plugins.methods.clone(), plugins.alarms.clone());
         let hmac = Arc::new(Hmac::new(Arc::clone(&barrier)));
@@ -229,6 +233,23 @@ impl Open {
         let shipping = Arc::new(Shipping::load(&records, &trail, &metrics, c).await?);
         let webhooks = Arc::new(Webhooks::load(&records, &trail, &metrics, c, e).await?);
         let alerts = Arc::new(Alerts::load(&records, &trail, &webhooks, &metrics, c).await?);
+        let drill_rooms = DrillRooms {
+            mounts: Arc::clone(&mounts),
+            identity: Arc::clone(&identity),
+            policies: Arc::clone(&policies),
+            tokens: Arc::clone(&tokens),
+            access_keys: Arc::clone(&access_keys),
+            leases: Arc::clone(&leases),
+            secrets: Arc::clone(&secrets),
+            rotations: Arc::clone(&rotations),
+            emergency: Arc::clone(&emergency),
+            trail: Arc::clone(&trail),
+            webhooks: Arc::clone(&webhooks),
+            metrics: Arc::clone(&metrics),
+            clock: Arc::clone(c),
+            entropy: Arc::clone(e),
+        };
+        let drills = Arc::new(Drills::load(&records, drill_rooms, &doorway).await?);
         let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
             tokens: Arc::clone(&tokens),
@@ -267,6 +288,7 @@ impl Open {
             webhooks,
             events,
             emergency,
+            drills,
             incidents,
             rekeying,
             root_generation,
@@ -290,6 +312,7 @@ impl Open {
         self.leases.begin().await?;
         self.rotations.begin();
         self.emergency.begin(&self.incidents).await?;
+        self.drills.begin();
         let keeper = Arc::clone(&self.keeper);
         self.tasks.start(|mut stop| async move {
             let mut every_second = tokio::time::interval(Duration::from_secs(1));
@@ -317,6 +340,7 @@ impl Open {
     /// Ends everything that needs the keys, and wipes them.
     pub(crate) async fn end(&self) {
         self.events.end().await;
+        self.drills.end().await;
         self.tasks.finish().await;
         self.emergency.end().await;
         self.rotations.end().await;

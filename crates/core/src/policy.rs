@@ -130,6 +130,11 @@ impl PolicyStore {
 
     /// Writes a policy after parsing it.
     pub async fn write(&self, _grant: &Grant, name: PolicyName, source: &str) -> Result<(), CoreError> {
+        self.write_internal(name, source).await
+    }
+
+    /// Writes a policy that the server needs itself.
+    pub(crate) async fn write_internal(&self, name: PolicyName, source: &str) -> Result<(), CoreError> {
         if is_fixed(&name) {
             return Err(CoreError::Invalid(format!("cannot update \"{name}\" policy")));
         }
@@ -144,6 +149,11 @@ impl PolicyStore {
 
     /// Removes a policy; tokens that name it lose what it gave at once.
     pub async fn delete(&self, _grant: &Grant, name: &PolicyName) -> Result<(), CoreError> {
+        self.delete_internal(name).await
+    }
+
+    /// Removes a policy that the server wrote for itself.
+    pub(crate) async fn delete_internal(&self, name: &PolicyName) -> Result<(), CoreError> {
         if is_fixed(name) || *name == PolicyName::default_policy() {
             return Err(CoreError::Invalid(format!("cannot delete \"{name}\" policy")));
         }

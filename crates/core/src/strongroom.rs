@@ -1,6 +1,7 @@
 //! The whole server without its doors: from a store and a trail to an open strongroom, and back to a sealed one.
 
 use crate::access_key::{AccessKeyId, MadeKey};
+use crate::drill::{Door as DrillDoor, Doorway};
 use crate::gate::entry_of;
 use crate::metrics::Metrics;
 use crate::open::{Open, Parts, Settings};
@@ -76,6 +77,8 @@ pub struct Strongroom {
     setup: Setup,
     state: ArcSwap<State>,
     metrics: Arc<Metrics>,
+    /// Where drills come in.
+    doorway: Arc<Doorway>,
     /// The store was replaced by a snapshot since it was last open, so that it need not continue what the trail knows.
     restored: AtomicBool,
     /// Initialised by this process, and nobody was given the keys yet.
@@ -93,6 +96,7 @@ impl Strongroom {
             setup,
             state: ArcSwap::from_pointee(state),
             metrics,
+            doorway: Arc::default(),
             restored,
             unseen: AtomicBool::new(false),
             changing: Mutex::new(()),
@@ -113,6 +117,11 @@ impl Strongroom {
             State::Sealed(_) => Err(CoreError::Sealed),
             State::Uninitialised(_) => Err(CoreError::Uninitialised),
         }
+    }
+
+    /// Lets drills come in by a door like anybody. Once per opening of the doors; a later one takes its place.
+    pub fn open_door(&self, door: Arc<dyn DrillDoor>) {
+        self.doorway.set(door);
     }
 
     /// How the trail does.
@@ -389,6 +398,7 @@ impl Strongroom {
             trail: Arc::clone(&self.setup.trail),
             plugins: Arc::clone(&self.setup.plugins),
             metrics: Arc::clone(&self.metrics),
+            doorway: Arc::clone(&self.doorway),
             settings: self.setup.settings.clone(),
             clock: Arc::clone(&self.setup.clock),
             entropy: Arc::clone(&self.setup.entropy),

@@ -171,6 +171,9 @@ fn check(new: &NewAccessKey) -> Result<(), CoreError> {
             "the name of an access key has 1 to 64 letters, digits and `+=,.@_-`".to_owned(),
         ));
     }
+    if new.name == crate::drill::CANARY {
+        return Err(CoreError::Invalid("that name is kept for drills; choose another".to_owned()));
+    }
     if new.policies.len() > 64 || new.bound_cidrs.len() > 64 {
         return Err(CoreError::Invalid("an access key takes at most 64 policies and 64 networks".to_owned()));
     }

@@ -6,6 +6,7 @@
 //! be known to check a signature, so it is kept under the barrier as a whole, and shown once, when it is made.
 //! Knows nothing of requests: who speaks HTTP says what was signed.
 
+mod canary;
 mod cut;
 mod lend;
 mod manage;

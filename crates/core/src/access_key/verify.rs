@@ -184,7 +184,7 @@ impl AccessKeys {
 }
 
 /// The signature that the key would make.
-fn signature(secret: &SecretString, claim: &Claim<'_>) -> hmac::Tag {
+pub(super) fn signature(secret: &SecretString, claim: &Claim<'_>) -> hmac::Tag {
     let mut seed = Zeroizing::new(Vec::with_capacity(4 + secret.expose().len()));
     seed.extend_from_slice(b"AWS4");
     seed.extend_from_slice(secret.expose().as_bytes());

@@ -89,6 +89,27 @@ impl Emergency {
         Ok(incident)
     }
 
+    /// The same act on what a drill made for it. Nothing is recorded here: the drill's own record says what to undo.
+    pub(crate) async fn rehearse(&self, target: Target, at: Timestamp) -> Result<(), CoreError> {
+        let nobody = || String::new();
+        let incident = Incident {
+            id: "drill".to_owned(),
+            steps: Vec::new(),
+            target,
+            reason: nobody(),
+            by: Operator { name: nobody(), accessor: nobody(), address: nobody(), request: nobody() },
+            opened: at,
+            acknowledged: Some(at),
+            before: Preview::default(),
+            was_disabled: false,
+            cut: None,
+            refused: None,
+            finished: None,
+            lifted: None,
+        };
+        self.cut_target(&incident).await.map(|_| ())
+    }
+
     async fn cut_target(&self, incident: &Incident) -> Result<(String, Option<u64>, bool), CoreError> {
         let block = |what| Block { incident: incident.id.clone(), since: incident.opened, what };
         match &incident.target {

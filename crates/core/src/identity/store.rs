@@ -124,6 +124,19 @@ impl Identity {
         let mut entity = self.blank()?;
         entity.name = name.unwrap_or(entity.name);
         change.apply(&mut entity)?;
+        self.insert_named(entity).await
+    }
+
+    /// Makes an entity that the server needs itself.
+    pub(crate) async fn create_internal(
+        &self,
+        name: EntityName,
+        policies: Vec<PolicyName>,
+    ) -> Result<Entity, CoreError> {
+        self.insert_named(Entity { name, policies, ..self.blank()? }).await
+    }
+
+    async fn insert_named(&self, entity: Entity) -> Result<Entity, CoreError> {
         match self.insert(&entity).await {
             Err(CoreError::Conflict) => Err(CoreError::Invalid("entity name is already in use".to_owned())),
             Err(error) => Err(error),
@@ -212,6 +225,11 @@ impl Identity {
 
     /// Removes an entity with its aliases; its tokens are refused from then on.
     pub async fn delete(&self, _grant: &Grant, id: EntityId) -> Result<(), CoreError> {
+        self.delete_internal(id).await
+    }
+
+    /// Removes an entity that the server made for itself.
+    pub(crate) async fn delete_internal(&self, id: EntityId) -> Result<(), CoreError> {
         for _ in 0..TRIES {
             let Some(current) = self.by_id(id).await? else { return Ok(()) };
             let mut txn = Txn::new().expect(entity_at(id), current.rev).delete(entity_at(id));

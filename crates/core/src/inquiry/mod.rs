@@ -11,6 +11,7 @@ mod sight;
 
 pub use consumer::{Consumer, Freshness, Readers, Reading};
 pub use question::{Answer, Question};
+pub(crate) use sight::Sight;
 pub use review::{IdleAccess, IdleRule, Review, UnusedSecret};
 
 use crate::identity::Identity;

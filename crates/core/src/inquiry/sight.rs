@@ -10,7 +10,7 @@ use strongroom_model::{Capability, RequestPath};
 
 /// A caller's view.
 #[derive(Clone)]
-pub(super) struct Sight {
+pub(crate) struct Sight {
     /// None for who may see everything.
     acl: Option<Arc<Acl>>,
     table: Arc<MountTable>,
@@ -21,7 +21,7 @@ const SECTIONS: [&str; 6] = ["data", "metadata", "delete", "undelete", "destroy"
 
 impl Sight {
     /// The view of whoever was granted the request: everything with `sudo`, else what their policies show.
-    pub(super) fn of(grant: &Grant, mounts: &Mounts) -> Result<Self, CoreError> {
+    pub(crate) fn of(grant: &Grant, mounts: &Mounts) -> Result<Self, CoreError> {
         let table = Arc::clone(&mounts.table());
         let acl = match (grant.has_sudo(), grant.shared_acl()) {
             (true, _) => None,
@@ -37,7 +37,7 @@ impl Sight {
     }
 
     /// Whether the caller may know of this path.
-    pub(super) fn shows(&self, path: &str) -> bool {
+    pub(crate) fn shows(&self, path: &str) -> bool {
         let Some(acl) = &self.acl else { return true };
         // Who asks the trail must not tell those who may ask it, too, that somebody looks into them.
         if path.starts_with("sys/trail/") {

@@ -70,6 +70,7 @@ impl Scene {
             holds: Vec::new(),
             keep_from: u64::MAX,
             readers: Vec::new(),
+            most: usize::MAX,
             stop: Arc::default(),
         }
     }
@@ -158,7 +159,7 @@ async fn old_segments_leave_for_archives_and_both_verify_without_each_other() {
     let before = rows(&scene.trail.query(everything()).await.unwrap());
     let done = scene.archive(scene.order(10)).await.unwrap();
     assert!(done.removed >= 6 && done.made.len() >= 2 && done.kept.is_empty(), "{done:?}");
-    assert_eq!(done.made[0].first, 0);
+    assert_eq!((done.made[0].first, done.more), (0, false));
     assert!(done.made.windows(2).all(|pair| pair[0].next == pair[1].first));
     nothing_is_lost(&scene.folder(), &scene.archives(), "after archiving");
     let after = scene.trail.query(everything()).await.unwrap();
@@ -416,6 +417,7 @@ async fn child_that_archives_until_it_is_killed() {
                 holds: Vec::new(),
                 keep_from: u64::MAX,
                 readers: Vec::new(),
+                most: usize::MAX,
                 stop: Arc::default(),
             };
             trail.archive(order, Key::new(1, 1), clock.now()).await.unwrap();

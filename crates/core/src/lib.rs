@@ -33,6 +33,7 @@ mod policy;
 pub mod quota;
 mod records;
 mod reply;
+pub mod retention;
 pub mod rotation;
 pub mod secret;
 pub mod setting;

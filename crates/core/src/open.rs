@@ -18,6 +18,7 @@ use crate::plugin::Plugins;
 use crate::policy::PolicyStore;
 use crate::quota::Quotas;
 use crate::records::Records;
+use crate::retention::{Retention, RetentionParts};
 use crate::rotation::{RotationParts, Rotations};
 use crate::secret::Secrets;
 use crate::setting::ServerSettings;
@@ -91,6 +92,8 @@ pub struct Open {
     pub alerts: Arc<Alerts>,
     /// Copies of the trail for others.
     pub shipping: Arc<Shipping>,
+    /// How long the trail is kept.
+    pub retention: Arc<Retention>,
     /// Messages to outside places.
     pub webhooks: Arc<Webhooks>,
     /// What just changed.
@@ -250,6 +253,17 @@ impl Open {
             entropy: Arc::clone(e),
         };
         let drills = Arc::new(Drills::load(&records, drill_rooms, &doorway).await?);
+        let trail_memory = Arc::new(TrailMemory::new(Arc::clone(b), Arc::clone(&trail)));
+        let retention = RetentionParts {
+            records: &records,
+            trail: &trail,
+            barrier: b,
+            memory: &trail_memory,
+            shipping: &shipping,
+            webhooks: &webhooks,
+            clock: c,
+        };
+        let retention = Arc::new(Retention::load(retention).await?);
         let devices = AuditDevices::new(records, Arc::clone(&trail), Arc::clone(&hmac));
         let keeper = Arc::new(Housekeeper {
             tokens: Arc::clone(&tokens),
@@ -263,7 +277,6 @@ impl Open {
             incidents: Arc::clone(&incidents),
             wake: Notify::new(),
         });
-        let trail_memory = Arc::new(TrailMemory::new(Arc::clone(b), Arc::clone(&trail)));
         let open = Self {
             gate,
             tokens,
@@ -285,6 +298,7 @@ impl Open {
             inquiry,
             alerts,
             shipping,
+            retention,
             webhooks,
             events,
             emergency,
@@ -330,6 +344,8 @@ impl Open {
         self.tasks.start(|stop| async move { rotation.run(stop).await });
         let alerts = Arc::clone(&self.alerts);
         self.tasks.start(|stop| async move { alerts.run(stop).await });
+        let retention = Arc::clone(&self.retention);
+        self.tasks.start(|stop| async move { retention.run(stop).await });
         let webhooks = Arc::clone(&self.webhooks);
         self.tasks.start(|stop| async move { webhooks.run(stop).await });
         let trail_memory = Arc::clone(&self.trail_memory);

@@ -42,6 +42,8 @@ pub struct ArchiveOrder {
     pub keep_from: u64,
     /// Who follows the trail, beside those who left a position in its folder, and which line each reads next.
     pub readers: Vec<(String, u64)>,
+    /// So many archives are made at most; each holds four segments or fewer.
+    pub most: usize,
     /// Turns true when the work is to be broken off.
     pub stop: Arc<AtomicBool>,
 }
@@ -87,6 +89,8 @@ pub struct Archiving {
     pub removed: u64,
     /// What stayed.
     pub kept: Vec<Kept>,
+    /// Whether there is more to be done.
+    pub more: bool,
 }
 
 impl Trail {
@@ -113,8 +117,9 @@ impl Trail {
             let (inside, trail, order) = (Arc::clone(&inside), trail.clone(), Arc::clone(&order));
             blocking(move || choose(&inside, &trail, &order)).await?
         };
-        let mut done = Archiving { kept: choice.kept, ..Archiving::default() };
-        for run in choice.runs {
+        let more = choice.runs.len() > order.most;
+        let mut done = Archiving { kept: choice.kept, more, ..Archiving::default() };
+        for run in choice.runs.into_iter().take(order.most) {
             let packed = {
                 let (inside, trail, order, seal) =
                     (Arc::clone(&inside), trail.clone(), Arc::clone(&order), Arc::clone(&seal));

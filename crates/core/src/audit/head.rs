@@ -102,6 +102,11 @@ impl TrailMemory {
         }
     }
 
+    /// How many lines the store remembers; none when it remembers nothing yet. The last of them has to stay.
+    pub(crate) async fn size(&self) -> Option<u64> {
+        self.written.lock().await.as_ref().map(|head| head.size)
+    }
+
     /// Remembers a minute's checkpoints, until told to stop.
     pub(crate) async fn run(&self, mut stop: watch::Receiver<bool>) {
         let mut every_minute = tokio::time::interval(PACE);

@@ -123,8 +123,14 @@ impl Inquiry {
         })
     }
 
+    /// The beginnings of paths and names that lie in what was typed, for who may see everything.
+    pub(crate) fn prefixes(&self, grant: &Grant, typed: &str) -> Result<Vec<Thing>, CoreError> {
+        let sight = Sight::of(grant, &self.mounts)?;
+        if sight.is_whole() { Ok(prefixes(&sight, typed)) } else { Err(CoreError::Denied) }
+    }
+
     /// The id of an entity by its name.
-    pub(super) async fn entity_named(&self, name: &str) -> Result<Option<String>, CoreError> {
+    pub(crate) async fn entity_named(&self, name: &str) -> Result<Option<String>, CoreError> {
         let Ok(name) = EntityName::parse(name) else { return Ok(None) };
         Ok(self.identity.by_name(&name).await?.map(|entity| entity.value.id.to_string()))
     }

@@ -21,6 +21,12 @@ pub trait Connector: Send + Sync {
     /// [`ConnectorError::LoginExists`] when the name is taken; that login is not touched.
     async fn create_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError>;
 
+    /// Gives a login of ours that is there its password, and whatever an interrupted [`Connector::create_login`] may have
+    /// left out. Where logins are made as a whole that is the password alone.
+    async fn complete_login(&self, login: &NewLogin<'_>, _statements: &[String]) -> Result<(), ConnectorError> {
+        self.set_password(login.name, login.password, &[]).await
+    }
+
     /// Moves the end of a login's life. Systems where logins have no end answer at once.
     async fn renew_login(&self, name: &str, expires: Timestamp, statements: &[String]) -> Result<(), ConnectorError>;
 

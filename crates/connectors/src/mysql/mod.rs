@@ -29,6 +29,8 @@ const CANNOT_USER: u16 = 1396;
 const NO_SUCH_THREAD: u16 = 1094;
 /// `ER_TABLEACCESS_DENIED_ERROR`, `ER_COLUMNACCESS_DENIED_ERROR`.
 const NOT_READABLE: [&str; 2] = ["1142", "1143"];
+/// `ER_SPECIFIC_ACCESS_DENIED_ERROR`.
+const NEEDS_POWER: &str = "1227";
 
 pub(crate) struct Mysql {
     address: String,
@@ -191,7 +193,8 @@ impl Mysql {
         Ok(())
     }
 
-    /// The accounts of a name, written as the server reads them. Who may not read the list knows of `%` only.
+    /// The accounts of a name, written as the server reads them. Who may not read the list knows of its own only, and of
+    /// `%` for others.
     async fn accounts(&self, name: &str) -> Result<Vec<Zeroizing<String>>, ConnectorError> {
         let task = Task::look("look for a login");
         // Roles of MariaDB have no host.
@@ -201,7 +204,11 @@ impl Mysql {
         match self.run(task, &sql, &[]).await {
             Ok(hosts) => Ok(hosts.iter().map(|host| account(host)).collect()),
             Err(ConnectorError::Rejected { code, .. }) if NOT_READABLE.contains(&code.as_str()) => {
-                Ok(vec![account("%")])
+                if name != self.settings.username {
+                    return Ok(vec![account("%")]);
+                }
+                let own = self.run(task, "SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', -1)", &[]).await?;
+                Ok(own.iter().map(|host| account(host)).collect())
             }
             Err(error) => Err(error),
         }
@@ -268,6 +275,20 @@ impl Connector for Mysql {
         }
     }
 
+    async fn complete_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError> {
+        self.set_password(login.name, login.password, &[]).await?;
+        let values = Values { name: login.name, password: Some(login.password), expires: Some(login.expires) };
+        let task = Task::change("complete a login");
+        for text in statements.iter().flat_map(|text| statement::split(Dialect::Mysql, text)) {
+            match self.each(task, &[text], &values).await {
+                // What makes the account finds it there.
+                Err((_, ConnectorError::Rejected { code, .. })) if code == CANNOT_USER.to_string() => {}
+                result => result.map_err(|(_, error)| error)?,
+            }
+        }
+        Ok(())
+    }
+
     async fn renew_login(&self, name: &str, expires: Timestamp, statements: &[String]) -> Result<(), ConnectorError> {
         checked(name)?;
         let values = Values { name, password: None, expires: Some(expires) };
@@ -301,6 +322,11 @@ impl Connector for Mysql {
             match self.run(task, &sql, &[password]).await {
                 Err(ConnectorError::Rejected { code, .. }) if code == CANNOT_USER.to_string() => {
                     return Err(self.missing(name));
+                }
+                // MariaDB lets a login without powers change its own password by this statement only.
+                Err(ConnectorError::Rejected { code, .. }) if code == NEEDS_POWER && name == self.settings.username => {
+                    let sql = Zeroizing::new(format!("SET PASSWORD FOR {} = PASSWORD({})", *account, *text));
+                    self.run(task, &sql, &[password]).await?;
                 }
                 result => drop(result?),
             }

@@ -202,6 +202,12 @@ impl Connector for RabbitMq {
         }
     }
 
+    async fn complete_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError> {
+        let grants = Grants::read(statements)?;
+        self.set_password(login.name, login.password, &[]).await?;
+        self.grant(login.name, &grants).await
+    }
+
     async fn renew_login(&self, name: &str, _: Timestamp, _: &[String]) -> Result<(), ConnectorError> {
         checked(name)
     }

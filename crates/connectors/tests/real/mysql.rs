@@ -184,3 +184,35 @@ async fn strange_names_are_only_names_in_mysql() {
     }
     assert_eq!(server.sql("SELECT count(*) FROM mysql.user WHERE User = 'admin'"), "1");
 }
+
+#[tokio::test]
+async fn a_mysql_login_without_powers_changes_its_own_password_wherever_it_logs_in_from() {
+    let server = shared().await;
+    for host in ["%", "127.0.0.1"] {
+        server.sql(&format!("CREATE USER 'modest'@'{host}' IDENTIFIED BY 'one''quoted'"));
+        let mut own = settings(&server.admin().url, &server.admin());
+        (own.username, own.password) = ("modest".to_owned(), secret("one'quoted"));
+        server.sql(&format!("GRANT USAGE, SELECT ON app.* TO 'modest'@'{host}'"));
+        let (own, second) = (connector(System::Mysql, own), secret("two\\'quoted"));
+        let other = own.set_password("admin", &second, &[]).await.unwrap_err();
+        assert!(matches!(other, ConnectorError::Rejected { .. }), "{other}");
+        own.set_password("modest", &second, &[]).await.unwrap();
+        own.verify("modest", &second).await.unwrap();
+        server.sql(&format!("DROP USER 'modest'@'{host}'"));
+    }
+}
+
+#[tokio::test]
+async fn a_mysql_login_that_was_left_half_made_is_completed() {
+    let server = shared().await;
+    let there = to(server);
+    let (first, second) = (secret("first"), secret("second"));
+    let begun = "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'";
+    there.create_login(&login("half", &first), &lines(&[begun])).await.unwrap();
+    for _ in 0..2 {
+        there.complete_login(&login("half", &second), &lines(&[CREATE])).await.unwrap();
+        there.verify("half", &second).await.unwrap();
+        assert!(server.sql("SHOW GRANTS FOR 'half'@'%'").contains("SELECT ON `app`.*"));
+    }
+    there.drop_login("half", &[]).await.unwrap();
+}

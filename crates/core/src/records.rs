@@ -128,7 +128,7 @@ impl PutRecord for Txn {
     }
 }
 
-fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &SecretBytes) -> Result<T, CoreError> {
+pub(crate) fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &SecretBytes) -> Result<T, CoreError> {
     serde_json::from_slice(bytes.expose()).map_err(|_| CoreError::Unreadable { kind })
 }
 

@@ -1,6 +1,6 @@
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata};
-use super::place::{debris, version_at};
+use super::place::{NewName, debris, fits_name, head_at, version_at};
 use super::store::{Found, Secrets, TRIES};
 use super::wipe::{BATCH, Debris};
 use crate::CoreError;
@@ -30,7 +30,7 @@ impl Secrets {
         for _ in 0..TRIES {
             let config = self.config_of(mount).await?;
             let Some(found) = self.find(mount, path).await? else { return Ok(None) };
-            let mut head = found.head.value.clone();
+            let mut head = Head::clone(&found.head.value);
             let shred = match change(&mut head.meta, &config)? {
                 Changed::Nothing => return Ok(Some(head.meta)),
                 Changed::Shred(versions) => versions,
@@ -56,10 +56,20 @@ impl Secrets {
         shred: &[VersionNumber],
     ) -> Result<(), CoreError> {
         let kept = head.without(shred);
-        let mut txn = txn.expect(found.at.clone(), found.head.rev).put_record(found.at.clone(), &*kept)?;
+        let name = || found.name.clone();
+        let mut txn = match &found.head.apart {
+            Some((at, rev)) => txn.expect(at.clone(), *rev).put_record(at.clone(), &*kept)?,
+            None if fits_name(&kept)? => {
+                txn.expect(name(), found.name_rev).put_record(name(), &NewName::Here(&kept))?
+            }
+            None => {
+                let txn = txn.expect(name(), found.name_rev).put_record(name(), &NewName::Secret(head.id))?;
+                txn.put_record(head_at(mount.id, head.id), &*kept)?
+            }
+        };
         let rest = shred.len() > BATCH;
         if rest {
-            txn = txn.put_record(debris().named(head.id.as_bytes()), &Debris::of(mount.id, head.id))?;
+            txn = txn.put_record(debris().named(head.id.as_bytes()), &Debris::of(mount.id, path, head.id))?;
         } else {
             for number in shred {
                 txn = txn.delete(version_at(head.id, *number));

@@ -1,6 +1,6 @@
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata};
-use super::place::{Name, folders_above, head_at, mount_at, name_at};
+use super::place::{Name, NewName, fits_name, folders_above, head_at, mount_at, name_at};
 use super::store::Secrets;
 use crate::CoreError;
 use crate::mount::Mount;
@@ -48,10 +48,13 @@ impl Secrets {
         for (_, marker) in folders_above(mount.id, path) {
             txn = match self.records.get::<Name>(&marker).await? {
                 Some(_) => txn.expect_present(marker),
-                None => txn.expect_absent(marker.clone()).put_record(marker, &Name::Folder)?,
+                None => txn.expect_absent(marker.clone()).put_record(marker, &NewName::Folder)?,
             };
         }
-        txn = txn.put_record(name, &Name::Secret(head.id))?.put_record(head_at(mount.id, head.id), head)?;
+        txn = match fits_name(head)? {
+            true => txn.put_record(name, &NewName::Here(head))?,
+            false => txn.put_record(name, &NewName::Secret(head.id))?.put_record(head_at(mount.id, head.id), head)?,
+        };
         match self.records.commit(txn).await {
             Err(CoreError::Conflict) => {
                 self.still_mounted(mount).await?;

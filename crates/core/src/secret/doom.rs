@@ -1,6 +1,7 @@
 //! Giving a secret up with a time to think again: it is marked, refuses to be read through any dialect, and is shredded
 //! when its day comes, unless somebody restores it before.
 
+use super::head::Head;
 use super::particular::{Deletion, Sighting};
 use super::staged::alive;
 use super::store::{Secrets, TRIES};
@@ -53,7 +54,7 @@ impl Secrets {
         let _turn = self.turns.secret(mount.id, path).await;
         for _ in 0..TRIES {
             let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
-            let mut head = found.head.value.clone();
+            let mut head = Head::clone(&found.head.value);
             let mut txn = Txn::new();
             match (head.meta.particulars().deletion, deletion) {
                 (None, None) => return Ok(Sighting { id: head.id, meta: head.meta }),

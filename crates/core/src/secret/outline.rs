@@ -2,7 +2,7 @@
 //! gate: whoever asks has already been granted a look at the trail, and shows only what the caller may see.
 
 use super::head::SecretMetadata;
-use super::place::{Name, names, subfolder};
+use super::place::{NameKind, names, subfolder};
 use super::store::Secrets;
 use crate::CoreError;
 use crate::mount::Mount;
@@ -18,12 +18,12 @@ impl Secrets {
     pub(crate) async fn outline(&self, mount: &Mount, most: usize) -> Result<(Vec<SecretPath>, bool), CoreError> {
         let (mut open, mut found) = (vec![FolderPath::root()], Vec::new());
         while let Some(folder) = open.pop() {
-            for listed in self.records.scan_all::<Name>(&names(mount.id, &folder)).await? {
+            for listed in self.records.scan_all::<NameKind>(&names(mount.id, &folder)).await? {
                 let text = listed.text();
                 match listed.value {
-                    Name::Folder => open.push(subfolder(&folder, &text)?),
-                    Name::Secret(_) if folder.as_str().is_empty() => found.push(SecretPath::parse(&text)?),
-                    Name::Secret(_) => found.push(SecretPath::parse(&format!("{folder}/{text}"))?),
+                    NameKind::Folder => open.push(subfolder(&folder, &text)?),
+                    NameKind::Secret(_) if folder.as_str().is_empty() => found.push(SecretPath::parse(&text)?),
+                    NameKind::Secret(_) => found.push(SecretPath::parse(&format!("{folder}/{text}"))?),
                 }
                 if found.len() >= most {
                     return Ok((found, true));

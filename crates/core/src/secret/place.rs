@@ -1,21 +1,69 @@
-//! Where the records of secrets are kept. Names lead to a secret's id; everything else hangs on the id, so a mount or a
-//! secret can be renamed without touching a value.
+//! Where the records of secrets are kept. A name leads to what is known of the secret, and that to its values, which hang
+//! on the secret's id.
 
+use super::head::Head;
 use crate::CoreError;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf};
 use strongroom_model::{FolderPath, MountId, NamespaceId, SecretId, SecretPath, VersionNumber};
 
 const ROOT: NamespaceId = NamespaceId::ROOT;
 
+/// A head larger than this is kept apart from its name, or listing names would read through it: one of many versions.
+const LARGEST: usize = 4 * 1_024;
+
 /// What stands under a name in a folder. A secret `a` and a folder `a/` are two names.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Name {
-    /// A secret; its head is kept under this id.
+    /// A secret with its head: a new secret is one record.
+    Here(SharedHead),
+    /// A secret; its head is kept apart, under this id.
     Secret(SecretId),
     /// A folder that holds something.
     Folder,
+}
+
+/// A [`Name`] to be written.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NewName<'a> {
+    /// A secret with its head.
+    Here(&'a Head),
+    /// A secret whose head is kept apart.
+    Secret(SecretId),
+    /// A folder.
+    Folder,
+}
+
+/// A [`Name`] for who lists: what it is, and nothing of a head.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum NameKind {
+    /// A secret.
+    #[serde(alias = "here")]
+    Secret(IgnoredAny),
+    /// A folder.
+    Folder,
+}
+
+/// A head as it is cached.
+#[derive(Clone, Deserialize)]
+#[serde(from = "Head")]
+pub(super) struct SharedHead(pub(super) Arc<Head>);
+
+impl From<Head> for SharedHead {
+    fn from(head: Head) -> Self {
+        Self(Arc::new(head))
+    }
+}
+
+/// Whether the head is small enough to lie in the record of its name.
+pub(super) fn fits_name(head: &Head) -> Result<bool, CoreError> {
+    let unreadable = |_| CoreError::Unreadable { kind: "secret-head" };
+    Ok(serde_json::to_vec(head).map_err(unreadable)?.len() <= LARGEST)
 }
 
 /// The names in a folder. The folder's text is empty for the root of the mount.

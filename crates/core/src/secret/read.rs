@@ -1,12 +1,13 @@
 use super::head::{Head, SecretMetadata, VersionInfo};
 use super::merge::outline;
-use super::place::{names, version_at};
+use super::place::{Name, NameKind, head_at, names, version_at};
 use super::staged::alive;
 use super::store::{Found, Secrets};
 use super::value::SecretValue;
 use crate::mount::Mount;
+use crate::records::decode;
 use crate::{CoreError, Fields, Grant, SecretAct};
-use strongroom_barrier::SealedValue;
+use strongroom_barrier::{Address, SealedValue};
 use strongroom_model::{SecretPath, VersionSelector};
 
 /// One version that can be read.
@@ -60,7 +61,7 @@ impl Secrets {
     /// The names in a folder, sorted; those of folders end in a slash. Empty when there is no such folder.
     pub async fn list(&self, grant: &Grant) -> Result<Vec<String>, CoreError> {
         let (mount, folder) = grant.folder()?;
-        let listed = self.records.scan_all::<super::place::Name>(&names(mount.id, folder)).await?;
+        let listed = self.records.scan_all::<NameKind>(&names(mount.id, folder)).await?;
         let mut names: Vec<String> = listed.iter().map(crate::records::Listed::text).collect();
         names.sort_unstable();
         Ok(names)
@@ -88,10 +89,21 @@ impl Secrets {
         }
         // The head may be older than the value's removal. If the latest one still promises the value, somebody else
         // removed it.
-        let record = self.records.barrier().get(&found.at).await?.ok_or(CoreError::Nothing)?;
-        let head: Head =
-            serde_json::from_slice(record.bytes.expose()).map_err(|_| CoreError::Unreadable { kind: "secret-head" })?;
+        let head = self.find_past_cache(mount, &found.name).await?.ok_or(CoreError::Nothing)?;
         self.try_look(mount, &head, selector).await?.ok_or(CoreError::Unreadable { kind: "secret-version" })
+    }
+
+    /// The head as the store has it now.
+    async fn find_past_cache(&self, mount: &Mount, name: &Address) -> Result<Option<Head>, CoreError> {
+        let barrier = self.records.barrier();
+        let Some(record) = barrier.get(name).await? else { return Ok(None) };
+        let id = match decode::<Name>("secret-name", &record.bytes)? {
+            Name::Folder => return Ok(None),
+            Name::Here(head) => return Ok(Some(Head::clone(&head.0))),
+            Name::Secret(id) => id,
+        };
+        let record = barrier.get(&head_at(mount.id, id)).await?;
+        record.map(|record| decode("secret-head", &record.bytes)).transpose()
     }
 
     /// `None` when the head promises a value that is not there.

@@ -1,6 +1,6 @@
 use super::change::Changed;
 use super::doom::doom_at;
-use super::place::{Name, debris, folders_above, names, version_at};
+use super::place::{NameKind, debris, folders_above, names, version_at};
 use super::store::{Found, Secrets, TRIES};
 use super::wipe::{BATCH, Debris};
 use crate::mount::Mount;
@@ -99,8 +99,10 @@ impl Secrets {
 
     pub(super) async fn delete_found(&self, mount: &Mount, path: &SecretPath, found: &Found) -> Result<(), CoreError> {
         let head = &found.head.value;
-        let mut txn = Txn::new().expect(found.name.clone(), found.name_rev).expect(found.at.clone(), found.head.rev);
-        txn = txn.delete(found.name.clone()).delete(found.at.clone());
+        let mut txn = Txn::new().expect(found.name.clone(), found.name_rev).delete(found.name.clone());
+        if let Some((at, rev)) = &found.head.apart {
+            txn = txn.expect(at.clone(), *rev).delete(at.clone());
+        }
         if let Some(deletion) = head.meta.particulars().deletion {
             txn = txn.delete(doom_at(head.id, deletion.due));
         }
@@ -110,7 +112,7 @@ impl Secrets {
         let kept: Vec<VersionNumber> = head.meta.versions.keys().copied().collect();
         let rest = kept.len() > BATCH;
         if rest {
-            txn = txn.put_record(debris().named(head.id.as_bytes()), &Debris::of(mount.id, head.id))?;
+            txn = txn.put_record(debris().named(head.id.as_bytes()), &Debris::of(mount.id, path, head.id))?;
         } else {
             for number in kept {
                 txn = txn.delete(version_at(head.id, number));
@@ -130,7 +132,7 @@ impl Secrets {
         let mut removed = name.clone();
         for (folder, marker) in folders_above(mount.id, path).into_iter().rev() {
             let shelf = names(mount.id, &folder);
-            let held = self.records.scan::<Name>(&shelf, None, 2).await?;
+            let held = self.records.scan::<NameKind>(&shelf, None, 2).await?;
             if held.iter().any(|name| shelf.named(&name.name) != removed) {
                 break;
             }

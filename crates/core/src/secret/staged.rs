@@ -204,7 +204,7 @@ impl Secrets {
         change: &ParticularsChange,
         version: &NewVersion,
     ) -> Result<Staged, CoreError> {
-        let mut head = found.head.value.clone();
+        let mut head = Head::clone(&found.head.value);
         alive(&head.meta)?;
         let config = self.config_of(mount).await?;
         if let Some(number) = self.written_before(mount, found, version).await? {

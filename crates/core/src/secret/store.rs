@@ -1,10 +1,10 @@
 use super::head::Head;
 use super::inline::Inline;
-use super::place::{Name, head_at, mount_at, name_at};
+use super::place::{Name, SharedHead, head_at, mount_at, name_at};
 use super::turn::Turns;
 use crate::event::Hub;
 use crate::mount::Mount;
-use crate::records::{Records, Stored};
+use crate::records::Records;
 use crate::{CoreError, SecretAct};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -34,8 +34,14 @@ pub(super) const TRIES: usize = 32;
 pub(super) struct Found {
     pub(super) name: Address,
     pub(super) name_rev: Revision,
-    pub(super) at: Address,
-    pub(super) head: Arc<Stored<Head>>,
+    pub(super) head: FoundHead,
+}
+
+/// The head of a secret that is there.
+pub(super) struct FoundHead {
+    /// Where it is kept, when that is not in the record of the name.
+    pub(super) apart: Option<(Address, Revision)>,
+    pub(super) value: Arc<Head>,
 }
 
 impl Secrets {
@@ -61,10 +67,16 @@ impl Secrets {
     pub(super) async fn find(&self, mount: &Mount, path: &SecretPath) -> Result<Option<Found>, CoreError> {
         let name = name_at(mount.id, path);
         let Some(named) = self.records.get::<Name>(&name).await? else { return Ok(None) };
-        let Name::Secret(id) = named.value else { return Ok(None) };
-        let at = head_at(mount.id, id);
-        let head = self.records.get::<Head>(&at).await?;
-        Ok(head.map(|head| Found { name, name_rev: named.rev, at, head }))
+        let head = match &named.value {
+            Name::Folder => return Ok(None),
+            Name::Here(head) => FoundHead { apart: None, value: Arc::clone(&head.0) },
+            Name::Secret(id) => {
+                let at = head_at(mount.id, *id);
+                let Some(head) = self.records.get::<SharedHead>(&at).await? else { return Ok(None) };
+                FoundHead { apart: Some((at, head.rev)), value: Arc::clone(&head.value.0) }
+            }
+        };
+        Ok(Some(Found { name, name_rev: named.rev, head }))
     }
 
     /// An error if the mount has been removed while the request was under way.

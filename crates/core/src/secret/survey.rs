@@ -2,7 +2,7 @@
 
 use super::guard::Guard;
 use super::particular::{RotationSetting, Sighting, VersionId};
-use super::place::{Name, names, subfolder};
+use super::place::{NameKind, names, subfolder};
 use super::read::Seen;
 use super::store::Secrets;
 use super::value::SecretValue;
@@ -148,12 +148,12 @@ impl Secrets {
         let mut open = vec![folder.clone()];
         let mut found = Vec::new();
         while let Some(folder) = open.pop() {
-            for listed in self.records.scan_all::<Name>(&names(mount.id, &folder)).await? {
+            for listed in self.records.scan_all::<NameKind>(&names(mount.id, &folder)).await? {
                 let text = listed.text();
                 match listed.value {
-                    Name::Folder => open.push(subfolder(&folder, &text)?),
-                    Name::Secret(_) if folder.as_str().is_empty() => found.push(SecretPath::parse(&text)?),
-                    Name::Secret(_) => found.push(SecretPath::parse(&format!("{folder}/{text}"))?),
+                    NameKind::Folder => open.push(subfolder(&folder, &text)?),
+                    NameKind::Secret(_) if folder.as_str().is_empty() => found.push(SecretPath::parse(&text)?),
+                    NameKind::Secret(_) => found.push(SecretPath::parse(&format!("{folder}/{text}"))?),
                 }
             }
         }

@@ -4,13 +4,14 @@
 //! after it, and a secret that was cut off from its name first is noted as debris in the same transaction.
 
 use super::head::Head;
-use super::place::{Name, config_at, debris, head_at, names, subfolder, versions};
+use super::place::{Name, SharedHead, config_at, debris, head_at, name_at, names, subfolder, versions};
 use super::store::Secrets;
 use crate::CoreError;
 use crate::mount::Mount;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
-use strongroom_model::{FolderPath, MountId, SecretId, VersionNumber};
+use strongroom_model::{FolderPath, MountId, SecretId, SecretPath, VersionNumber};
 
 /// Most records of values removed by one transaction. With head, names and markers it stays within what every storage
 /// engine takes.
@@ -20,10 +21,13 @@ pub(super) const BATCH: usize = 24;
 const PAGE: usize = 256;
 
 /// A secret whose records hold values that its head no longer knows.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) struct Debris {
     mount: MountId,
     secret: SecretId,
+    /// What it was called then; where its head is, if it is not apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    path: Option<SecretPath>,
 }
 
 impl Secrets {
@@ -83,10 +87,10 @@ impl Secrets {
             let Some(last) = records.last() else { break };
             after = Some(shelf.ordered(last.number, &last.name));
             // Read after the values: a value that the head did not know when it was found will never be known again.
-            let head = self.records.get::<Head>(&head_at(note.value.mount, secret)).await?;
+            let head = self.head_of(&note.value).await?;
             let known = |number: u64| {
                 let number = VersionNumber::new(number)?;
-                head.as_ref()?.value.meta.versions.get(&number).filter(|version| !version.destroyed)
+                head.as_ref()?.meta.versions.get(&number).filter(|version| !version.destroyed)
             };
             let unknown = records.iter().filter(|record| known(record.number).is_none());
             let txn = unknown.fold(Txn::new(), |txn, record| txn.delete(shelf.ordered(record.number, &record.name)));
@@ -106,17 +110,34 @@ impl Secrets {
         let page = self.records.scan::<Name>(&walk.shelf, walk.after.as_ref(), PAGE).await?;
         for listed in &page {
             let at = walk.shelf.named(&listed.name);
-            match listed.value {
+            match &listed.value {
                 Name::Folder => walk.inner.push((subfolder(&walk.folder, &listed.text())?, at)),
+                Name::Here(head) => {
+                    self.wipe_values(head.0.id, removal).await?;
+                    removal.add(at).await?;
+                }
                 Name::Secret(secret) => {
-                    self.wipe_values(secret, removal).await?;
-                    removal.add(head_at(mount, secret)).await?;
+                    self.wipe_values(*secret, removal).await?;
+                    removal.add(head_at(mount, *secret)).await?;
                     removal.add(at).await?;
                 }
             }
         }
         walk.after = page.last().map(|last| walk.shelf.named(&last.name)).or(walk.after.take());
         Ok(page.is_empty())
+    }
+
+    /// The head of a secret that left debris; `None` when the secret is gone, also when another took its name.
+    async fn head_of(&self, note: &Debris) -> Result<Option<Arc<Head>>, CoreError> {
+        if let Some(path) = &note.path
+            && let Some(named) = self.records.get::<Name>(&name_at(note.mount, path)).await?
+            && let Name::Here(head) = &named.value
+            && head.0.id == note.secret
+        {
+            return Ok(Some(Arc::clone(&head.0)));
+        }
+        let apart = self.records.get::<SharedHead>(&head_at(note.mount, note.secret)).await?;
+        Ok(apart.map(|head| Arc::clone(&head.value.0)))
     }
 
     async fn wipe_values(&self, secret: SecretId, removal: &mut Removal<'_>) -> Result<(), CoreError> {
@@ -136,9 +157,9 @@ impl Secrets {
 }
 
 impl Debris {
-    /// The note for a secret whose head is kept at that place.
-    pub(super) fn of(mount: MountId, secret: SecretId) -> Self {
-        Self { mount, secret }
+    /// The note for a secret of that name.
+    pub(super) fn of(mount: MountId, path: &SecretPath, secret: SecretId) -> Self {
+        Self { mount, secret, path: Some(path.clone()) }
     }
 }
 

@@ -1,6 +1,6 @@
 use super::change::Changed;
 use super::config::KvConfig;
-use super::head::{SecretMetadata, VersionInfo};
+use super::head::{Head, SecretMetadata, VersionInfo};
 use super::merge::merge;
 use super::read::{SecretVersion, Seen};
 use super::staged::alive;
@@ -135,7 +135,7 @@ impl Secrets {
         plain: &[u8],
         options: WriteOptions,
     ) -> Result<VersionInfo, CoreError> {
-        let mut head = found.head.value.clone();
+        let mut head = Head::clone(&found.head.value);
         alive(&head.meta)?;
         check_cas(&head.meta, config, options.cas)?;
         let (number, pruned) = head.meta.add(options.stage.stage(), self.clock.now(), config);

@@ -50,7 +50,7 @@ async fn wiping_goes_on_where_a_full_store_stopped_it() {
     let mut last = world.records().await;
     let mut rounds = 0;
     while last > before {
-        world.store.full_after(2);
+        world.store.full_after(1);
         world.open.housekeep().await;
         let now = world.records().await;
         assert!(now < last, "a round removed nothing");

@@ -60,6 +60,8 @@ impl World {
         let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
         let root = strongroom.init_dev(init, None).await.unwrap().root.client_token;
         let open = strongroom.open().unwrap();
+        // What looks ahead on its own has noted how far, so that the records of a test are its own.
+        open.rotations.settle().await;
         let mount = open.mounts.table().at(&MountPath::parse("secret").unwrap()).cloned().unwrap();
         Self { open, clock, store, mount, root }
     }

@@ -1,4 +1,4 @@
-//! Keeps the write-ahead log short: moves its frames into the file before it grows past a few MiB. Runs on the writing
+//! Keeps the write-ahead log short: moves its frames into the file before it grows past some tens of MiB. Runs on the writing
 //! thread only. A failed sync in here is as final as one in a commit.
 
 use super::failure::Failure;
@@ -6,8 +6,9 @@ use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use std::time::Duration;
 
-/// Frames (pages of 8 KiB) after which they are moved into the file: 4 MiB.
-const SHORT: i64 = 512;
+/// Frames (pages of 8 KiB) after which they are moved into the file: 16 MiB. Records lie at random places, so a page is
+/// written to the log many times; the longer the log, the fewer times into the file.
+const SHORT: i64 = 2_048;
 
 /// Frames after which readers are made to wait for moments, so that the log can start anew: 64 MiB. Readers that always
 /// overlap would otherwise let it grow for ever ("Write-Ahead Logging", 6: checkpoint starvation).

@@ -116,7 +116,7 @@ fn a_failed_sync_of_a_checkpoint_stops_writing_and_keeps_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let mut failing = Failing::new(folder.path());
     failing.arm("sync", ".db");
-    let ended = (0..60).map(|i| failing.put(&format!("much-{i}"), 200_000)).find(|ended| ended != "at");
+    let ended = (0..160).map(|i| failing.put(&format!("much-{i}"), 200_000)).find(|ended| ended != "at");
     assert_eq!(ended.as_deref(), Some("stopped"), "the checkpoint failed, and writing went on");
     assert!(failing.has_happened());
     failing.writing_has_stopped_and_reads_go_on();

@@ -57,7 +57,7 @@ async fn nobody_and_no_stranger_gets_anything_or_changes_anything() {
                 answer.text
             );
             let expected: &[&str] = match (signature, name) {
-                (_, "AssumeRoleWithWebIdentity") => &["InvalidIdentityToken", "InvalidClientTokenId"],
+                (None, "AssumeRoleWithWebIdentity") => &["ValidationError"],
                 (None, _) => &["MissingAuthenticationToken"],
                 (Some(_), _) => &["UnrecognizedClientException", "InvalidClientTokenId"],
             };

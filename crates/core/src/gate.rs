@@ -5,7 +5,7 @@
 //! leaves an intent entry before it is made; when the trail cannot be written, the request fails and a token or
 //! credential just made is revoked. Does not know what the act is: handlers do.
 
-use crate::access_key::VerifiedKey;
+use crate::access_key::{Narrowing, VerifiedKey, Wish};
 use crate::audit::Hmac;
 use crate::emergency::Blocks;
 use crate::identity::Identity;
@@ -140,15 +140,15 @@ pub struct Ask {
 enum Credential<'a> {
     /// A token, to be looked up.
     Token(SecretString),
-    /// A signature that has been proved.
-    Key(&'a VerifiedKey),
+    /// A signature that has been proved, and what was signed.
+    Key(&'a VerifiedKey, &'a Wish),
 }
 
-impl Credential<'_> {
+impl<'a> Credential<'a> {
     fn token(&self) -> Option<&SecretString> {
         match self {
             Credential::Token(token) => Some(token),
-            Credential::Key(_) => None,
+            Credential::Key(..) => None,
         }
     }
 
@@ -156,7 +156,7 @@ impl Credential<'_> {
     fn user(&self) -> Option<String> {
         match self {
             Credential::Token(_) => None,
-            Credential::Key(key) => Some(key.user()),
+            Credential::Key(key, _) => Some(key.user()),
         }
     }
 
@@ -164,14 +164,22 @@ impl Credential<'_> {
     fn only(&self) -> Result<Option<Arc<Acl>>, CoreError> {
         match self {
             Credential::Token(_) => Ok(None),
-            Credential::Key(key) => key.only(),
+            Credential::Key(key, _) => key.only(),
+        }
+    }
+
+    /// What the maker of a session let it do.
+    fn narrowing(&self) -> Option<(&'a Narrowing, &'a Wish)> {
+        match self {
+            Credential::Token(_) => None,
+            Credential::Key(key, wish) => Some((key.narrowing()?, wish)),
         }
     }
 
     fn into_token(self) -> Option<SecretString> {
         match self {
             Credential::Token(token) => Some(token),
-            Credential::Key(_) => None,
+            Credential::Key(..) => None,
         }
     }
 }
@@ -340,16 +348,16 @@ impl Gate {
         self.enter(ask, credential, None, fields).await
     }
 
-    /// As [`Gate::admit`], for who signed with an access key instead of sending a token. `action` is what the dialect
+    /// As [`Gate::admit`], for who signed with an access key instead of sending a token. The wish says what the dialect
     /// calls the act; the trail names it so. Without a key nobody is there.
     pub async fn admit_key(
         &self,
         ask: Ask,
         key: Option<&VerifiedKey>,
-        action: &'static str,
+        wish: &Wish,
         fields: &Fields,
     ) -> Result<Grant, CoreError> {
-        self.enter(ask, key.map(Credential::Key), Some(action), fields).await
+        self.enter(ask, key.map(|key| Credential::Key(key, wish)), Some(wish.action), fields).await
     }
 
     async fn enter(
@@ -470,7 +478,7 @@ impl Gate {
         };
         grant.principal = Some(bearer.principal());
         let user = credential.user();
-        let only = credential.only()?;
+        let (only, narrowing) = (credential.only()?, credential.narrowing());
         grant.credential = credential.into_token();
         let exists = match (&grant.object, grant.visit.operation) {
             (Object::Secret { path, act }, Operation::Write) => {
@@ -495,19 +503,48 @@ impl Gate {
             grant.bearer = Some(bearer);
             return self.use_token(grant).await;
         }
-        let decision = acl.decide(&Question {
+        let question = Question {
             path: &path,
             capability: capability(grant.visit.operation, exists),
             sudo: access == Access::Sudo,
             parameters: Some(fields.map()),
             wrap_ttl: grant.visit.wrap_ttl,
-        });
+        };
+        let decision = acl.decide(&question);
         grant.decision = note(&decision);
         grant.bearer = Some(bearer);
         if decision.granted && self.is_forbidden(grant, user.as_deref(), fields).await? {
             return deny(grant, "forbidden by the secret's own policy");
         }
+        if let Some((narrowing, wish)) = narrowing.filter(|_| decision.granted)
+            && !self.is_within(grant, narrowing, wish, &question, fields).await?
+        {
+            return deny(grant, "not allowed by the session's own policy");
+        }
         if decision.granted { self.use_token(grant).await } else { Err(CoreError::Denied) }
+    }
+
+    /// Whether the maker of a session lets it do this.
+    async fn is_within(
+        &self,
+        grant: &Grant,
+        narrowing: &Narrowing,
+        wish: &Wish,
+        question: &Question<'_>,
+        fields: &Fields,
+    ) -> Result<bool, CoreError> {
+        let suffix = match (&grant.object, wish.service) {
+            // One that is not there has characters that nobody knows.
+            (Object::Secret { .. }, "secretsmanager") => {
+                Some(self.secrets.granted_suffix(grant).await?.unwrap_or_else(|| "??????".to_owned()))
+            }
+            _ => None,
+        };
+        match narrowing.judge(wish, suffix.as_deref(), fields, grant.visit.source.address)? {
+            Some(verdict) => Ok(verdict),
+            None if narrowing.policies().is_empty() => Ok(false),
+            None => Ok(self.policies.acl(narrowing.policies(), None, &self.identity).await?.decide(question).granted),
+        }
     }
 
     /// Refuses what an incident has cut off, whoever asks; lifting it is under `sys/`, which cannot be.
@@ -550,7 +587,7 @@ impl Gate {
     async fn bearer(&self, credential: &Credential<'_>, visit: &Visit) -> Result<Option<Bearer>, CoreError> {
         match credential {
             Credential::Token(token) => self.tokens.authenticate(token, &visit.source).await,
-            Credential::Key(key) => self.tokens.bearer_of(key.stand_in()).await,
+            Credential::Key(key, _) => self.tokens.bearer_of(key.stand_in()).await,
         }
     }
 

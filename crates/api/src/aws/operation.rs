@@ -8,7 +8,7 @@ use super::{AwsSettings, parameter, secrets, sts};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use strongroom_core::access_key::VerifiedKey;
+use strongroom_core::access_key::{VerifiedKey, Wish};
 use strongroom_core::mount::Mount;
 use strongroom_core::{Access, Ask, CoreError, Fields, Grant, Object, Open, Reply, SecretAct, Strongroom, Visit};
 use strongroom_model::{FolderPath, MountPath, RequestPath, SecretPath};
@@ -185,7 +185,8 @@ impl<'a> Tour<'a> {
             Ok(ask) => ask,
             Err(error) => return self.turn_away(action, error.into()).await,
         };
-        let admitted = self.open.gate.admit_key(ask, self.key, action, fields).await;
+        let wish = self.wish(action, &ask.object, &ask.visit.path);
+        let admitted = self.open.gate.admit_key(ask, self.key, &wish, fields).await;
         let grant = admitted.map_err(|error| self.refused(action, error, fields))?;
         let call = Call { tour: self, open: self.open, grant: &grant, input: self.input(fields) };
         let (result, words) = match (passage.act)(call).await {
@@ -255,6 +256,31 @@ impl<'a> Tour<'a> {
             }
         };
         Ok(Ask { visit, credential: None, mount, access, object })
+    }
+
+    /// What is asked for, in AWS's words. Only who was let do less than their role may is asked about what it is.
+    fn wish(&self, action: &'static str, object: &Object, path: &RequestPath) -> Wish {
+        let service = self.service.signing_name();
+        if !self.key.is_some_and(VerifiedKey::is_narrowed) {
+            return Wish { service, action, resource: String::new() };
+        }
+        let Names { region, account } = self.names();
+        let here = format!("arn:aws:{service}:{region}:{account}:");
+        let resource = match (self.service, object) {
+            // Values below a path are allowed by the path alone ("Restricting access to Parameter Store parameters").
+            (Service::Parameters, _) if action == "GetParametersByPath" => {
+                let path = self.fields.text("Path").ok().flatten().unwrap_or_default();
+                format!("{here}parameter/{}", path.trim_start_matches('/'))
+            }
+            (Service::Parameters, Object::Secret { path, .. }) => format!("{here}parameter/{path}"),
+            (Service::Secrets, Object::Secret { path, .. }) => format!("{here}secret:{path}"),
+            (Service::Sts, _) => {
+                let role = path.as_str().strip_prefix("sys/aws/roles/").and_then(|rest| rest.strip_suffix("/assume"));
+                format!("arn:aws:iam::{account}:role/{}", role.unwrap_or_default())
+            }
+            _ => format!("{here}*"),
+        };
+        Wish { service, action, resource }
     }
 
     /// The mount that the region stands for.

@@ -84,6 +84,12 @@ impl Refusal {
         self
     }
 
+    /// The same refusal with another status.
+    pub(crate) fn with_status(mut self, status: u16) -> Self {
+        self.answer.status = status;
+        self
+    }
+
     /// What the client is told, and what the trail is.
     pub(crate) fn split(self) -> (Words, CoreError) {
         (self.answer, self.cause)
@@ -212,6 +218,19 @@ impl From<CoreError> for Refusal {
 }
 
 impl Words {
+    /// The code as the query protocol has it.
+    pub(super) fn query_code(&self) -> &'static str {
+        match self.code {
+            "AccessDeniedException" => "AccessDenied",
+            "ThrottlingException" => "Throttling",
+            "ServiceUnavailableException" => "ServiceUnavailable",
+            "InternalServiceError" => "InternalFailure",
+            "SerializationException" => "MalformedInput",
+            "ValidationException" | "InvalidParameterException" | "InvalidRequestException" => "ValidationError",
+            other => other,
+        }
+    }
+
     /// Whether the service's model has this error; those have another spelling of the text's name.
     pub(super) fn is_modelled(&self) -> bool {
         matches!(

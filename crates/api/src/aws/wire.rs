@@ -73,7 +73,7 @@ pub(super) fn refused(words: &Words, is_query: bool, id: RequestId) -> Response<
         let text = format!(
             "<ErrorResponse xmlns=\"{STS}\"><Error><Type>{by}</Type><Code>{}</Code><Message>{}</Message></Error>\
              <RequestId>{id}</RequestId></ErrorResponse>",
-            words.code.trim_end_matches("Exception"),
+            words.query_code(),
             escaped(&words.text)
         );
         return dressed(words.status, XML, SecretBytes::new(text.into_bytes()), id);

@@ -35,6 +35,8 @@ impl AccessKeys {
             role: None,
             name: "rotation".to_owned(),
             only: Some(rules(mount, path, also)),
+            subject: None,
+            narrowing: None,
         };
         let key = AccessKey {
             id: AccessKeyId::random(&*self.entropy, TEMPORARY),

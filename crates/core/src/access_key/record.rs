@@ -1,3 +1,4 @@
+use super::session::Narrowing;
 use crate::{Cidr, CoreError};
 use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
@@ -116,6 +117,12 @@ pub struct Session {
     /// The one policy of a key that is lent for one secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) only: Option<String>,
+    /// Whom the token was about that it was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// What the session may do at most, within what its role may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) narrowing: Option<Narrowing>,
 }
 
 /// A key with what is shown once.

@@ -1,4 +1,5 @@
 use super::store::{AccessKeys, TRIES};
+use super::web::WebTrust;
 use crate::records::PutRecord;
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ pub struct AssumableRole {
     pub policies: Vec<PolicyName>,
     /// Entities that may assume it; empty: whoever policy lets.
     pub trusted: Vec<EntityId>,
+    /// The identity provider whose tokens may assume it; none: no token may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebTrust>,
     /// The longest session.
     pub max_session: Ttl,
     /// When it was made.
@@ -30,6 +34,8 @@ pub struct RoleChange {
     pub trusted: Option<Vec<EntityId>>,
     /// The longest session: between fifteen minutes and twelve hours, as in AWS.
     pub max_session: Option<Ttl>,
+    /// The identity provider whose tokens may assume it; `Some(None)`: none.
+    pub web: Option<Option<WebTrust>>,
 }
 
 fn shelf() -> Shelf {
@@ -62,6 +68,7 @@ impl AccessKeys {
                 name: name.clone(),
                 policies: Vec::new(),
                 trusted: Vec::new(),
+                web: None,
                 max_session: Ttl::from_secs(3_600),
                 created: self.clock.now(),
             };
@@ -69,6 +76,7 @@ impl AccessKeys {
             role.policies = change.policies.clone().unwrap_or(role.policies);
             role.trusted = change.trusted.clone().unwrap_or(role.trusted);
             role.max_session = change.max_session.unwrap_or(role.max_session);
+            role.web = change.web.clone().unwrap_or(role.web);
             check(&role)?;
             let txn = match &found {
                 Some(found) => Txn::new().expect(role_at(name), found.rev),
@@ -98,5 +106,5 @@ fn check(role: &AssumableRole) -> Result<(), CoreError> {
     if !(900..=43_200).contains(&role.max_session.secs()) {
         return Err(CoreError::Invalid("max_session must lie between 900 s and 43200 s".to_owned()));
     }
-    Ok(())
+    role.web.as_ref().map_or(Ok(()), WebTrust::check)
 }

@@ -1,8 +1,10 @@
+use super::narrow::Document;
 use super::record::{AccessKey, AccessKeyId, MadeKey, Record, Session, TEMPORARY};
 use super::role::AssumableRole;
 use super::store::AccessKeys;
 use crate::{CoreError, Grant};
-use strongroom_model::{SecretString, Ttl, base62};
+use serde::{Deserialize, Serialize};
+use strongroom_model::{PolicyName, SecretString, Ttl, base62};
 
 /// A temporary key to be made.
 pub struct NewSession {
@@ -12,6 +14,38 @@ pub struct NewSession {
     pub name: String,
     /// How long it lives; zero: an hour, or as long as the role lets it.
     pub ttl: Ttl,
+    /// What it may do at most.
+    pub narrowing: Option<Narrowing>,
+}
+
+/// What the maker of a session lets it do, within what the role may: what one of these allows. They never add anything.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Narrowing {
+    /// A policy in AWS's language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) document: Option<String>,
+    /// Policies of ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) policies: Vec<PolicyName>,
+}
+
+impl Narrowing {
+    /// Takes a policy in AWS's language, policies of ours, or both. The error says what is wrong with the former, and
+    /// repeats nothing.
+    pub fn new(document: Option<String>, policies: Vec<PolicyName>) -> Result<Option<Self>, CoreError> {
+        if let Some(text) = &document {
+            Document::parse(text)?;
+        }
+        let is_some = document.is_some() || !policies.is_empty();
+        Ok(is_some.then_some(Self { document, policies }))
+    }
+}
+
+/// What a session comes from.
+pub(super) struct Origin {
+    pub(super) issuer: Option<AccessKeyId>,
+    pub(super) subject: Option<String>,
+    pub(super) narrowing: Option<Narrowing>,
 }
 
 /// Shortest life of a session (AWS: fifteen minutes).
@@ -23,12 +57,24 @@ const TOKEN: usize = 86;
 impl AccessKeys {
     /// Makes a temporary key with the policies of a role. The grant must be one for the path of that role.
     pub async fn assume(&self, grant: &Grant, role: &AssumableRole, new: NewSession) -> Result<MadeKey, CoreError> {
+        let origin = Origin { issuer: Some(new.issuer), subject: None, narrowing: new.narrowing };
+        self.make_session(grant, role, new.name, new.ttl, origin).await
+    }
+
+    pub(super) async fn make_session(
+        &self,
+        grant: &Grant,
+        role: &AssumableRole,
+        name: String,
+        ttl: Ttl,
+        origin: Origin,
+    ) -> Result<MadeKey, CoreError> {
         let wanted = format!("sys/aws/roles/{}/assume", role.name);
         if grant.visit().path.as_str() != wanted {
             return Err(CoreError::Internal("a grant was used for an act it was not given for"));
         }
         let longest = role.max_session.secs();
-        let secs = if new.ttl.is_zero() { USUAL.min(longest) } else { new.ttl.secs() };
+        let secs = if ttl.is_zero() { USUAL.min(longest) } else { ttl.secs() };
         if secs < SHORTEST || secs > longest {
             return Err(CoreError::Invalid(format!(
                 "the session must last between {SHORTEST} and {longest} seconds, the longest that the role allows"
@@ -38,10 +84,12 @@ impl AccessKeys {
         let now = self.clock.now();
         let session = Session {
             token_hash: self.session_hash(&token),
-            issuer: Some(new.issuer),
+            issuer: origin.issuer,
             role: Some(role.name.clone()),
-            name: new.name,
+            name,
             only: None,
+            subject: origin.subject,
+            narrowing: origin.narrowing,
         };
         let key = AccessKey {
             id: AccessKeyId::random(&*self.entropy, TEMPORARY),

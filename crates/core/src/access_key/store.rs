@@ -1,4 +1,5 @@
 use super::record::{AccessKey, AccessKeyId, Record};
+use super::web::Providers;
 use crate::CoreError;
 use crate::identity::Identity;
 use crate::records::{Records, Stored};
@@ -14,6 +15,8 @@ pub struct AccessKeys {
     pub(super) identity: Arc<Identity>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
+    /// Keys of identity providers.
+    pub(super) providers: Providers,
     /// Keys used today that do not say so yet. Written by housekeeping, so that checking a signature writes nothing.
     used: Mutex<HashMap<AccessKeyId, u64>>,
 }
@@ -53,7 +56,7 @@ impl AccessKeys {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { records, identity, clock, entropy, used: Mutex::default() }
+        Self { records, identity, clock, entropy, providers: Providers::default(), used: Mutex::default() }
     }
 
     pub(super) async fn find(&self, id: &AccessKeyId) -> Result<Option<Arc<Stored<Record>>>, CoreError> {

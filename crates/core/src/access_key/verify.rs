@@ -78,8 +78,10 @@ impl VerifiedKey {
         let key = &self.key;
         let mut metadata = std::collections::BTreeMap::new();
         metadata.insert("access_key_id".to_owned(), key.id.to_string());
-        if let Some(role) = key.session.as_ref().and_then(|session| session.role.as_ref()) {
-            metadata.insert("role".to_owned(), role.to_string());
+        if let Some(session) = &key.session {
+            metadata.insert("session_name".to_owned(), session.name.clone());
+            metadata.extend(session.role.as_ref().map(|role| ("role".to_owned(), role.to_string())));
+            metadata.extend(session.subject.clone().map(|subject| ("subject".to_owned(), subject)));
         }
         Token {
             accessor: key.id.to_string(),

@@ -38,8 +38,11 @@ pub struct Deed<'a> {
 }
 
 /// What is told about a condition.
-enum Holds {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// It does.
     Yes,
+    /// It does not.
     No,
     /// Nobody here knows; taken as a reason to deny.
     Unknown,
@@ -156,7 +159,8 @@ fn principals(value: &Value) -> Result<(bool, Vec<String>), CoreError> {
     Ok((false, who))
 }
 
-fn texts(value: &Value) -> Option<Vec<String>> {
+/// A text, or a list of them.
+pub(crate) fn texts(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::String(text) => Some(vec![text.clone()]),
         Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect(),
@@ -167,7 +171,8 @@ fn texts(value: &Value) -> Option<Vec<String>> {
 /// Compares what a condition names with what was sent; `None` when nobody here can.
 type Compare = fn(&str, &str) -> Option<bool>;
 
-fn condition(operator: &str, key: &str, values: &Value, deed: &Deed<'_>) -> Holds {
+/// Whether a condition holds for a deed.
+pub(crate) fn condition(operator: &str, key: &str, values: &Value, deed: &Deed<'_>) -> Holds {
     let operator = operator.strip_prefix("ForAnyValue:").or(operator.strip_prefix("ForAllValues:")).unwrap_or(operator);
     let (operator, if_exists) = operator.strip_suffix("IfExists").map_or((operator, false), |rest| (rest, true));
     let Some(values) = texts(values) else { return Holds::Unknown };
@@ -206,7 +211,7 @@ fn lies_in(network: &str, address: &str) -> Option<bool> {
 
 /// Whether a text fits a pattern with `*` and `?`. Each star is tried from where the last one stood, so it takes no more
 /// steps than both are long.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(crate) fn fits(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut at, mut seen, mut star) = (0, 0, None);
     while seen < text.len() {

@@ -33,6 +33,7 @@ mod write;
 
 pub use config::{KvConfig, KvConfigChange, Lifetime};
 pub use guard::{Deed, Guard};
+pub(crate) use guard::{Holds, condition, fits, texts};
 pub use head::{SecretMetadata, SecretSettings, VersionInfo, VersionMetadata};
 pub use metadata::{CustomChange, MetadataChange, MetadataWritten};
 pub use parameter::{ParameterChange, ParameterKind, ParameterNotes, Sighted, VersionNotes};

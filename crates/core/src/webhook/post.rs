@@ -106,6 +106,18 @@ impl Target {
         }
     }
 
+    /// Asks for what lies there; [`CoreError::Unreachable`] when there is no answer by the deadline.
+    pub(crate) async fn get(&self, deadline: Duration) -> Result<Answer, CoreError> {
+        let unreachable = |why: String| CoreError::Unreachable { system: self.place(), why };
+        let request = Request::builder().uri(self.path.expose()).header(HOST, self.authority());
+        let request = request.header(USER_AGENT, concat!("strongroom/", env!("CARGO_PKG_VERSION")));
+        let request = request.body(Full::default()).map_err(|_| CoreError::Internal("a question is no HTTP"))?;
+        match tokio::time::timeout(deadline, self.exchange(request)).await {
+            Ok(answer) => answer.map_err(unreachable),
+            Err(_) => Err(unreachable(format!("no answer within {} seconds", deadline.as_secs()))),
+        }
+    }
+
     fn authority(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)

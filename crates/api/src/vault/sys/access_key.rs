@@ -4,7 +4,7 @@
 use crate::vault::route::Context;
 use serde_json::{Value, json};
 use strongroom_core::access_key::{
-    AccessKey, AccessKeyId, AssumableRole, KeyChange, MadeKey, NewAccessKey, RoleChange,
+    AccessKey, AccessKeyId, AssumableRole, KeyChange, MadeKey, NewAccessKey, RoleChange, WebTrust,
 };
 use strongroom_core::{Cidr, CoreError, Fields, Operation, Reply};
 use strongroom_model::{EntityId, EntityName, PolicyName, RoleName, Timestamp, Ttl};
@@ -69,6 +69,7 @@ pub(super) async fn role(context: Context<'_>) -> Result<Reply, CoreError> {
                 policies: policies(fields, "policies")?,
                 trusted: trusted(fields)?,
                 max_session: fields.ttl("max_session")?,
+                web: web(fields)?,
             };
             keys.write_role(grant, &name, change).await.map(|()| Reply::empty())
         }
@@ -100,6 +101,34 @@ fn trusted(fields: &Fields) -> Result<Option<Vec<EntityId>>, CoreError> {
     let wrong =
         || CoreError::Field { field: "trusted_entities".to_owned(), problem: "must hold ids of entities".to_owned() };
     ids.iter().map(|id| EntityId::parse(id).ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
+}
+
+/// The identity provider that a role trusts. Who changes one of these says all; an empty issuer takes the trust away.
+fn web(fields: &Fields) -> Result<Option<Option<WebTrust>>, CoreError> {
+    let Some(issuer) = fields.text("oidc_issuer")? else {
+        let stray = ["oidc_audiences", "oidc_subjects", "oidc_keys", "oidc_keys_url", "oidc_ca", "oidc_internal"];
+        return match stray.iter().any(|field| fields.has(field)) {
+            true => Err(CoreError::Missing("oidc_issuer, which comes with all that is said of the identity provider")),
+            false => Ok(None),
+        };
+    };
+    if issuer.is_empty() {
+        return Ok(Some(None));
+    }
+    let some = |field| fields.text(field).map(|text| text.filter(|text| !text.is_empty()));
+    let keys = match fields.value("oidc_keys") {
+        Some(set @ Value::Object(_)) => Some(set.to_string()),
+        _ => some("oidc_keys")?,
+    };
+    Ok(Some(Some(WebTrust {
+        issuer,
+        audiences: fields.list("oidc_audiences")?.unwrap_or_default(),
+        subjects: fields.list("oidc_subjects")?.unwrap_or_default(),
+        keys,
+        keys_url: some("oidc_keys_url")?,
+        ca: some("oidc_ca")?,
+        internal: fields.flag("oidc_internal")?.unwrap_or_default(),
+    })))
 }
 
 fn cidrs(fields: &Fields) -> Result<Vec<Cidr>, CoreError> {
@@ -137,8 +166,19 @@ fn shown(key: &AccessKey) -> Value {
 
 fn shown_role(role: &AssumableRole) -> Value {
     let trusted: Vec<String> = role.trusted.iter().map(ToString::to_string).collect();
-    json!({
+    let mut data = json!({
         "name": role.name, "policies": role.policies, "trusted_entities": trusted,
         "max_session": role.max_session.secs(), "creation_time": role.created,
-    })
+    });
+    if let (Some(web), Some(map)) = (&role.web, data.as_object_mut()) {
+        let mut put = |name: &str, value: Value| drop(map.insert(name.to_owned(), value));
+        put("oidc_issuer", json!(web.issuer));
+        put("oidc_audiences", json!(web.audiences));
+        put("oidc_subjects", json!(web.subjects));
+        put("oidc_keys", json!(web.keys));
+        put("oidc_keys_url", json!(web.keys_url));
+        put("oidc_ca", json!(web.ca));
+        put("oidc_internal", json!(web.internal));
+    }
+    data
 }

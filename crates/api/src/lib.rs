@@ -8,6 +8,7 @@ mod body;
 mod forwarded;
 pub mod harness;
 mod host;
+mod inner_door;
 mod listener;
 mod log;
 mod native;

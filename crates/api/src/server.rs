@@ -3,6 +3,7 @@
 use crate::aws::{Aws, AwsSettings};
 use crate::body::Budget;
 use crate::forwarded::Forwarding;
+use crate::inner_door::InnerDoor;
 use crate::listener::{Bind, Limits, Listener};
 use crate::log::LogControl;
 use crate::native::{self, Native};
@@ -24,7 +25,9 @@ use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use strongroom_core::drill::Door as DrillDoor;
 use strongroom_core::{Source, Strongroom};
+use strongroom_model::{MountPath, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -162,11 +165,38 @@ impl Server {
 
     /// Serves all listeners until `stop` turns true; returns when the last request is answered, or after half a minute.
     pub async fn run(self: Arc<Self>, listeners: Vec<Listener>, stop: watch::Receiver<bool>) {
+        let inner: Arc<dyn DrillDoor> = Arc::new(InnerDoor::new(&self));
+        self.native.strongroom.open_door(inner);
         let mut accepting = JoinSet::new();
         for listener in listeners {
             accepting.spawn(Arc::clone(&self).accept(listener, stop.clone()));
         }
         while accepting.join_next().await.is_some() {}
+    }
+
+    /// Serves one connection from inside the process, as one over a unix socket.
+    pub(crate) async fn serve_within<S>(&self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let door = Door { peer: None, client: None, require_request_header: false, unauthenticated_metrics: false };
+        let (_going_on, stop) = watch::channel(false);
+        self.converse(stream, door, None, stop).await;
+    }
+
+    /// The present moment, as the strongroom sees it.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.native.strongroom.clock().now()
+    }
+
+    /// The region whose signed requests reach secrets of a mount, if there is one.
+    pub(crate) fn region_of(&self, mount: &MountPath) -> Option<String> {
+        let settings = &self.aws.settings;
+        if settings.regions.is_empty() {
+            let is_usual = settings.mount(&settings.default_region).is_some_and(|path| path.as_str() == mount.as_str());
+            return is_usual.then(|| settings.default_region.clone());
+        }
+        settings.regions.iter().find(|(_, known)| *known == mount).map(|(region, _)| region.clone())
     }
 
     async fn accept(self: Arc<Self>, listener: Listener, mut stop: watch::Receiver<bool>) {

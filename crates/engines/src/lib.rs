@@ -7,6 +7,7 @@
 pub mod database;
 mod failure;
 pub mod rabbitmq;
+mod rehearsal;
 pub mod rotation;
 mod sent;
 mod template;

@@ -41,7 +41,7 @@ impl Default for AwsSettings {
 
 impl AwsSettings {
     /// The mount that a region stands for, if the region is served.
-    pub(super) fn mount(&self, region: &str) -> Option<RequestPath> {
+    pub(crate) fn mount(&self, region: &str) -> Option<RequestPath> {
         match self.regions.get(region) {
             Some(mount) => RequestPath::parse(mount.as_str()).ok(),
             None if self.regions.is_empty() => Some(self.default_mount()),

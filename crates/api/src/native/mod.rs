@@ -7,6 +7,7 @@
 
 mod alert;
 mod answer;
+mod drill;
 mod event;
 mod incident;
 mod openapi;

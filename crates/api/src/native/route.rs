@@ -90,6 +90,7 @@ pub(super) const ROUTES: &[&[Route]] = &[
     super::event::ROUTES,
     super::revoke::ROUTES,
     super::incident::ROUTES,
+    super::drill::ROUTES,
     super::rotation::ROUTES,
     super::alert::ROUTES,
     super::shipping::ROUTES,

@@ -62,6 +62,8 @@ pub struct Drills {
     active: Mutex<HashSet<String>>,
     /// One at a time: two at once would measure each other.
     turn: tokio::sync::Mutex<()>,
+    /// Held by whoever sees to what is due: what is planned begins once.
+    looking: tokio::sync::Mutex<()>,
     ended: watch::Sender<u64>,
     /// Nanoseconds: nothing is due before, as far as is known.
     due: AtomicU64,
@@ -95,6 +97,7 @@ impl Drills {
             doorway: Arc::clone(doorway),
             active: Mutex::default(),
             turn: tokio::sync::Mutex::new(()),
+            looking: tokio::sync::Mutex::new(()),
             ended: watch::Sender::new(0),
             due: AtomicU64::new(0),
             tasks: Tasks::new(),

@@ -89,6 +89,8 @@ impl Drills {
                 let under_way = self.book.under_way().await?;
                 match under_way.into_iter().find(|one| one.id == drill.id) {
                     None => return self.ended_one(&drill.key, &drill.id).await,
+                    // Its canary could not be taken away yet, or the server seals.
+                    Some(left) if !self.is_active(&drill.id) => return Ok(left),
                     Some(_) => ended.changed().await.map_err(|_| CoreError::Sealed)?,
                 }
             }

@@ -31,7 +31,7 @@ enum User {
     /// A token on the canary.
     Token,
     /// An access key on the canary secret.
-    Key { key: MadeKey, region: String },
+    Key { key: Box<MadeKey>, region: String },
     /// A login on the outside system.
     Login(Fields),
 }
@@ -94,7 +94,7 @@ impl Drills {
                 let region = scene.door.region_of(&scene.target.mount.path);
                 let region =
                     region.ok_or_else(|| CoreError::Unfit("no region leads to this mount any more".to_owned()))?;
-                Ok(User::Key { key: self.key_of_canary(scene.drill, canary).await?, region })
+                Ok(User::Key { key: Box::new(self.key_of_canary(scene.drill, canary).await?), region })
             }
             _ => Ok(User::Token),
         }

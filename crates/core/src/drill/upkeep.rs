@@ -35,6 +35,7 @@ impl Drills {
 
     /// One round of what is due.
     pub(super) async fn round(self: &Arc<Self>, looks: bool) -> Result<(), CoreError> {
+        let _alone = self.looking.lock().await;
         if looks && self.doorway.get().is_ok() {
             self.take_up().await?;
         }

@@ -21,7 +21,7 @@ mod static_call;
 mod static_role;
 mod turn;
 
-use crate::sent;
+use crate::{rehearsal, sent};
 use crate::unsure::Unsure;
 use async_trait::async_trait;
 use link::Links;
@@ -29,11 +29,12 @@ use serde_json::{Map, Value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use strongroom_core::drill::Rehearses;
 use strongroom_core::lease::{LeaseOrder, LeaseTerms};
 use strongroom_core::{
     Call, Captures, CoreError, Endpoint, Fields, MountContext, Operation, Reply, SecretsEngine, Served,
 };
-use strongroom_model::Timestamp;
+use strongroom_model::{RoleName, Timestamp};
 use turn::Turns;
 
 /// Starts the engine for one mount. Reads nothing and connects to nothing: both happen when they are needed.
@@ -106,6 +107,10 @@ impl SecretsEngine for Engine {
         self.0.end_login(note).await
     }
 
+    fn rehearses(&self) -> Option<&dyn Rehearses> {
+        Some(self)
+    }
+
     async fn work(&self) -> Result<Option<Timestamp>, CoreError> {
         let (roots, roles) = tokio::join!(self.0.resume_roots(), self.0.rotate_due());
         Ok([roots?, roles?].into_iter().flatten().min())
@@ -119,6 +124,27 @@ impl SecretsEngine for Engine {
         self.0.wipe_static().await?;
         self.0.wipe_roles().await?;
         self.0.wipe_configs().await
+    }
+}
+
+#[async_trait]
+impl Rehearses for Engine {
+    fn place(&self, typed: &str) -> Option<String> {
+        rehearsal::place(typed)
+    }
+
+    async fn is_there(&self, place: &str) -> Result<bool, CoreError> {
+        match rehearsal::role_of(place).map(RoleName::parse) {
+            Some(Ok(role)) => Ok(self.0.role(&role).await?.is_some()),
+            _ => Ok(false),
+        }
+    }
+
+    async fn lets_in(&self, place: &str, credential: &Fields) -> Result<bool, CoreError> {
+        let name = RoleName::parse(rehearsal::role_of(place).unwrap_or_default())?;
+        let role = self.0.role(&name).await?.ok_or(CoreError::Nothing)?;
+        let connection = &role.value.db_name;
+        rehearsal::lets_in(&*self.0.link(connection).await?, connection.as_str(), credential).await
     }
 }
 

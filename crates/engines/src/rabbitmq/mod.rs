@@ -10,16 +10,17 @@ mod endpoint;
 mod lease;
 mod role;
 
-use crate::sent;
+use crate::{rehearsal, sent};
 use crate::unsure::Unsure;
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex};
 use strongroom_barrier::{Shelf, Txn};
 use strongroom_connectors::Connector;
+use strongroom_core::drill::Rehearses;
 use strongroom_core::lease::{LeaseOrder, LeaseTerms};
 use strongroom_core::{Call, Captures, CoreError, Endpoint, Fields, MountContext, SecretsEngine, Served};
-use strongroom_model::Timestamp;
+use strongroom_model::{RoleName, Timestamp};
 
 /// Starts the engine for one mount. Reads nothing and connects to nothing: both happen when they are needed.
 pub fn start(context: MountContext) -> Arc<dyn SecretsEngine> {
@@ -74,6 +75,10 @@ impl SecretsEngine for RabbitMq {
         self.end_user(note).await
     }
 
+    fn rehearses(&self) -> Option<&dyn Rehearses> {
+        Some(self)
+    }
+
     async fn close(&self) {
         self.unlink();
     }
@@ -89,6 +94,24 @@ impl SecretsEngine for RabbitMq {
         }
         let txn = Txn::new().delete(self.connection_at()).delete(self.lease_at());
         self.context.records.commit(txn).await
+    }
+}
+
+#[async_trait]
+impl Rehearses for RabbitMq {
+    fn place(&self, typed: &str) -> Option<String> {
+        rehearsal::place(typed)
+    }
+
+    async fn is_there(&self, place: &str) -> Result<bool, CoreError> {
+        match rehearsal::role_of(place).map(RoleName::parse) {
+            Some(Ok(role)) => Ok(self.role(&role).await?.is_some()),
+            _ => Ok(false),
+        }
+    }
+
+    async fn lets_in(&self, _place: &str, credential: &Fields) -> Result<bool, CoreError> {
+        rehearsal::lets_in(&*self.link().await?, LANE, credential).await
     }
 }
 

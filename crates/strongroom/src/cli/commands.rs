@@ -7,7 +7,7 @@ use super::{
     operator_snapshot, operator_verify, path_help, policy, review, rotate, secrets, server, shipping, status, token,
     version, who_reads,
 };
-use super::{incident, revoke, watch};
+use super::{drill, incident, revoke, watch};
 
 /// Every command.
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
@@ -39,6 +39,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         alert::COMMANDS,
         watch::COMMANDS,
         revoke::COMMANDS,
+        drill::COMMANDS,
         incident::COMMANDS,
         shipping::COMMANDS,
         operator::COMMANDS,

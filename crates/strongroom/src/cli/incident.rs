@@ -225,7 +225,7 @@ fn timeline_row(row: &Value) -> Vec<String> {
     vec![text("time"), what, text("principal"), text("address"), text("path"), text("result")]
 }
 
-fn micros(us: u64) -> String {
+pub(super) fn micros(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} µs"),
         1_000..1_000_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),

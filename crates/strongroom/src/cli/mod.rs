@@ -18,6 +18,7 @@ mod commands;
 mod complete;
 mod diff;
 mod doctor;
+mod drill;
 mod env;
 mod error;
 mod find;

@@ -5,7 +5,7 @@
 //! credentials, and the core remembers them as leases and says when.
 
 use crate::drill::Rehearses;
-use crate::lease::{Issuance, LeaseOrder, LeaseTerms};
+use crate::lease::{Issuance, LeaseEnd, LeaseOrder, LeaseTerms};
 use crate::mount::{MountClass, MountSpec};
 use crate::password_policy::PasswordPolicies;
 use crate::records::{Listed, PutRecord, Records, Stored};
@@ -142,7 +142,7 @@ pub trait SecretsEngine: Send + Sync {
     async fn prolong(&self, note: &Map<String, Value>, expires: Timestamp) -> Result<(), CoreError>;
 
     /// Unmakes the credential. Repeatable: one that is gone, or never came to be, is success.
-    async fn revoke(&self, note: &Map<String, Value>) -> Result<(), CoreError>;
+    async fn revoke(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError>;
 
     /// How its credentials are tried in a drill, for engines whose can be.
     fn rehearses(&self) -> Option<&dyn Rehearses> {

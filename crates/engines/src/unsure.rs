@@ -2,7 +2,7 @@
 //! answered, or the process that sent it is gone.
 //!
 //! A login that is not there is then no proof that it never will be, so whoever ends it looks again for a while. Knows
-//! of earlier processes only that it did not see what they asked for.
+//! of earlier processes only that it did not see what they asked for; who knows that a login was handed out need not ask.
 
 use crate::failure::outside;
 use std::collections::HashSet;
@@ -41,18 +41,16 @@ impl Unsure {
         self.asked().remove(login);
     }
 
-    /// Ends a login and its sessions, and fails as long as one that is not there may still come. `when` has the moments at
-    /// which it was asked for and at which it is ended.
+    /// Ends a login and its sessions, and fails as long as one that is not there may still come: `until` then, if at all.
     pub(crate) async fn end(
         &self,
         connector: &dyn Connector,
         system: &str,
         login: &str,
         statements: &[String],
-        (began, now): (Timestamp, Timestamp),
+        until: Option<Timestamp>,
     ) -> Result<(), CoreError> {
         let fail = |error: ConnectorError| outside(system, &error);
-        let until = self.until(login, began, now);
         let was_there = until.is_none() || connector.login_exists(login).await.map_err(fail)?;
         match connector.drop_login(login, statements).await {
             Ok(()) | Err(ConnectorError::NoSuchLogin { .. }) => {}

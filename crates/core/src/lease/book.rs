@@ -2,8 +2,11 @@
 //! is carried out by the lanes.
 
 use super::lane::{Lane, Lanes};
-use super::ledger::Ledger;
-use super::record::{Cause, Change, Lease, LeaseKey, Revoking, Stage, cuts, leases, of_entity, of_token};
+use super::ledger::{CapScope, Ledger};
+use super::recall::Recalls;
+use super::record::{
+    Cause, Change, Lease, LeaseKey, Recall, RecallScope, Revoking, Stage, cuts, leases, of_entity, of_token,
+};
 use crate::CoreError;
 use crate::records::{Listed, Records, Stored};
 use crate::token::TokenKey;
@@ -15,14 +18,15 @@ use tokio::sync::watch;
 
 /// Records looked at in one go.
 pub(super) const PAGE: usize = 256;
-/// Leases marked in one transaction.
-const MARKS: usize = 64;
+/// Leases marked in one transaction. More than these are recalled by one record.
+pub(super) const MARKS: usize = 64;
 
 /// The records of leases.
 pub(crate) struct Book {
     pub(super) records: Arc<Records>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) lanes: Lanes,
+    pub(super) recalls: Recalls,
     pub(super) clock: Arc<dyn Clock>,
     /// Changes whenever a lease ended or failed to.
     pub(super) progress: watch::Sender<u64>,
@@ -31,7 +35,8 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
         let ledger = Arc::new(Ledger::new(Arc::clone(&records)));
-        Self { records, ledger, lanes: Lanes::default(), clock, progress: watch::Sender::new(0) }
+        let (lanes, recalls) = (Lanes::default(), Recalls::default());
+        Self { records, ledger, lanes, recalls, clock, progress: watch::Sender::new(0) }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -65,18 +70,12 @@ impl Book {
 
     /// Marks the leases that end with a token; durable when it returns.
     pub(crate) async fn end_token(&self, token: TokenKey) -> Result<(), CoreError> {
-        self.end_linked(&of_token(token), Cause::Token, |_| true).await.map(|_| ())
+        self.end_linked(RecallScope::Token(token), &of_token(token), Cause::Token).await.map(|_| ())
     }
 
-    /// Marks the leases of an entity; `all`: also those that belong to its tokens.
-    pub(super) async fn end_entity(
-        &self,
-        entity: EntityId,
-        cause: Cause,
-        all: bool,
-    ) -> Result<Vec<LeaseKey>, CoreError> {
-        let owned = |lease: &Lease| all || lease.owner == super::LeaseOwner::Identity;
-        self.end_linked(&of_entity(entity), cause, owned).await
+    /// Marks the leases of an entity; `all`: also those that belong to its tokens. Says how many may be meant.
+    pub(super) async fn end_entity(&self, entity: EntityId, cause: Cause, all: bool) -> Result<u64, CoreError> {
+        self.end_linked(RecallScope::Entity { entity, all }, &of_entity(entity), cause).await
     }
 
     /// Carries out what was noted when entities were disabled or removed.
@@ -88,30 +87,41 @@ impl Book {
         Ok(())
     }
 
-    async fn end_linked(
-        &self,
-        shelf: &Shelf,
-        cause: Cause,
-        is_meant: impl Fn(&Lease) -> bool,
-    ) -> Result<Vec<LeaseKey>, CoreError> {
-        let (mut after, mut marked) = (None, Vec::new());
-        loop {
-            let links = self.records.scan::<LeaseKey>(shelf, after.as_ref(), PAGE).await?;
-            let Some(last) = links.last() else { return Ok(marked) };
-            after = Some(shelf.named(&last.name));
-            let mut keys = Vec::with_capacity(links.len());
-            for link in links {
-                if self.get(&link.value).await?.is_some_and(|lease| is_meant(&lease.value)) {
-                    keys.push(link.value);
-                }
+    /// Marks the leases that a shelf of links leads to: each for itself while they are few, else all by a recall.
+    async fn end_linked(&self, scope: RecallScope, shelf: &Shelf, cause: Cause) -> Result<u64, CoreError> {
+        let links = self.records.scan::<LeaseKey>(shelf, None, MARKS + 1).await?;
+        if links.len() > MARKS {
+            self.recall(scope, cause).await?;
+            return self.count_links(shelf).await;
+        }
+        let meant = Recall { scope, cause, at: Timestamp::from_nanos(u64::MAX) };
+        let mut keys = Vec::with_capacity(links.len());
+        for link in links {
+            if self.get(&link.value).await?.is_some_and(|lease| meant.covers(&link.value, &lease.value)) {
+                keys.push(link.value);
             }
-            self.mark(&keys, cause).await?;
-            marked.extend(keys);
+        }
+        self.mark(&keys, cause).await?;
+        Ok(count(keys.len()))
+    }
+
+    async fn count_links(&self, shelf: &Shelf) -> Result<u64, CoreError> {
+        let (mut after, mut links) = (None, 0);
+        loop {
+            let page = self.records.scan::<LeaseKey>(shelf, after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(links) };
+            after = Some(shelf.named(&last.name));
+            links += count(page.len());
         }
     }
 
-    /// Marks every lease of a path; says how many.
+    /// Marks every lease of a path, by a recall when they are many; says how many.
     pub(super) async fn end_path(&self, mount: MountId, path: &str, cause: Cause) -> Result<u64, CoreError> {
+        let known = self.ledger.count(Some(mount), &CapScope::Path(path.to_owned()));
+        if known > count(MARKS) {
+            self.recall(RecallScope::Path { mount, path: path.to_owned() }, cause).await?;
+            return Ok(known);
+        }
         let (mut after, mut marked) = (None::<Vec<u8>>, 0);
         loop {
             let page = self.page(mount, path, after.as_deref()).await?;
@@ -120,7 +130,7 @@ impl Book {
             let key = |listed: &Listed<Lease>| LeaseKey { mount, path: path.to_owned(), suffix: listed.text() };
             let keys: Vec<LeaseKey> = page.iter().map(key).collect();
             self.mark(&keys, cause).await?;
-            marked += u64::try_from(keys.len()).unwrap_or(u64::MAX);
+            marked += count(keys.len());
         }
     }
 
@@ -171,7 +181,10 @@ impl Book {
         let stage = match &lease.stage {
             Stage::Revoking(_) if lease.due <= now => return Ok(None),
             Stage::Revoking(revoking) => Stage::Revoking(revoking.clone()),
-            _ => Stage::Revoking(Revoking { cause, attempts: 0, error: None }),
+            stage => {
+                let handed_out = stage.was_handed_out();
+                Stage::Revoking(Revoking { cause, handed_out, attempts: 0, error: None })
+            }
         };
         let new = Lease { stage, due: now, ..lease.clone() };
         Ok(Some((lease.replaced(key, stored.rev, &new)?, lease.lane.clone())))
@@ -210,4 +223,8 @@ impl Book {
         self.ledger.commit(Change::default().delete(at)).await?;
         Ok(())
     }
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
 }

@@ -25,10 +25,7 @@ impl Leases {
     /// Marks leases as to be revoked, now; says how many there were.
     pub(crate) async fn cut_off(&self, scope: &LeaseScope<'_>) -> Result<u64, CoreError> {
         match scope {
-            LeaseScope::Entity(entity) => {
-                let marked = self.book.end_entity(*entity, Cause::Revoked, true).await?;
-                Ok(u64::try_from(marked.len()).unwrap_or(u64::MAX))
-            }
+            LeaseScope::Entity(entity) => self.book.end_entity(*entity, Cause::Revoked, true).await,
             LeaseScope::Below(prefix) => {
                 let mut count = 0;
                 for part in self.below(prefix) {
@@ -47,10 +44,10 @@ impl Leases {
     /// How many leases there are.
     pub(crate) async fn count_in(&self, scope: &LeaseScope<'_>) -> Result<(u64, Vec<String>), CoreError> {
         let (mut count, mut names) = (0, Vec::new());
-        self.each(scope, |id, _| {
+        self.each(scope, |key, _| {
             count += 1;
             if names.len() < 20 {
-                names.push(id);
+                names.push(self.id_of(key));
             }
         })
         .await?;
@@ -60,10 +57,10 @@ impl Leases {
     /// Those that are to be revoked and are still there.
     pub(crate) async fn remaining(&self, scope: &LeaseScope<'_>) -> Result<Vec<Remaining>, CoreError> {
         let mut left = Vec::new();
-        self.each(scope, |id, lease| {
-            if let Stage::Revoking(revoking) = &lease.stage {
-                left.push(Remaining { id, error: revoking.error.clone() });
-            }
+        self.each(scope, |key, lease| match &lease.stage {
+            Stage::Revoking(revoking) => left.push(Remaining { id: self.id_of(key), error: revoking.error.clone() }),
+            _ if self.book.is_ending(key, lease) => left.push(Remaining { id: self.id_of(key), error: None }),
+            _ => {}
         })
         .await?;
         for one in left.iter_mut().filter(|one| one.error.is_none()) {
@@ -76,7 +73,7 @@ impl Leases {
         Ok(left)
     }
 
-    async fn each(&self, scope: &LeaseScope<'_>, mut see: impl FnMut(String, &Lease)) -> Result<(), CoreError> {
+    async fn each(&self, scope: &LeaseScope<'_>, mut see: impl FnMut(&LeaseKey, &Lease)) -> Result<(), CoreError> {
         match scope {
             LeaseScope::Entity(entity) => {
                 let (shelf, mut after) = (of_entity(*entity), None);
@@ -86,7 +83,7 @@ impl Leases {
                     after = Some(shelf.named(&last.name));
                     for link in links {
                         if let Some(lease) = self.book.get(&link.value).await? {
-                            see(self.id_of(&link.value), &lease.value);
+                            see(&link.value, &lease.value);
                         }
                     }
                 }
@@ -100,7 +97,7 @@ impl Leases {
                         after = Some(last.name.clone());
                         for listed in &page {
                             let (mount, path) = (part.mount, part.path.clone());
-                            see(self.id_of(&LeaseKey { mount, path, suffix: listed.text() }), &listed.value);
+                            see(&LeaseKey { mount, path, suffix: listed.text() }, &listed.value);
                         }
                     }
                 }

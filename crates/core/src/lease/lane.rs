@@ -4,7 +4,7 @@
 //! Knows when the lane's next turn is, what is being made in it, and how its outside system does; does no work itself.
 
 use super::beat::Beat;
-use super::record::{LaneNote, LeaseKey, backoff};
+use super::record::{Cause, LaneNote, LeaseKey, backoff};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,6 +31,9 @@ struct State {
     /// before it is over.
     making: HashMap<String, bool>,
     urgent: VecDeque<LeaseKey>,
+    /// Recalled leases that wait, and how many more are in hand.
+    recalled: VecDeque<(LeaseKey, Cause)>,
+    recalled_in_hand: usize,
     outage: Option<Outage>,
     outages: u64,
 }
@@ -80,6 +83,38 @@ impl Lane {
 
     pub(super) fn take_urgent(&self) -> Option<LeaseKey> {
         self.state().urgent.pop_front()
+    }
+
+    /// Leases to be ended that are marked by a recall only.
+    pub(super) fn push_recalled(&self, keys: Vec<LeaseKey>, cause: Cause) {
+        self.state().recalled.extend(keys.into_iter().map(|key| (key, cause)));
+        self.hurry.notify_one();
+    }
+
+    /// The next of them; it is in hand until [`Lane::recalled_over`].
+    pub(super) fn take_recalled(&self) -> Option<(LeaseKey, Cause)> {
+        let mut state = self.state();
+        let taken = state.recalled.pop_front();
+        state.recalled_in_hand += usize::from(taken.is_some());
+        taken
+    }
+
+    pub(super) fn recalled_over(&self) {
+        let mut state = self.state();
+        state.recalled_in_hand = state.recalled_in_hand.saturating_sub(1);
+    }
+
+    /// How many of them wait or are in hand.
+    pub(super) fn recalled(&self) -> usize {
+        let state = self.state();
+        state.recalled.len() + state.recalled_in_hand
+    }
+
+    /// Gives them back to whoever recalled them: no run has any in hand.
+    pub(super) fn drop_recalled(&self) {
+        let mut state = self.state();
+        state.recalled.clear();
+        state.recalled_in_hand = 0;
     }
 
     pub(super) fn outage(&self) -> Option<Outage> {
@@ -140,6 +175,7 @@ impl Lane {
     /// Has its task end.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+        self.drop_recalled();
         self.beat.ring();
     }
 

@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 /// Changes that may wait.
 const QUEUE: usize = 1_024;
-/// Operations in one transaction; a portable store that takes fewer gets the changes one by one.
-const MOST_OPS: usize = 400;
+/// Operations in one transaction; a store that takes fewer gets it in parts.
+const MOST_OPS: usize = 1_000;
 
 /// A limit on how many leases there may be, as it applies to one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,21 +182,20 @@ impl Ledger {
         if jobs.is_empty() {
             return;
         }
-        match self.commit_once(&jobs).await {
-            Ok(rev) => jobs.into_iter().for_each(|job| drop(job.answer.send(Ok(rev)))),
-            Err(error) => self.commit_each(jobs, error).await,
-        }
-    }
-
-    /// What did not go together is tried one by one, so that each gets an answer of its own.
-    async fn commit_each(&self, mut jobs: Vec<Job>, error: CoreError) {
-        if jobs.len() == 1 {
-            let only = jobs.pop();
-            return only.into_iter().zip([error]).for_each(|(job, error)| drop(job.answer.send(Err(error))));
-        }
-        for job in jobs {
-            let done = self.commit_once(std::slice::from_ref(&job)).await;
-            let _ = job.answer.send(done);
+        // What does not go together is tried in halves, so that whose fault it is gets an answer of its own.
+        let mut parts = vec![jobs];
+        while let Some(mut jobs) = parts.pop() {
+            match self.commit_once(&jobs).await {
+                Ok(rev) => jobs.into_iter().for_each(|job| drop(job.answer.send(Ok(rev)))),
+                Err(error) if jobs.len() == 1 => {
+                    jobs.pop().into_iter().zip([error]).for_each(|(job, error)| drop(job.answer.send(Err(error))));
+                }
+                Err(_) => {
+                    let second = jobs.split_off(jobs.len() / 2);
+                    // The earlier ones first.
+                    parts.extend([second, jobs]);
+                }
+            }
         }
     }
 

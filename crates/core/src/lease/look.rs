@@ -247,13 +247,14 @@ impl Leases {
             Stage::Revoking(revoking) => revoking.error.clone(),
             _ => None,
         };
+        let is_ending = self.book.is_ending(key, lease);
         LeaseView {
             id: self.id_of(key),
-            state: lease.stage.word(),
+            state: if is_ending && !lease.stage.is_revoking() { "revoking" } else { lease.stage.word() },
             issued: lease.issued,
             expires: lease.expires,
             renewed: lease.renewed,
-            renewable: lease.renewable && lease.is_active(now),
+            renewable: lease.renewable && lease.is_active(now) && !is_ending,
             ttl: Ttl(lease.expires.since(now)),
             subject: lease.subject.clone(),
             role: lease.role.clone(),

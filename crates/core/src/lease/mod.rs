@@ -1,8 +1,8 @@
 //! Keeps the promise that every credential handed out dies on time. A lease is stored before its credential exists, so a
 //! crash can leave a lease without a credential but never a credential without a lease.
 //!
-//! Expiry and every way of revoking are one path: a lease is marked or comes due, and its lane ends it, again and again
-//! until that works. Nothing but the lanes and the counts per path is loaded at start. Does not know how to make or
+//! Expiry and every way of revoking are one path: a lease is marked, recalled with others or comes due, and its lane ends
+//! it, again and again until that works. Nothing but lanes, recalls and the counts per path is loaded at start. Does not know how to make or
 //! unmake a credential: engines do.
 
 mod beat;
@@ -13,6 +13,7 @@ mod lane;
 mod ledger;
 mod look;
 mod order;
+mod recall;
 mod record;
 mod renew;
 mod revoke;
@@ -24,7 +25,7 @@ pub(crate) use cut::LeaseScope;
 pub(crate) use issue::Made;
 pub(crate) use ledger::{Cap, CapScope};
 pub use look::{Irrevocable, LeaseGauges, LeaseView};
-pub use order::{Granted, Issuance, LeaseOrder, LeaseOwner, LeaseTerms};
+pub use order::{Granted, Issuance, LeaseEnd, LeaseOrder, LeaseOwner, LeaseTerms};
 pub(crate) use record::cut;
 
 use crate::event::Hub;
@@ -142,6 +143,9 @@ impl Leases {
             let note = listed.value;
             self.lane(note.mount, &note.name).noted(note.longest);
         }
+        self.book.load_recalls().await?;
+        let leases = Arc::clone(self);
+        self.tasks.start(|stop| leases.keep_recalls(stop));
         let leases = Arc::clone(self);
         self.tasks.start(|mut stop| async move {
             let mut every_second = tokio::time::interval(Duration::from_secs(1));
@@ -184,6 +188,7 @@ impl Leases {
                 lane.beat.ring();
             }
         }
+        self.book.recalls.begin();
         self.upkeep.tick(&self.mounts, &self.tasks, &self.clock, &self.entropy);
     }
 
@@ -196,6 +201,7 @@ impl Leases {
     pub async fn settle(&self) {
         self.tick();
         self.upkeep.settle().await;
+        self.book.recalls.settle().await;
         let lanes = self.book.lanes.all();
         let tickets: Vec<_> = lanes.iter().map(|lane| lane.beat.ring()).collect();
         for (lane, ticket) in lanes.iter().zip(tickets) {

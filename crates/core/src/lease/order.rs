@@ -56,6 +56,14 @@ pub struct LeaseOrder {
     pub expires: Timestamp,
 }
 
+/// What an engine is told when it is to unmake a credential.
+pub struct LeaseEnd<'a> {
+    /// What the engine asked to be noted.
+    pub note: &'a Map<String, Value>,
+    /// Whether the credential was handed out. One that was not may never have been made, or may still come to be.
+    pub was_handed_out: bool,
+}
+
 /// A lease as an answer hands it out or prolongs it.
 pub struct Granted {
     /// Its id.

@@ -84,6 +84,15 @@ impl Stage {
         matches!(self, Stage::Revoking(_))
     }
 
+    /// Whether its credential is known to have been made.
+    pub(super) fn was_handed_out(&self) -> bool {
+        match self {
+            Stage::Pending => false,
+            Stage::Active => true,
+            Stage::Revoking(revoking) => revoking.handed_out,
+        }
+    }
+
     pub(super) fn word(&self) -> &'static str {
         match self {
             Stage::Pending => "pending",
@@ -98,6 +107,9 @@ impl Stage {
 #[derive(Clone, Serialize, Deserialize, PartialEq, Eq, Debug)]
 pub(super) struct Revoking {
     pub(super) cause: Cause,
+    /// Its credential was handed out, so it is known to have been made.
+    #[serde(default)]
+    pub(super) handed_out: bool,
     /// Attempts that failed by this lease's own fault.
     pub(super) attempts: u32,
     /// How the last one failed.
@@ -165,6 +177,11 @@ impl Lease {
         self.stage == Stage::Active && self.expires > now
     }
 
+    /// The token whose end is its end.
+    fn ends_with(&self) -> Option<TokenKey> {
+        self.token.filter(|_| self.owner == LeaseOwner::Token || self.entity.is_none())
+    }
+
     /// Where its turn is kept.
     pub(super) fn due_at(&self, key: &LeaseKey) -> Address {
         due(key.mount, &self.lane).ordered(self.due.nanos(), &key.suffix)
@@ -172,8 +189,7 @@ impl Lease {
 
     /// Everything that leads to it, but for its turn.
     fn links(&self, key: &LeaseKey) -> impl Iterator<Item = Address> {
-        let token = self.token.filter(|_| self.owner == LeaseOwner::Token || self.entity.is_none());
-        let token = token.map(|token| of_token(token).named(&key.suffix));
+        let token = self.ends_with().map(|token| of_token(token).named(&key.suffix));
         token.into_iter().chain(self.entity.map(|entity| of_entity(entity).named(&key.suffix)))
     }
 
@@ -229,6 +245,50 @@ pub(super) struct PathNote {
     pub(super) leases: u64,
 }
 
+/// Leases that are to end together: one record, however many they are. They are meant as they were at that moment; what
+/// is issued later stays.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct Recall {
+    pub(super) scope: RecallScope,
+    pub(super) cause: Cause,
+    pub(super) at: Timestamp,
+}
+
+/// Which leases are recalled.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RecallScope {
+    /// All of a path.
+    Path { mount: MountId, path: String },
+    /// Those that end with a token.
+    Token(TokenKey),
+    /// Those of an entity; without `all`, the ones that belong to itself and not to its tokens.
+    Entity { entity: EntityId, all: bool },
+}
+
+impl Recall {
+    /// Where it is kept: a later recall of the same leases takes its place.
+    pub(super) fn place(&self) -> Address {
+        recalls().named(match &self.scope {
+            RecallScope::Path { mount, path } => [b"p".as_slice(), mount.as_bytes(), path.as_bytes()].concat(),
+            RecallScope::Token(token) => [b"t".as_slice(), token.as_bytes()].concat(),
+            RecallScope::Entity { entity, all } => [b"e".as_slice(), &[u8::from(*all)], entity.as_bytes()].concat(),
+        })
+    }
+
+    /// Whether it means this lease.
+    pub(super) fn covers(&self, key: &LeaseKey, lease: &Lease) -> bool {
+        lease.issued <= self.at
+            && match &self.scope {
+                RecallScope::Path { mount, path } => key.mount == *mount && key.path == *path,
+                RecallScope::Token(token) => lease.ends_with() == Some(*token),
+                RecallScope::Entity { entity, all } => {
+                    lease.entity == Some(*entity) && (*all || lease.owner == LeaseOwner::Identity)
+                }
+            }
+    }
+}
+
 /// A lane, kept so that it is found again after unsealing.
 #[derive(Serialize, Deserialize)]
 pub(super) struct LaneNote {
@@ -262,6 +322,11 @@ pub(super) fn of_token(token: TokenKey) -> Shelf {
 /// Leases of an entity, by whichever token.
 pub(super) fn of_entity(entity: EntityId) -> Shelf {
     Shelf::new("lease-of-entity", ROOT).within(entity.as_bytes())
+}
+
+/// Recalls that are not carried out yet.
+pub(super) fn recalls() -> Shelf {
+    Shelf::new("lease-recall", ROOT)
 }
 
 pub(super) fn lanes() -> Shelf {

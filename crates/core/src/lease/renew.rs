@@ -22,7 +22,7 @@ impl Leases {
     async fn renew_once(self: &Arc<Self>, id: &str, increment: Ttl) -> Result<Reply, CoreError> {
         let Some((key, stored)) = self.find(id).await? else { return not_found() };
         let (lease, now) = (&stored.value, self.book.now());
-        if !lease.is_active(now) {
+        if !lease.is_active(now) || self.book.is_ending(&key, lease) {
             return not_found();
         }
         if !lease.renewable {

@@ -62,7 +62,8 @@ impl Leases {
 
     /// Has every lease of an entity revoked, whichever token asked for it; says how many were marked.
     pub async fn revoke_entity(&self, _grant: &Grant, entity: EntityId) -> Result<usize, CoreError> {
-        Ok(self.book.end_entity(entity, Cause::Revoked, true).await?.len())
+        let marked = self.book.end_entity(entity, Cause::Revoked, true).await?;
+        Ok(usize::try_from(marked).unwrap_or(usize::MAX))
     }
 
     /// Forgets every lease below a prefix, whatever became of the credentials: the trail says that they may live on.
@@ -119,6 +120,7 @@ impl Leases {
         let lanes = self.book.lanes.remove(mount);
         let txn = lanes.iter().fold(Txn::new(), |txn, lane| txn.delete(super::record::lane_at(mount, &lane.name)));
         lanes.iter().for_each(|lane| lane.close());
+        self.book.moved();
         if !txn.is_empty() {
             self.book.records.commit(txn).await?;
         }
@@ -146,6 +148,9 @@ impl Leases {
     }
 
     async fn first_left(&self, scope: &[Marked]) -> Result<Option<Left>, CoreError> {
+        if scope.iter().any(|part| self.book.recalls.cover_path(part.mount, &part.path)) {
+            return Ok(Some(Left::Waiting));
+        }
         let mut failing = None;
         for part in scope {
             let mut after = None::<Vec<u8>>;

@@ -7,7 +7,7 @@
 use super::book::PAGE;
 use super::lane::Lane;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
-use super::{GRACE, Leases};
+use super::{GRACE, LeaseEnd, Leases};
 use crate::CoreError;
 use crate::event::{EventKind, Note};
 use crate::records::{Listed, Stored};
@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 /// Revocations that an outside system is asked for at once.
 const AT_ONCE: usize = 8;
 /// Leases in hand: those beside the ones above wait for their turn, the trail or the disk.
-const IN_HAND: usize = 128;
+const IN_HAND: usize = 256;
 /// How long one revocation may take before the outside system counts as down.
 const REVOKE_LIMIT: Duration = Duration::from_secs(45);
 
@@ -40,6 +40,12 @@ enum End {
     Down(String),
 }
 
+/// A lease to see to; with the cause, when it is recalled and not marked itself.
+struct Turned {
+    key: LeaseKey,
+    recalled: Option<Cause>,
+}
+
 /// One run over what is due in a lane.
 struct Run {
     now: Timestamp,
@@ -50,6 +56,8 @@ struct Run {
     in_hand: HashSet<String>,
     down: Option<String>,
     gone: u64,
+    /// Whether what is due comes before what is recalled: they take turns.
+    due_first: bool,
 }
 
 impl Leases {
@@ -70,6 +78,7 @@ impl Leases {
             if let Err(error) = done {
                 tracing::warn!(lane = lane.name, %error, "leases could not be seen to; it is tried again");
                 lane.went_down(error.to_string(), self.book.now(), &*self.entropy);
+                lane.drop_recalled();
             }
             lane.beat.answer(ticket);
             self.book.moved();
@@ -81,6 +90,7 @@ impl Leases {
         let now = self.book.now();
         lane.beat.begin();
         if lane.is_held(now) {
+            lane.drop_recalled();
             lane.outage().into_iter().for_each(|outage| lane.beat.expect(outage.until));
             return Ok(());
         }
@@ -92,12 +102,12 @@ impl Leases {
         let mut ending = JoinSet::new();
         loop {
             while run.down.is_none() && ending.len() < IN_HAND {
-                let Some(key) = self.next(lane, &mut run).await? else { break };
-                run.in_hand.insert(key.suffix.clone());
+                let Some(turned) = self.next(lane, &mut run).await? else { break };
+                run.in_hand.insert(turned.key.suffix.clone());
                 let (leases, lane, permits) = (Arc::clone(self), Arc::clone(lane), Arc::clone(&permits));
                 ending.spawn(async move {
-                    let end = leases.end_one(&lane, &key, now, &permits).await;
-                    (key, end)
+                    let end = leases.end_one(&lane, &turned, now, &permits).await;
+                    (turned, end)
                 });
             }
             let ended = tokio::select! {
@@ -107,27 +117,54 @@ impl Leases {
             match ended {
                 None if run.down.is_some() || run.is_over() => break,
                 None => continue,
-                Some(Ok((key, end))) => run.note(&key, end, &permits)?,
+                Some(Ok((turned, end))) => {
+                    let noted = run.note(&turned.key, end, &permits);
+                    if turned.recalled.is_some() {
+                        lane.recalled_over();
+                        self.book.moved();
+                    }
+                    noted?;
+                }
                 Some(Err(_)) => return Err(CoreError::Internal("a lease's end was broken off")),
             }
         }
         match run.down {
-            Some(error) => lane.went_down(error, self.book.now(), &*self.entropy),
+            Some(error) => {
+                lane.went_down(error, self.book.now(), &*self.entropy);
+                lane.drop_recalled();
+            }
             None if run.gone > 0 => lane.came_up(),
             None => {}
         }
         Ok(())
     }
 
-    /// The next lease to see to: an urgent one, or the next on the shelf.
-    async fn next(&self, lane: &Lane, run: &mut Run) -> Result<Option<LeaseKey>, CoreError> {
-        loop {
-            if let Some(key) = lane.take_urgent() {
-                if run.in_hand.contains(&key.suffix) {
-                    continue;
-                }
-                return Ok(Some(key));
+    /// The next lease to see to: an urgent one, or one that is recalled or due.
+    async fn next(&self, lane: &Lane, run: &mut Run) -> Result<Option<Turned>, CoreError> {
+        while let Some(key) = lane.take_urgent() {
+            if !run.in_hand.contains(&key.suffix) {
+                return Ok(Some(Turned { key, recalled: None }));
             }
+        }
+        run.due_first = !run.due_first;
+        if run.due_first
+            && let Some(key) = self.next_due(lane, run).await?
+        {
+            return Ok(Some(Turned { key, recalled: None }));
+        }
+        while let Some((key, cause)) = lane.take_recalled() {
+            if !run.in_hand.contains(&key.suffix) {
+                return Ok(Some(Turned { key, recalled: Some(cause) }));
+            }
+            lane.recalled_over();
+        }
+        let key = self.next_due(lane, run).await?;
+        Ok(key.map(|key| Turned { key, recalled: None }))
+    }
+
+    /// The next on the shelf of what is due.
+    async fn next_due(&self, lane: &Lane, run: &mut Run) -> Result<Option<LeaseKey>, CoreError> {
+        loop {
             if let Some(turn) = run.page.pop_front() {
                 if turn.number > run.now.nanos() {
                     lane.beat.expect(Timestamp::from_nanos(turn.number));
@@ -159,7 +196,7 @@ impl Leases {
     async fn end_one(
         &self,
         lane: &Lane,
-        key: &LeaseKey,
+        Turned { key, recalled }: &Turned,
         now: Timestamp,
         permits: &Semaphore,
     ) -> Result<End, CoreError> {
@@ -171,14 +208,18 @@ impl Leases {
             Stage::Revoking(revoking) => revoking.cause,
             Stage::Active if lease.expires <= now => Cause::Expired,
             Stage::Pending if lease.due <= now => Cause::Interrupted,
-            _ => return Ok(End::Passed),
+            stage => match recalled.filter(|_| *stage == Stage::Active) {
+                Some(cause) => cause,
+                None => return Ok(End::Passed),
+            },
         };
         let Some(engine) = self.mounts.table().engine(key.mount) else {
             let error = CoreError::NotFound("this program has no engine for the mount of the lease".to_owned());
             return self.put_off(key, &stored, cause, error).await;
         };
         let began = self.book.now();
-        let revoked = tokio::time::timeout(REVOKE_LIMIT, engine.revoke(&lease.note)).await;
+        let order = LeaseEnd { note: &lease.note, was_handed_out: lease.stage.was_handed_out() };
+        let revoked = tokio::time::timeout(REVOKE_LIMIT, engine.revoke(&order)).await;
         drop(permit);
         let took = self.book.now().since(began);
         self.meters.revoke.note(took);
@@ -222,7 +263,8 @@ impl Leases {
         }
         let [part] = self.entropy.array::<1>();
         let due = self.book.now().plus(backoff(attempts, part));
-        let stage = Stage::Revoking(Revoking { cause, attempts, error: Some(text) });
+        let handed_out = lease.stage.was_handed_out();
+        let stage = Stage::Revoking(Revoking { cause, handed_out, attempts, error: Some(text) });
         match self.book.replace(key, stored, &Lease { stage, due, ..lease.clone() }).await {
             Ok(()) | Err(CoreError::Conflict) => {}
             Err(error) => return Err(error),
@@ -288,7 +330,16 @@ impl Leases {
 
 impl Run {
     fn new(now: Timestamp) -> Self {
-        Self { now, page: VecDeque::new(), after: None, read: false, in_hand: HashSet::new(), down: None, gone: 0 }
+        Self {
+            now,
+            page: VecDeque::new(),
+            after: None,
+            read: false,
+            in_hand: HashSet::new(),
+            down: None,
+            gone: 0,
+            due_first: false,
+        }
     }
 
     fn is_over(&self) -> bool {

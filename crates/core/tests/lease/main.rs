@@ -4,5 +4,6 @@
 mod crash;
 mod end;
 mod life;
+mod many;
 mod outside;
 mod world;

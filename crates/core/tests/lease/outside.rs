@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use strongroom_core::lease::{Issuance, LeaseOrder, LeaseOwner, LeaseTerms};
+use strongroom_core::lease::{Issuance, LeaseEnd, LeaseOrder, LeaseOwner, LeaseTerms};
 use strongroom_core::{
     Access, AuthMethod, Call, CoreError, Endpoint, Fields, Login, MountContext, Operation, Outcome, Plugins, Reply,
     SecretsEngine, Served, Terms,
@@ -199,7 +199,8 @@ impl SecretsEngine for Engine {
         self.outside.ask(text(note, "lane"), set).await
     }
 
-    async fn revoke(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
+    async fn revoke(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError> {
+        let note = lease.note;
         self.outside.asked.fetch_add(1, Ordering::SeqCst);
         let now = self.outside.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.outside.most_at_once.fetch_max(now, Ordering::SeqCst);

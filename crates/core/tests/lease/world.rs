@@ -45,11 +45,17 @@ impl Clock for Hands {
 pub(crate) struct Way {
     inner: Arc<Memory>,
     left: AtomicI64,
+    commits: AtomicI64,
 }
 
 impl Way {
     fn to(inner: &Arc<Memory>) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), left: AtomicI64::new(i64::MAX) })
+        Arc::new(Self { inner: Arc::clone(inner), left: AtomicI64::new(i64::MAX), commits: AtomicI64::new(0) })
+    }
+
+    /// How many commits went this way.
+    pub(crate) fn commits(&self) -> i64 {
+        self.commits.load(Ordering::SeqCst)
     }
 
     pub(crate) fn cut_after(&self, commits: i64) {
@@ -287,6 +293,7 @@ impl Store for Way {
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             return Err(StoreError::Full);
         }
+        self.commits.fetch_add(1, Ordering::SeqCst);
         self.inner.commit(epoch, txn).await
     }
 

@@ -5,7 +5,7 @@ use crate::template::{Template, Wording};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use strongroom_connectors::NewLogin;
-use strongroom_core::lease::{Issuance, LeaseOrder, LeaseTerms};
+use strongroom_core::lease::{Issuance, LeaseEnd, LeaseOrder, LeaseTerms};
 use strongroom_core::{Call, CoreError, Fields, Served};
 use strongroom_model::{RoleName, SecretString, Timestamp};
 
@@ -131,11 +131,10 @@ impl Database {
     }
 
     /// Ends the login and its sessions. A connection that was removed leaves logins that nobody can end.
-    pub(super) async fn end_login(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
-        let note = Note::read(note)?;
+    pub(super) async fn end_login(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError> {
+        let note = Note::read(lease.note)?;
         let connector = self.link(&note.db).await?;
-        self.unsure
-            .end(&*connector, note.db.as_str(), &note.login, &note.revocation, (note.began, self.context.now()))
-            .await
+        let until = self.unsure.until(&note.login, note.began, self.context.now()).filter(|_| !lease.was_handed_out);
+        self.unsure.end(&*connector, note.db.as_str(), &note.login, &note.revocation, until).await
     }
 }

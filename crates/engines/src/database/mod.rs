@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use strongroom_core::drill::Rehearses;
-use strongroom_core::lease::{LeaseOrder, LeaseTerms};
+use strongroom_core::lease::{LeaseEnd, LeaseOrder, LeaseTerms};
 use strongroom_core::{
     Call, Captures, CoreError, Endpoint, Fields, MountContext, Operation, Reply, SecretsEngine, Served,
 };
@@ -103,8 +103,8 @@ impl SecretsEngine for Engine {
         self.0.prolong_login(note, expires).await
     }
 
-    async fn revoke(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
-        self.0.end_login(note).await
+    async fn revoke(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError> {
+        self.0.end_login(lease).await
     }
 
     fn rehearses(&self) -> Option<&dyn Rehearses> {

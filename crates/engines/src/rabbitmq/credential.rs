@@ -5,7 +5,7 @@ use crate::template::Wording;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use strongroom_connectors::NewLogin;
-use strongroom_core::lease::{Issuance, LeaseOrder, LeaseOwner};
+use strongroom_core::lease::{Issuance, LeaseEnd, LeaseOrder, LeaseOwner};
 use strongroom_core::password_policy::PasswordPolicy;
 use strongroom_core::{Call, CoreError, Fields, Served};
 use strongroom_model::{RoleName, Timestamp};
@@ -83,9 +83,10 @@ impl RabbitMq {
     }
 
     /// Ends the user and its connections.
-    pub(super) async fn end_user(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
-        let note = Note::read(note)?;
+    pub(super) async fn end_user(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError> {
+        let note = Note::read(lease.note)?;
         let connector = self.link().await?;
-        self.unsure.end(&*connector, LANE, &note.login, &[], (note.began, self.context.now())).await
+        let until = self.unsure.until(&note.login, note.began, self.context.now()).filter(|_| !lease.was_handed_out);
+        self.unsure.end(&*connector, LANE, &note.login, &[], until).await
     }
 }

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use strongroom_barrier::{Shelf, Txn};
 use strongroom_connectors::Connector;
 use strongroom_core::drill::Rehearses;
-use strongroom_core::lease::{LeaseOrder, LeaseTerms};
+use strongroom_core::lease::{LeaseEnd, LeaseOrder, LeaseTerms};
 use strongroom_core::{Call, Captures, CoreError, Endpoint, Fields, MountContext, SecretsEngine, Served};
 use strongroom_model::{RoleName, Timestamp};
 
@@ -71,8 +71,8 @@ impl SecretsEngine for RabbitMq {
         Ok(())
     }
 
-    async fn revoke(&self, note: &Map<String, Value>) -> Result<(), CoreError> {
-        self.end_user(note).await
+    async fn revoke(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError> {
+        self.end_user(lease).await
     }
 
     fn rehearses(&self) -> Option<&dyn Rehearses> {

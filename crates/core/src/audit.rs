@@ -8,24 +8,29 @@ pub(crate) use head::{TrailMemory, compare};
 use crate::records::{PutRecord, Records};
 use crate::{Auth, CoreError, Grant};
 use serde_json::{Map, Value};
-use std::sync::Arc;
-use strongroom_audit::{AuthNote, DeviceSpec, Redactor, Seal, Trail, redact};
+use std::sync::{Arc, OnceLock};
+use strongroom_audit::{AuthNote, DeviceSpec, Redactor, Seal, Trail, redact, spell_hash};
 use strongroom_barrier::{Barrier, Shelf, Txn};
 use strongroom_model::{NamespaceId, Principal};
 
 /// Replaces values by keyed hashes, under a key of this strongroom.
 pub(crate) struct Hmac {
     barrier: Arc<Barrier>,
+    /// The hashes of [`COMMON`].
+    common: [OnceLock<[u8; 32]>; COMMON.len()],
 }
+
+/// Leaves that nearly every answer has; each is hashed once.
+const COMMON: [&[u8]; 8] = [b"", b"true", b"false", b"0", b"1", b"2", b"3", b"4"];
 
 impl Hmac {
     pub(crate) fn new(barrier: Arc<Barrier>) -> Self {
-        Self { barrier }
+        Self { barrier, common: Default::default() }
     }
 
     /// `hmac-sha256:` and the hash in hexadecimal, as Vault's devices write it.
     pub(crate) fn text(&self, data: &[u8]) -> String {
-        format!("hmac-sha256:{}", hex::encode(self.hmac(data)))
+        spell_hash(&self.hmac(data))
     }
 
     pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Value {
@@ -54,7 +59,9 @@ impl Hmac {
 
 impl Redactor for Hmac {
     fn hmac(&self, data: &[u8]) -> [u8; 32] {
-        self.barrier.keyed_hash("audit", data)
+        let hash = || self.barrier.keyed_hash("audit", data);
+        let at = COMMON.iter().position(|common| *common == data);
+        at.and_then(|at| self.common.get(at)).map_or_else(hash, |known| *known.get_or_init(hash))
     }
 }
 

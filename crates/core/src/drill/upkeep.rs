@@ -12,20 +12,23 @@ use strongroom_model::Timestamp;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
-/// How often drills that nobody works at are looked for.
+/// Every so many seconds drills are looked for that nobody works at.
 const LOOK_LEFT: u32 = 5;
 
 impl Drills {
     pub(super) async fn keep(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut every_second = tokio::time::interval(Duration::from_secs(1));
         every_second.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut ticks = 0_u32;
+        let (mut ticks, mut came_in) = (0_u32, false);
         loop {
             tokio::select! {
                 _ = every_second.tick() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
-            let looks = ticks.is_multiple_of(LOOK_LEFT);
+            // What a crash left is seen to as soon as there is a door to come in by.
+            let is_open = self.doorway.get().is_ok();
+            let looks = is_open && (!came_in || ticks.is_multiple_of(LOOK_LEFT));
+            came_in |= is_open;
             ticks = ticks.wrapping_add(1);
             if let Err(error) = self.round(looks).await {
                 tracing::warn!(%error, "drills could not be seen to; it is tried again");
@@ -36,7 +39,7 @@ impl Drills {
     /// One round of what is due.
     pub(super) async fn round(self: &Arc<Self>, looks: bool) -> Result<(), CoreError> {
         let _alone = self.looking.lock().await;
-        if looks && self.doorway.get().is_ok() {
+        if looks {
             self.take_up().await?;
         }
         let now = self.rooms.clock.now();

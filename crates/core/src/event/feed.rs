@@ -186,6 +186,21 @@ impl Events {
     }
 }
 
+impl Rights {
+    /// Whether the policies show what happened.
+    fn shows(&self, note: &Note) -> bool {
+        let paths = || std::iter::once(note.path.as_str()).chain(note.also.iter().map(String::as_str));
+        match &note.about {
+            None => paths().any(|path| shows(&self.acl, path)),
+            Some(about) => self.has_sudo(&note.path) || about.iter().any(|path| shows(&self.acl, path)),
+        }
+    }
+
+    fn has_sudo(&self, path: &str) -> bool {
+        RequestPath::parse(path).is_ok_and(|path| self.acl.capabilities(&path).contains(Capability::Sudo))
+    }
+}
+
 impl Reader {
     /// What the reader may know now; `None` when nothing any more.
     pub(super) async fn rights(&self) -> Result<Option<Rights>, CoreError> {
@@ -239,7 +254,7 @@ impl Reader {
         };
         let paths = || std::iter::once(note.path.as_str()).chain(note.also.iter().map(String::as_str));
         let of_kind = self.kinds.is_empty() || self.kinds.iter().any(|kind| kind == note.kind.word());
-        of_kind && paths().any(below) && (rights.whole || paths().any(|path| shows(&rights.acl, path)))
+        of_kind && paths().any(below) && (rights.whole || rights.shows(note))
     }
 }
 

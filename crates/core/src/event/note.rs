@@ -58,6 +58,9 @@ pub(crate) struct Note {
     /// Other paths of which the same is true, and by which people ask: a secret's metadata, its name without section.
     #[serde(skip)]
     pub(crate) also: Vec<String>,
+    /// What it is about, where that and not its path decides who may know of it: some of this has to be shown.
+    #[serde(skip)]
+    pub(crate) about: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) version: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +77,8 @@ pub(crate) struct Note {
 impl Note {
     pub(crate) fn new(kind: EventKind, path: impl Into<String>) -> Self {
         let path = path.into();
-        Self { kind, path, also: Vec::new(), version: None, lease: None, accessor: None, incident: None, detail: None }
+        let (also, about) = (Vec::new(), None);
+        Self { kind, path, also, about, version: None, lease: None, accessor: None, incident: None, detail: None }
     }
 
     /// What happened to a lease; its id is its path and a suffix.
@@ -98,7 +102,7 @@ impl Note {
     pub(super) fn weight(&self) -> usize {
         let texts = [&self.lease, &self.accessor, &self.incident, &self.detail];
         let texts: usize = texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum();
-        let also: usize = self.also.iter().map(String::len).sum();
+        let also: usize = self.also.iter().chain(self.about.iter().flatten()).map(String::len).sum();
         256 + self.path.len() + also + texts
     }
 }

@@ -110,7 +110,12 @@ impl Incidents {
             self.trail.append(Entry::event("incident", path.clone(), format!("{target}: {what}"))).await?;
         }
         let note = Note::new(EventKind::Incident, path);
-        self.events.tell(Note { incident: Some(incident.id.clone()), detail: Some(what.to_owned()), ..note });
+        self.events.tell(Note {
+            about: Some(incident.target.paths()),
+            incident: Some(incident.id.clone()),
+            detail: Some(what.to_owned()),
+            ..note
+        });
         Ok(())
     }
 }

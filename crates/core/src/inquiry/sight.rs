@@ -43,6 +43,10 @@ impl Sight {
         if path.starts_with("sys/trail/") {
             return false;
         }
+        // What is noted of an incident names its target and says why. Who may know of that is told by the incident itself.
+        if path.starts_with("sys/incidents/") {
+            return false;
+        }
         let Ok(path) = RequestPath::parse(path) else { return false };
         let may = |path: &RequestPath| {
             let capabilities = acl.capabilities(path);

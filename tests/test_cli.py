@@ -165,3 +165,13 @@ def test_secrets_live_through_the_command_line(dev_server):
     assert dev_server.json("kv", "metadata", "get", "secret/x")["data"]["custom_metadata"] == {"owner": "web"}
     cli("kv", "metadata", "delete", "secret/x")
     assert dev_server.run("kv", "metadata", "get", "secret/x", token=dev_server.root_token).returncode == 2
+
+
+def test_the_policy_for_a_rotation_is_about_its_secret(dev_server):
+    start = dev_server.cli("rotate", "start", "-output-policy", "secret/app/db")
+    assert 'path "secret/data/app/db"' in start and '"update"' in start
+    for words in (["status"], ["history"]):
+        look = dev_server.cli("rotate", *words, "-output-policy", "secret/app/db")
+        assert look == 'path "secret/metadata/app/db" {\n  capabilities = ["read"]\n}\n'
+    assert 'path "secret/metadata/app/db"' in dev_server.cli("rotate", "cancel", "-output-policy", "secret/app/db")
+    assert 'path "sys/trail/query"' in dev_server.cli("audit", "query", "-output-policy")

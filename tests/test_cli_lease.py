@@ -44,7 +44,7 @@ def test_the_trail_is_read_page_by_page_and_in_a_named_zone(dev_server):
     there = dev_server.json(*ask, f"-date={day}", "-tz=Asia/Kolkata", "-from=00:00")
     assert len(there) == 2
     later = dev_server.run(*ask, "-from=2030-01-01T00:00", "-tz=Asia/Kolkata", token=dev_server.root_token)
-    assert later.returncode == 2 and "No entry" in later.stderr
+    assert later.returncode == 3 and "No entry" in later.stderr
     wrong = dev_server.run(*ask, "-from=10:00", "-tz=Mars/Olympus", token=dev_server.root_token)
     assert wrong.returncode == 1 and "no zone" in wrong.stderr
 

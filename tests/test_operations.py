@@ -484,3 +484,65 @@ def test_files_are_rotated_without_a_lost_line(production_server, tmp_path):
     old = [path for path in server.folder.glob("audit.log?*")]
     assert len(old) == 1 and "sys/policies/acl" not in old[0].read_text()
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
+
+
+def told_by(datagrams):
+    """What a collector makes of the lines of StatsD: sums of counters, last gauges, numbers and sums of timings."""
+    told = {}
+    for line in datagrams.decode().split("\n"):
+        name, rest = line.rsplit(":", 1)
+        value, kind, *rate = rest.split("|")
+        times = round(1 / float(rate[0].removeprefix("@"))) if rate else 1
+        if kind == "g":
+            told[name] = float(value)
+        elif kind == "c":
+            told[name] = told.get(name, 0) + int(value)
+        else:
+            assert kind == "ms", line
+            count, took = told.get(name, (0, 0))
+            told[name] = (count + times, took + times * float(value))
+    return told
+
+
+def test_collectors_that_speak_statsd_get_what_is_counted(new_production):
+    datagrams, lines = socket.socket(type=socket.SOCK_DGRAM), socket.socket()
+    for listening in (datagrams, lines):
+        listening.settimeout(PATIENCE)
+        listening.bind(("127.0.0.1", 0))
+    lines.listen()
+    statsd, statsite = (f"127.0.0.1:{listening.getsockname()[1]}" for listening in (datagrams, lines))
+    telemetry = f'telemetry {{\n  statsd_address = "{statsd}"\n  statsite_address = "{statsite}"\n}}'
+    server = new_production(more=telemetry)
+    connection, _ = lines.accept()
+    connection.settimeout(PATIENCE)
+    server.initialise().unseal()
+    for n in range(5):
+        server.cli("kv", "put", "cubbyhole/x", f"n={n}")
+    # The end sends what has happened since.
+    assert server.stop() == 0
+    received, line_text = [], b""
+    datagrams.setblocking(False)
+    while True:
+        try:
+            received.append(datagrams.recv(65_536))
+        except BlockingIOError:
+            break
+    assert all(len(datagram) <= 1_400 for datagram in received)
+    while chunk := connection.recv(65_536):
+        line_text += chunk
+    for told in (told_by(b"\n".join(received)), told_by(line_text.removesuffix(b"\n"))):
+        assert told["vault.core.unsealed.strongroom"] == 1
+        assert told["vault.route.update.cubbyhole-"][0] == 5 and told["vault.route.update.cubbyhole-"][1] > 0
+        assert told["vault.audit.log_request"][0] >= 5
+        assert told["strongroom.http.request.duration.vault.update.ok"][0] >= 5
+    datagrams.close(), lines.close(), connection.close()
+
+
+def test_a_collector_that_is_not_there_costs_a_line_in_the_log(new_production):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        gone = nobody.getsockname()[1]
+    server = new_production(more=f'telemetry {{\n  statsite_address = "127.0.0.1:{gone}"\n}}')
+    server.initialise().unseal()
+    assert server.stop() == 0
+    assert server.said().count("metrics could not be sent") == 1

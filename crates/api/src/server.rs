@@ -12,7 +12,7 @@ use crate::patient::{Patient, Phase, Serving};
 use crate::proxied::ProxyProtocol;
 use crate::socket::Accepted;
 use crate::stream;
-use crate::vault::{Identity, Vault};
+use crate::vault::{Identity, Measure, Vault};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -156,6 +156,11 @@ impl Server {
             vault.prometheus = served;
         }
         self
+    }
+
+    /// Everything that is counted, as it stands.
+    pub fn measures(&self) -> Vec<Measure> {
+        self.vault.measures()
     }
 
     /// The handle to the operator log, if there is one.

@@ -559,6 +559,11 @@ async fn what_happens_is_counted_under_the_names_of_vault() {
     operator.get("secret/data/a").await.expect(200);
     server.token(json!({"policies": ["default"]})).await;
     server.by("nobody").get("secret/data/a").await.expect(403);
+    operator.post("sys/auth/people", json!({"type": "userpass"})).await.expect(204);
+    operator.post("auth/people/users/ann", json!({"password": "right", "token_ttl": "90s"})).await.expect(204);
+    server.by("").post("auth/people/login/ann", json!({"password": "right"})).await.expect(200);
+    assert!(!operator.get("sys/metrics?format=prometheus").await.expect(200).text.contains("vault_token_count"));
+    server.world.rooms().census.count().await.unwrap();
     let page = operator.get("sys/metrics?format=prometheus").await.expect(200);
     assert_eq!(page.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     let value = |name: &str| -> f64 {
@@ -566,7 +571,20 @@ async fn what_happens_is_counted_under_the_names_of_vault() {
         line.unwrap_or_else(|| panic!("no {name} in {}", page.text)).parse().unwrap()
     };
     assert_eq!(value("vault_core_unsealed{cluster=\"test\"}"), 1.0);
-    assert_eq!(value("vault_core_handle_request_count"), 3.0);
+    assert_eq!(value("vault_core_handle_request_count"), 6.0);
+    assert_eq!(value("vault_core_handle_login_request_count"), 1.0);
+    // Of changes only: a read is recorded once.
+    assert_eq!((value("vault_audit_log_request_count"), value("vault_audit_log_response_count")), (5.0, 7.0));
+    assert_eq!(value("vault_audit_log_request_failure"), 0.0);
+    // The root token, the one made by hand, and the login.
+    assert_eq!(value("vault_token_count{namespace=\"root\"}"), 3.0);
+    assert_eq!(value("vault_token_count_by_auth{namespace=\"root\",auth_method=\"userpass\"}"), 1.0);
+    assert_eq!(value("vault_token_count_by_policy{namespace=\"root\",policy=\"default\"}"), 2.0);
+    assert_eq!(value("vault_token_count_by_ttl{namespace=\"root\",creation_ttl=\"10m\"}"), 1.0);
+    assert_eq!(value("vault_identity_entity_count{namespace=\"root\"}"), 1.0);
+    let ann = "{namespace=\"root\",auth_method=\"userpass\",mount_point=\"auth/people/\"}";
+    assert_eq!(value(&format!("vault_identity_entity_alias_count{ann}")), 1.0);
+    assert_eq!(value("vault_core_locked_users{namespace=\"root\"}"), 0.0);
     assert_eq!(value("vault_core_in_flight_requests"), 1.0);
     assert_eq!(value("vault_route_read_secret__count"), 1.0);
     assert_eq!(value("vault_route_update_secret__count"), 1.0);

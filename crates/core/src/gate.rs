@@ -201,6 +201,8 @@ pub struct Grant {
     acl: Option<Arc<Acl>>,
     sudo: bool,
     intent: bool,
+    /// How long writing the intent took.
+    intent_took: Duration,
     wrapping: Option<TokenKey>,
     /// The lease that the request made.
     made: OnceLock<Made>,
@@ -220,6 +222,11 @@ impl Grant {
     /// The token it came with, or an error at endpoints that need one.
     pub fn require_bearer(&self) -> Result<&Bearer, CoreError> {
         self.bearer.as_ref().ok_or(CoreError::Denied)
+    }
+
+    /// How long it took to record that the request is about to be done; `None` for requests that change nothing.
+    pub fn intent_took(&self) -> Option<Duration> {
+        self.intent.then_some(self.intent_took)
     }
 
     /// Who asks.
@@ -382,6 +389,7 @@ impl Gate {
             acl: None,
             sudo: false,
             intent: false,
+            intent_took: Duration::ZERO,
             wrapping: None,
             made: OnceLock::new(),
         };
@@ -629,8 +637,10 @@ impl Gate {
         if matches!(grant.visit.operation, Operation::Read | Operation::List) {
             return Ok(());
         }
+        let begun = self.clock.now();
         self.trail.append(self.entry(grant, EntryKind::Intent, fields)).await?;
         grant.intent = true;
+        grant.intent_took = self.clock.now().since(begun);
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 pub mod access_key;
 pub mod alert;
 mod audit;
+pub mod census;
 pub mod ceremony;
 mod cidr;
 mod configured;

@@ -1,6 +1,7 @@
 use crate::access_key::AccessKeys;
 use crate::alert::Alerts;
 use crate::audit::{AuditDevices, Hmac, TrailMemory};
+use crate::census::Census;
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::drill::{Doorway, Drills, Rooms as DrillRooms};
 use crate::emergency::{Blocks, Emergency, Rooms};
@@ -42,11 +43,17 @@ pub struct Settings {
     pub default_lease_ttl: Ttl,
     /// The longest life of a token. Vault: 768 hours.
     pub max_lease_ttl: Ttl,
+    /// How often tokens and entities are counted for the gauges of use; `None`: never.
+    pub usage_gauges: Option<Duration>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { default_lease_ttl: Ttl::from_secs(768 * 3_600), max_lease_ttl: Ttl::from_secs(768 * 3_600) }
+        Self {
+            default_lease_ttl: Ttl::from_secs(768 * 3_600),
+            max_lease_ttl: Ttl::from_secs(768 * 3_600),
+            usage_gauges: Some(Duration::from_secs(600)),
+        }
     }
 }
 
@@ -104,6 +111,8 @@ pub struct Open {
     pub drills: Arc<Drills>,
     /// What was cut off.
     pub incidents: Arc<Incidents>,
+    /// How many tokens and entities there are.
+    pub census: Arc<Census>,
     /// New unseal keys.
     pub rekeying: Rekeying,
     /// New root tokens.
@@ -157,6 +166,7 @@ impl Open {
             .await?,
         );
         let longest_life = settings.max_lease_ttl;
+        let census = Arc::new(Census::new(&records, &mounts, c, settings.usage_gauges));
         let book = Arc::new(Book::new(Arc::clone(&records), Arc::clone(c)));
         let tokens = Arc::new(Tokens::new(
             Arc::clone(&records),
@@ -304,6 +314,7 @@ impl Open {
             emergency,
             drills,
             incidents,
+            census,
             rekeying,
             root_generation,
             barrier,
@@ -344,6 +355,8 @@ impl Open {
         self.tasks.start(|stop| async move { rotation.run(stop).await });
         let alerts = Arc::clone(&self.alerts);
         self.tasks.start(|stop| async move { alerts.run(stop).await });
+        let census = Arc::clone(&self.census);
+        self.tasks.start(|stop| async move { census.run(stop).await });
         let retention = Arc::clone(&self.retention);
         self.tasks.start(|stop| async move { retention.run(stop).await });
         let webhooks = Arc::clone(&self.webhooks);

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_core::census::Counts;
 use strongroom_core::metrics::{BOUNDS_US, Counter, Labels, Metrics, Timing};
 use strongroom_core::mount::{Mount, MountClass};
 use strongroom_core::{Auth, CoreError, Fields, Operation, RawBody, State};
@@ -37,6 +38,8 @@ pub(super) struct Instruments {
     fetch_acl: Arc<Timing>,
     request: Arc<Timing>,
     login: Arc<Timing>,
+    log_request: Arc<Timing>,
+    log_request_failure: Arc<Counter>,
     log_response: Arc<Timing>,
     log_response_failure: Arc<Counter>,
     /// Bytes of bodies that were read.
@@ -51,6 +54,8 @@ impl Instruments {
             fetch_acl: timing("vault.core.fetch_acl_and_token"),
             request: timing("vault.core.handle_request"),
             login: timing("vault.core.handle_login_request"),
+            log_request: timing("vault.audit.log_request"),
+            log_request_failure: metrics.counter("vault.audit.log_request_failure", Labels::new()),
             log_response: timing("vault.audit.log_response"),
             log_response_failure: metrics.counter("vault.audit.log_response_failure", Labels::new()),
             body_bytes: metrics.counter(BODY_BYTES, Labels::new()),
@@ -59,17 +64,26 @@ impl Instruments {
 }
 
 /// A number that goes up and down.
-struct Gauge {
-    name: &'static str,
-    labels: Labels,
-    value: f64,
+pub(super) struct Gauge {
+    pub(super) name: &'static str,
+    pub(super) labels: Labels,
+    pub(super) value: f64,
 }
 
 impl Vault {
-    /// Notes how long it took to let a request in.
-    pub(super) fn note_check(&self, took: Duration) {
-        self.instruments.check_token.note(took);
-        self.instruments.fetch_acl.note(took);
+    /// Notes how long it took to let a request in, and how much of that to record a change before it is made.
+    pub(super) fn note_check(&self, took: Duration, recording: Option<Duration>) {
+        let checking = took.saturating_sub(recording.unwrap_or_default());
+        self.instruments.check_token.note(checking);
+        self.instruments.fetch_acl.note(checking);
+        if let Some(recording) = recording {
+            self.instruments.log_request.note(recording);
+        }
+    }
+
+    /// Notes a request that was turned away because it could not be recorded.
+    pub(super) fn note_unrecorded(&self, error: &CoreError) {
+        self.instruments.log_request_failure.add(u64::from(matches!(error, CoreError::Trail(_))));
     }
 
     /// Notes how long it took to record an outcome, and whether it could be recorded.
@@ -141,7 +155,7 @@ impl Vault {
         }
     }
 
-    fn gauges(&self) -> Vec<Gauge> {
+    pub(super) fn gauges(&self) -> Vec<Gauge> {
         let cluster = || vec![("cluster", self.identity.cluster_name.clone())];
         let plain = |name, value: f64| Gauge { name, labels: Labels::new(), value };
         let state = self.strongroom.state();
@@ -177,6 +191,7 @@ impl Vault {
                 gauges.push(Gauge { name: "strongroom.shipping.lag_seconds", labels, value: lag });
             }
             gauges.push(plain("strongroom.store.generation", open.health().generation as f64));
+            gauges.extend(open.census.latest().iter().flat_map(|counts| usage(counts)));
         }
         gauges
     }
@@ -234,8 +249,36 @@ impl Vault {
     }
 }
 
+/// The gauges of use, as they were last counted. Vault's have the namespace too; there is the root namespace only.
+fn usage(counts: &Counts) -> Vec<Gauge> {
+    let root = |more: Labels| [vec![("namespace", "root".to_owned())], more].concat();
+    let gauge = |name, labels, value: u64| Gauge { name, labels: root(labels), value: value as f64 };
+    let by = |name: &'static str, label: &'static str, counted: Vec<(String, u64)>| {
+        counted.into_iter().map(move |(value, count)| (name, vec![(label, value)], count))
+    };
+    let owned = |counted: &BTreeMap<String, u64>| counted.iter().map(|(k, v)| (k.clone(), *v)).collect::<Vec<_>>();
+    let by_ttl = counts.tokens_by_ttl.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect();
+    let aliases = counts.aliases.iter().map(|((kind, path), count)| {
+        let labels = vec![("auth_method", kind.clone()), ("mount_point", path.clone())];
+        ("vault.identity.entity.alias.count", labels, *count)
+    });
+    [
+        ("vault.token.count", Labels::new(), counts.tokens),
+        ("vault.identity.entity.count", Labels::new(), counts.entities),
+        ("vault.identity.num_entities", Labels::new(), counts.entities),
+        ("vault.core.locked_users", Labels::new(), counts.shut_out),
+    ]
+    .into_iter()
+    .chain(by("vault.token.count.by_auth", "auth_method", owned(&counts.tokens_by_auth)))
+    .chain(by("vault.token.count.by_policy", "policy", owned(&counts.tokens_by_policy)))
+    .chain(by("vault.token.count.by_ttl", "creation_ttl", by_ttl))
+    .chain(aliases)
+    .map(|(name, labels, count)| gauge(name, labels, count))
+    .collect()
+}
+
 /// Vault has mount and operation in the name: `vault.route.read.secret-`.
-fn shown_timing(name: &str, labels: Labels) -> (String, Labels) {
+pub(super) fn shown_timing(name: &str, labels: Labels) -> (String, Labels) {
     if name != ROUTES {
         return (name.to_owned(), labels);
     }

@@ -11,6 +11,7 @@ mod identity;
 mod kv1;
 mod kv2;
 pub(crate) mod limit;
+mod measure;
 mod metric;
 mod openapi;
 mod public;
@@ -32,6 +33,7 @@ use hyper::body::Incoming;
 use hyper::http::StatusCode;
 use hyper::{Request, Response};
 use limit::Limit;
+pub use measure::{Measure, Reading};
 pub(crate) use request::decode_path;
 use request::{Begun, Malformed, Parsed};
 use running::Running;
@@ -206,9 +208,12 @@ impl Vault {
         let asked = now();
         let grant = match open.gate.admit(ask, &fields).await {
             Ok(grant) => grant,
-            Err(error) => return answer::error(&error),
+            Err(error) => {
+                self.note_unrecorded(&error);
+                return answer::error(&error);
+            }
         };
-        self.note_check(now().since(asked));
+        self.note_check(now().since(asked), grant.intent_took());
         let after = route::After::default();
         let result = match help {
             true => may_ask_for_help(&grant, &mount),

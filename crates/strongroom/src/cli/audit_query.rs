@@ -19,7 +19,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     details: "\n    $ strongroom audit query -path=secret/prod/db -from=14:00 -to=15:00 -date=2026-04-10\n\n\
               Times are UTC unless -tz names a zone. Filters that take several values take them\n\
               with commas. Needs `read` on sys/trail/query and shows what your policies show;\n\
-              with `sudo` on that path, everything. Ends with 2 when nothing was found.",
+              with `sudo` on that path, everything. Ends with 3 when nothing was found.",
     flags: &[
         valued("path", "path", "A path in any spelling: as in policies, as for kv, or an ARN as it was typed"),
         valued("prefix", "path", "The beginning of paths"),
@@ -107,7 +107,7 @@ fn query(session: &mut Session) -> Result<Exit, CliError> {
     if none {
         session.out.say("No entry that you may see answers this.");
     }
-    Ok(if none { Exit::Negative } else { Exit::Good })
+    Ok(if none { Exit::Nothing } else { Exit::Good })
 }
 
 fn filters(session: &Session) -> Result<Vec<(&'static str, String)>, CliError> {
@@ -277,5 +277,5 @@ fn prove(
     if let Some(next) = page.next {
         session.out.say(&format!("There is more: -page={next}"));
     }
-    Ok(if page.entries.is_empty() { Exit::Negative } else { Exit::Good })
+    Ok(if page.entries.is_empty() { Exit::Nothing } else { Exit::Good })
 }

@@ -21,6 +21,8 @@ pub(crate) enum Exit {
     Good,
     /// 2 without an error message: sealed, not initialised, nothing there.
     Negative,
+    /// 3: the question was answered, and there is nothing to show.
+    Nothing,
 }
 
 /// One command, as `kv get`.

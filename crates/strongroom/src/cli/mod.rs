@@ -144,6 +144,7 @@ fn run_command(command: &'static Command, argv: &[String], env: Env, mut out: Ou
     match ended {
         Ok(Exit::Good) => end(out, 0),
         Ok(Exit::Negative) => end(out, 2),
+        Ok(Exit::Nothing) => end(out, 3),
         Err(error) => end_with(out, command, &error),
     }
 }

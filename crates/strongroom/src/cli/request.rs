@@ -190,6 +190,13 @@ impl Request {
         line
     }
 
+    /// The secret whose rotation this is about, and whether its value is to be written (otherwise it is about what is known
+    /// beside the value): policies speak of that secret.
+    pub(crate) fn rotated(&self) -> Option<(&str, bool)> {
+        let (verb, secret) = self.path.strip_prefix("rotation/").filter(|_| self.root == NATIVE)?.split_once('/')?;
+        Some((secret, matches!(verb, "start" | "schedule")))
+    }
+
     /// As the policy it needs.
     pub(crate) fn policy(&self) -> String {
         let mut needed = match self.method {
@@ -266,5 +273,14 @@ mod tests {
         assert!(Request::put("x", json!({})).policy().contains("[\"create\", \"update\"]"));
         assert!(Request::put_nothing("sys/seal").policy().contains("\"sudo\""));
         assert!(!Request::post("sys/auth/x/tune", json!({})).policy().contains("sudo"));
+        assert!(Request::native("trail/query").policy().contains("\"sys/trail/query\""));
+    }
+
+    #[test]
+    fn a_rotation_is_about_a_secret_or_what_is_known_of_it() {
+        assert_eq!(Request::native("rotation/start/secret/a/b").rotated(), Some(("secret/a/b", true)));
+        assert_eq!(Request::native("rotation/status/secret/a/b").rotated(), Some(("secret/a/b", false)));
+        assert_eq!(Request::get("rotation/start/secret/a").rotated(), None);
+        assert_eq!(Request::native("trail/query").rotated(), None);
     }
 }

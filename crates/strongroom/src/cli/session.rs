@@ -11,6 +11,7 @@ use super::flags::{Instead, Settings};
 use super::format::{self, Format};
 use super::grammar::{Exit, Parsed};
 use super::input::Input;
+use super::kv::Place;
 use super::output::Output;
 use super::pool::Pool;
 use super::request::{Bearer, Request};
@@ -68,7 +69,7 @@ impl Session {
         if let Some(instead) = self.settings.instead
             && !request.preliminary
         {
-            self.print_instead(instead, request);
+            self.print_instead(instead, request)?;
             return Err(CliError::Printed);
         }
         if matches!(request.bearer, Bearer::Own) {
@@ -80,13 +81,23 @@ impl Session {
         Ok(())
     }
 
-    fn print_instead(&mut self, instead: Instead, request: &Request) {
-        let Settings { address, namespace, headers, .. } = &self.settings;
-        let text = match instead {
-            Instead::Curl => request.curl(address.trim_end_matches('/'), namespace, headers),
-            Instead::Policy => request.policy(),
+    fn print_instead(&mut self, instead: Instead, request: &Request) -> Result<(), CliError> {
+        let text = match (instead, request.rotated()) {
+            (Instead::Curl, _) => {
+                let Settings { address, namespace, headers, .. } = &self.settings;
+                request.curl(address.trim_end_matches('/'), namespace, headers)
+            }
+            (Instead::Policy, None) => request.policy(),
+            // Only the server knows where the mount ends and the secret begins.
+            (Instead::Policy, Some((secret, writes))) => {
+                let place = Place::of(self, secret)?;
+                let path = if writes { place.data() } else { place.under("metadata") };
+                let of = if request.method == "GET" { Request::get(path) } else { Request::put_nothing(path) };
+                of.policy()
+            }
         };
         self.out.line(&text);
+        Ok(())
     }
 
     fn through<T>(

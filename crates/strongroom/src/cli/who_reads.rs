@@ -16,7 +16,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         about: "Show who reads a secret, how often and how, and who has its current version",
         details: "\n    $ strongroom who-reads secret/prod/db\n\n\
                   How somebody reads is judged from their reads; -format=json has the evidence.\n\
-                  Needs `read` on sys/trail/who-reads. Ends with 2 when nobody reads it.",
+                  Needs `read` on sys/trail/who-reads. Ends with 3 when nobody reads it.",
         flags: &[],
         count: (1, 1),
         run: |session| {
@@ -31,7 +31,8 @@ pub(crate) const COMMANDS: &[Command] = &[
         about: "Show which secrets a principal reads, and how",
         details: "\n    $ strongroom reads-what billing\n\n\
                   PRINCIPAL is the name, id or display name of an entity, or an accessor. Needs\n\
-                  `read` on sys/trail/reads-what; shows what your policies show, or with `sudo` all.",
+                  `read` on sys/trail/reads-what; shows what your policies show, or with `sudo` all.\n\
+                  Ends with 3 when it reads nothing.",
         flags: &[],
         count: (1, 1),
         run: |session| {
@@ -58,7 +59,7 @@ fn show(
         Some(text) => session.out.line(&text),
         None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
     }
-    Ok(if rows.is_empty() { Exit::Negative } else { Exit::Good })
+    Ok(if rows.is_empty() { Exit::Nothing } else { Exit::Good })
 }
 
 fn row(one: &Value, first: &str) -> Vec<String> {

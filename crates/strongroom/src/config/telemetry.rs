@@ -2,6 +2,7 @@
 
 use super::ConfigError;
 use super::reader::Reader;
+use std::time::Duration;
 use strongroom_model::hcl::Item;
 
 /// What is done with what is counted.
@@ -9,11 +10,17 @@ use strongroom_model::hcl::Item;
 pub(crate) struct Telemetry {
     /// Whether `sys/metrics` gives the format of Prometheus (`prometheus_retention_time` above zero).
     pub(crate) prometheus: bool,
+    /// How often tokens and entities are counted; `None`: never.
+    pub(crate) usage_gauges: Option<Duration>,
+    /// `host:port` that gets StatsD's datagrams.
+    pub(crate) statsd: Option<String>,
+    /// `host:port` that gets StatsD's lines over a connection.
+    pub(crate) statsite: Option<String>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { prometheus: true }
+        Self { prometheus: true, usage_gauges: Some(Duration::from_secs(600)), statsd: None, statsite: None }
     }
 }
 
@@ -49,13 +56,11 @@ pub(super) const UNUSED: &[&str] = &[
     "stackdriver_location",
     "stackdriver_namespace",
     "stackdriver_project_id",
-    "statsd_address",
-    "statsite_address",
-    "usage_gauge_period",
 ];
 
-/// The key that is served.
-pub(super) const SERVED: &[&str] = &["prometheus_retention_time"];
+/// The keys that are served.
+pub(super) const SERVED: &[&str] =
+    &["disable_hostname", "prometheus_retention_time", "statsd_address", "statsite_address", "usage_gauge_period"];
 
 impl Telemetry {
     /// Takes what one block says.
@@ -77,12 +82,9 @@ impl Telemetry {
             "disable_hostname" => {
                 reader.switch(item)?;
             }
-            // Gauges of use are counted when they are asked for.
-            "usage_gauge_period" => {
-                if reader.text(item)? != "none" {
-                    reader.span(item)?;
-                }
-            }
+            "usage_gauge_period" => self.usage_gauges = period(item, reader)?,
+            "statsd_address" => self.statsd = Some(address(item, reader)?),
+            "statsite_address" => self.statsite = Some(address(item, reader)?),
             name if UNUSED.contains(&name) => reader.warn_unused(item),
             name => {
                 let mut known: Vec<&str> = SERVED.iter().chain(UNUSED).copied().collect();
@@ -92,5 +94,27 @@ impl Telemetry {
             }
         }
         Ok(())
+    }
+}
+
+/// Counting goes through all tokens, so not all the time.
+fn period(item: &Item, reader: &Reader<'_>) -> Result<Option<Duration>, ConfigError> {
+    if reader.text(item).is_ok_and(|text| text == "none") {
+        return Ok(None);
+    }
+    match reader.span(item)? {
+        period if period < Duration::from_secs(1) => {
+            Err(reader.wrong(item.line, "`usage_gauge_period` must be at least a second, or none".to_owned()))
+        }
+        period => Ok(Some(period)),
+    }
+}
+
+/// Looked up when something is sent, since a collector may move.
+fn address(item: &Item, reader: &Reader<'_>) -> Result<String, ConfigError> {
+    let text = reader.text(item)?;
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => Ok(text),
+        _ => Err(reader.wrong(item.line, format!("`{}` must be host:port, as 127.0.0.1:8125", item.name))),
     }
 }

@@ -206,10 +206,12 @@ fn forwarded_addresses_are_read_with_the_defaults_of_vault() {
 #[test]
 fn telemetry_is_read() {
     let loaded = load(&with(
-        "telemetry { prometheus_retention_time = 0 disable_hostname = true usage_gauge_period = \"none\" statsd_address = \"h:1\" }",
+        "telemetry { prometheus_retention_time = 0 disable_hostname = true usage_gauge_period = \"none\" \
+         statsd_address = \"h:1\" statsite_address = \"[::1]:8125\" circonus_api_app = \"a\" }",
     ));
-    assert_eq!(loaded.config.telemetry, Telemetry { prometheus: false });
-    assert_eq!(warnings(&loaded), ["3: `statsd_address` is accepted and not used by this version"]);
+    let (statsd, statsite) = (Some("h:1".to_owned()), Some("[::1]:8125".to_owned()));
+    assert_eq!(loaded.config.telemetry, Telemetry { prometheus: false, usage_gauges: None, statsd, statsite });
+    assert_eq!(warnings(&loaded), ["3: `circonus_api_app` is accepted and not used by this version"]);
     assert!(load(&with("telemetry { prometheus_retention_time = \"12h\" }")).config.telemetry.prometheus);
 }
 
@@ -309,6 +311,9 @@ fn what_cannot_be_served_safely_is_refused_with_its_line_and_a_way_out() {
         (listening("x_forwarded_for_hop_skips = -1"), "must not be below zero"),
         (with("telemetry { statsd_adress = \"h:1\" }"), "`statsd_adress` is not a key of telemetry; there are: add_"),
         (with("telemetry { usage_gauge_period = \"often\" }"), "`usage_gauge_period`"),
+        (with("telemetry { usage_gauge_period = 0 }"), "`usage_gauge_period` must be at least a second, or none"),
+        (with("telemetry { statsd_address = \"host\" }"), "`statsd_address` must be host:port"),
+        (with("telemetry { statsite_address = \":8125\" }"), "`statsite_address` must be host:port"),
         (listening("proxy_protocol_behavior = \"perhaps\""), "use_always, allow_authorized or deny_unauthorized"),
         (listening("proxy_protocol_behavior = \"allow_authorized\""), "needs `proxy_protocol_authorized_addrs`"),
         (listening("proxy_protocol_authorized_addrs = \"10.0.0.1\""), "does nothing without `proxy_protocol_behavior`"),

@@ -37,6 +37,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<Plan> {
         static_keys: static_key.into_iter().collect(),
         accept_rollback: args.accept_rollback,
         prometheus: true,
+        collectors: Vec::new(),
         log: LogPlan {
             level: args.log_level.clone().unwrap_or_else(|| "warn".to_owned()),
             json: args.log_format.as_deref() == Some("json"),

@@ -9,6 +9,7 @@ mod plan;
 mod production;
 mod reload;
 mod signal;
+mod statsd;
 mod system;
 
 use crate::cli::ServerArgs;
@@ -17,6 +18,7 @@ use notify::Manager;
 use plan::{Keep, Plan};
 use reload::Reload;
 use signal::{Hangup, Signal, Signals};
+use statsd::{Collector, Sender};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -74,6 +76,7 @@ struct Running {
     strongroom: Arc<Strongroom>,
     listeners: Vec<Listener>,
     server: Arc<Server>,
+    collectors: Vec<Collector>,
     _pid_file: Option<PidFile>,
 }
 
@@ -134,7 +137,7 @@ impl Running {
         let server = server.with_log(log).with_aws(plan.aws).with_prometheus(plan.prometheus);
         let server = Arc::new(server.with_listeners(&plan.binds));
         let pid_file = plan.pid_file.map(PidFile::write).transpose()?;
-        Ok(Self { strongroom, listeners, server, _pid_file: pid_file })
+        Ok(Self { strongroom, listeners, server, collectors: plan.collectors, _pid_file: pid_file })
     }
 
     /// The address of the first listener, as clients write it.
@@ -146,6 +149,10 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let listeners = std::mem::take(&mut self.listeners);
         let mut serving = JoinSet::new();
+        let mut sending = JoinSet::new();
+        for collector in std::mem::take(&mut self.collectors) {
+            sending.spawn(Sender::new(collector).run(Arc::clone(&self.server), stopped.clone()));
+        }
         serving.spawn(Arc::clone(&self.server).run(listeners, stopped));
         let mut manager = Manager::of_process();
         manager.ready();
@@ -171,7 +178,9 @@ impl Running {
         }
         // Whoever waits for the end is told that it is coming: a store may take its time to close.
         let end = async {
+            stop.send_replace(true);
             while serving.join_next().await.is_some() {}
+            while sending.join_next().await.is_some() {}
             self.strongroom.close().await;
         };
         tokio::select! {

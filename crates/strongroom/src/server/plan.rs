@@ -1,3 +1,4 @@
+use super::statsd::Collector;
 use std::path::PathBuf;
 use strongroom_api::{AwsSettings, Bind, Limits, ServerIdentity};
 use strongroom_audit::{Options as TrailOptions, Place};
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) accept_rollback: bool,
     /// Whether metrics are given in the format of Prometheus.
     pub(super) prometheus: bool,
+    /// Who gets metrics sent.
+    pub(super) collectors: Vec<Collector>,
     /// The operator log.
     pub(super) log: LogPlan,
     /// How the AWS dialect is served.

@@ -2,10 +2,11 @@
 
 use super::Running;
 use super::plan::{Keep, LogPlan, Plan, identity};
+use super::statsd::Collector;
 use crate::cli::ServerArgs;
 use crate::config::{
     Aws, ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, RotationFunction, Seal, SealType, Storage,
-    TlsVersion, TrailSync, UnixSocket,
+    Telemetry, TlsVersion, TrailSync, UnixSocket,
 };
 use anyhow::{Context, bail};
 use nix::unistd::{Group, User};
@@ -43,18 +44,30 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
             ..TrailOptions::default()
         },
         binds: config.listeners.iter().map(bind).collect::<anyhow::Result<_>>()?,
-        settings: Settings { default_lease_ttl: config.default_lease_ttl, max_lease_ttl: config.max_lease_ttl },
+        settings: Settings {
+            default_lease_ttl: config.default_lease_ttl,
+            max_lease_ttl: config.max_lease_ttl,
+            usage_gauges: config.telemetry.usage_gauges,
+        },
         identity: identity(config.cluster_name.clone(), api_addr, name),
         limits: limits(&config),
         static_keys: static_keys(&config.seals)?,
         accept_rollback: args.accept_rollback,
         prometheus: config.telemetry.prometheus,
+        collectors: collectors(&config.telemetry),
         log: log(args, &config),
         aws: aws(&config.aws),
         functions,
         pid_file: config.pid_file.clone(),
     };
     Ok((plan, warnings))
+}
+
+/// Who gets metrics sent.
+fn collectors(telemetry: &Telemetry) -> Vec<Collector> {
+    let statsd = telemetry.statsd.clone().map(Collector::Statsd);
+    let statsite = telemetry.statsite.clone().map(Collector::Statsite);
+    statsd.into_iter().chain(statsite).collect()
 }
 
 /// Says where the server listens and what it waits for.

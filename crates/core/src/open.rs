@@ -4,7 +4,7 @@ use crate::audit::{AuditDevices, Hmac, TrailMemory};
 use crate::census::Census;
 use crate::ceremony::{Rekeying, RootGeneration, Rotation};
 use crate::drill::{Doorway, Drills, Rooms as DrillRooms};
-use crate::emergency::{Blocks, Emergency, Rooms};
+use crate::emergency::{Blocks, Emergency, Rooms, Rotate};
 use crate::event::{Events, Hub};
 use crate::gate::Gate;
 use crate::identity::Identity;
@@ -214,6 +214,7 @@ impl Open {
             Rotation::new(Arc::clone(b), Arc::clone(&records), Arc::clone(&mounts), longest_life, Arc::clone(c));
         let root_generation = RootGeneration::new(Arc::clone(b), Arc::clone(&tokens), Arc::clone(c), Arc::clone(e));
         let rekeying = Rekeying::new(Arc::clone(b));
+        let webhooks = Arc::new(Webhooks::load(&records, &trail, &metrics, c, e).await?);
         let rotations = Arc::new(Rotations::new(RotationParts {
             records: &records,
             methods: &methods,
@@ -223,6 +224,7 @@ impl Open {
             passwords: &passwords,
             trail: &trail,
             metrics: &metrics,
+            webhooks: &webhooks,
             alarms,
             clock: c,
             entropy: e,
@@ -242,9 +244,9 @@ impl Open {
             clock: Arc::clone(c),
             entropy: Arc::clone(e),
         }));
+        emergency.attach(Arc::clone(&rotations) as Arc<dyn Rotate>);
         let events = Events::new(hub, Arc::clone(&tokens), Arc::clone(&identity), Arc::clone(&policies));
         let shipping = Arc::new(Shipping::load(&records, &trail, &metrics, c).await?);
-        let webhooks = Arc::new(Webhooks::load(&records, &trail, &metrics, c, e).await?);
         let alerts = Arc::new(Alerts::load(&records, &trail, &webhooks, &metrics, c).await?);
         let drill_rooms = DrillRooms {
             mounts: Arc::clone(&mounts),

@@ -20,5 +20,5 @@ pub fn plugins() -> Plugins {
     Plugins::new()
         .with_engine("database", database::start)
         .with_engine("rabbitmq", rabbitmq::start)
-        .with_methods(rotation::methods())
+        .with_methods(rotation::methods(rotation::Hosts::default()))
 }

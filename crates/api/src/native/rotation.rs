@@ -4,7 +4,7 @@
 use super::route::{Context, Parameter, Route, parameter};
 use super::trail::{to_json, told};
 use serde_json::{Value, json};
-use strongroom_core::rotation::{PlanChange, RotationView, Schedule};
+use strongroom_core::rotation::{PlanChange, Reason, RotationView, Schedule};
 use strongroom_core::{Access, Captures, CoreError, Endpoint, Fields, Object, Operation, Reply, SecretAct};
 use strongroom_model::SecretPath;
 
@@ -17,7 +17,21 @@ const PLAN: &[Parameter] = &[
     parameter("options", "object", "What that way is told; never a secret."),
     parameter("admin", "string", "The secret in the same mount with a login that may change others; empty: none."),
     parameter("schedule", "string", "rate(10 days), rate(4 hours), cron(0 8 1 * ? *), in UTC; empty: on demand only."),
+    parameter(
+        "when_disabled",
+        "boolean",
+        "Whether it also rotates when somebody who read the value in force is cut off.",
+    ),
     parameter("window", "string", "Hours in which it may begin, such as 3h; when not given, it may begin late."),
+];
+
+const START: &[Parameter] = &[
+    parameter("reason", "string", "Why; kept in the history and in the trail."),
+    parameter(
+        "leaked",
+        "boolean",
+        "Others know the value in force: it is made worthless, also where it would have stayed good.",
+    ),
 ];
 
 /// The endpoints.
@@ -30,7 +44,7 @@ pub(super) const ROUTES: &[Route] = &[
         ),
         policy: "{path..}",
         parameters: &[],
-        answer: "path, plan, enabled, last, next, running, before",
+        answer: "path, plan, enabled, last, next, running, before, advice",
         object: |captures, _| secret(captures, SecretAct::ReadMetadata),
         handler: |context| Box::pin(status(context)),
     },
@@ -54,7 +68,7 @@ pub(super) const ROUTES: &[Route] = &[
         ),
         policy: "{path..}",
         parameters: PLAN,
-        answer: "path, plan, enabled, last, next, running, before",
+        answer: "path, plan, enabled, last, next, running, before, advice",
         object: |captures, _| secret(captures, SecretAct::Write),
         handler: |context| Box::pin(schedule(context)),
     },
@@ -65,8 +79,8 @@ pub(super) const ROUTES: &[Route] = &[
             "Begins a rotation now, by the plan that the secret has.",
         ),
         policy: "{path..}",
-        parameters: &[],
-        answer: "path, plan, enabled, last, next, running, before",
+        parameters: START,
+        answer: "path, plan, enabled, last, next, running, before, advice",
         object: |captures, _| secret(captures, SecretAct::Write),
         handler: |context| Box::pin(start(context)),
     },
@@ -78,7 +92,7 @@ pub(super) const ROUTES: &[Route] = &[
         ),
         policy: "{path..}",
         parameters: &[],
-        answer: "path, plan, enabled, last, next, running, before",
+        answer: "path, plan, enabled, last, next, running, before, advice",
         object: |captures, _| secret(captures, SecretAct::WriteMetadata),
         handler: |context| Box::pin(cancel(context)),
     },
@@ -113,7 +127,9 @@ async fn schedule(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn start(context: Context<'_>) -> Result<Reply, CoreError> {
-    shown(&context, &context.open.rotations.start(context.grant, None).await?)
+    let leaked = context.fields.flag("leaked")?.unwrap_or_default();
+    let reason = Reason { text: context.fields.text("reason")?, leaked };
+    shown(&context, &context.open.rotations.start(context.grant, None, reason).await?)
 }
 
 async fn cancel(context: Context<'_>) -> Result<Reply, CoreError> {
@@ -141,6 +157,7 @@ fn change(fields: &Fields) -> Result<PlanChange, CoreError> {
         options: fields.object("options")?.map(Fields::into_map),
         admin,
         schedule,
+        when_disabled: fields.flag("when_disabled")?,
         ..PlanChange::default()
     })
 }

@@ -3,6 +3,7 @@ use super::web::Providers;
 use crate::CoreError;
 use crate::identity::Identity;
 use crate::records::{Records, Stored};
+use crate::rotation;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,6 +89,9 @@ impl AccessKeys {
             if found.value.key.expires != record.key.expires {
                 txn = with_end(without_end(txn, &found.value.key), &record.key)?;
             }
+            if record.key.disabled && !found.value.key.disabled {
+                txn = self.note_cut_off(txn, &record.key, "disabled")?;
+            }
             match self.records.commit(put(txn, &record)?).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
@@ -102,12 +106,22 @@ impl AccessKeys {
         for _ in 0..TRIES {
             let Some(found) = self.find(id).await? else { return Ok(false) };
             let txn = Txn::new().expect(key_at(id), found.rev).delete(key_at(id));
+            let txn = self.note_cut_off(txn, &found.value.key, "revoked")?;
             match self.records.commit(without_end(txn, &found.value.key)).await {
                 Err(CoreError::Conflict) => continue,
                 other => return other.map(|_| true),
             }
         }
         Err(CoreError::Conflict)
+    }
+
+    /// Secrets may rotate by that. Temporary keys end all the time, which says nothing.
+    fn note_cut_off(&self, txn: Txn, key: &AccessKey, how: &str) -> Result<Txn, CoreError> {
+        if key.session.is_some() {
+            return Ok(txn);
+        }
+        let consumer = key.entity.map_or_else(|| key.id.to_string(), |entity| entity.to_string());
+        rotation::cut_off(txn, &consumer, &format!("access key {} was {how}", key.id), self.clock.now())
     }
 
     /// Remembers that a key was used today, to be written later.

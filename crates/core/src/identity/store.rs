@@ -1,7 +1,7 @@
 use super::{Alias, Entity, EntityView};
 use crate::lease;
 use crate::records::{PutRecord, Records, Stored};
-use crate::{CoreError, Grant};
+use crate::{CoreError, Grant, rotation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -189,7 +189,7 @@ impl Identity {
             change.clone().apply(&mut entity)?;
             entity.touch(self.clock.now());
             if entity.disabled && !current.value.disabled {
-                txn = lease::cut(txn, id)?;
+                txn = self.note_cut_off(lease::cut(txn, id)?, &entity, "disabled")?;
             }
             match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
                 Err(CoreError::Conflict) => continue,
@@ -212,7 +212,7 @@ impl Identity {
             entity.touch(self.clock.now());
             let mut txn = Txn::new().expect(entity_at(id), current.rev);
             if disabled {
-                txn = lease::cut(txn, id)?;
+                txn = self.note_cut_off(lease::cut(txn, id)?, &entity, "disabled")?;
             }
             match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
                 Err(CoreError::Conflict) => continue,
@@ -221,6 +221,12 @@ impl Identity {
             }
         }
         Err(CoreError::Conflict)
+    }
+
+    /// Secrets that it read may rotate by that.
+    fn note_cut_off(&self, txn: Txn, entity: &Entity, how: &str) -> Result<Txn, CoreError> {
+        let why = format!("entity {} was {how}", entity.name);
+        rotation::cut_off(txn, &entity.id.to_string(), &why, self.clock.now())
     }
 
     /// Removes an entity with its aliases; its tokens are refused from then on.
@@ -234,6 +240,7 @@ impl Identity {
             let Some(current) = self.by_id(id).await? else { return Ok(()) };
             let mut txn = Txn::new().expect(entity_at(id), current.rev).delete(entity_at(id));
             txn = lease::cut(txn.delete(name_at(&current.value.name)), id)?;
+            txn = self.note_cut_off(txn, &current.value, "removed")?;
             for alias in &current.value.aliases {
                 txn = without_alias(txn, alias);
             }

@@ -20,6 +20,8 @@ const PER_LANE: usize = 48;
 /// Due ones known in memory; the others wait in the index.
 const KNOWN: usize = 4_096;
 const PAGE: usize = 512;
+/// How often it is looked ahead.
+const LOOK_AHEAD: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 struct Crew {
@@ -28,23 +30,31 @@ struct Crew {
     known: HashSet<Key>,
     waiting: VecDeque<(Key, String)>,
     per_lane: HashMap<String, usize>,
+    /// When it was last looked ahead.
+    looked: Option<Timestamp>,
 }
 
 /// The task that does it.
 pub(super) async fn work(rotations: Arc<Rotations>, mut stop: watch::Receiver<bool>) {
     let mut crew = Crew::default();
     let mut every_second = tokio::time::interval(Duration::from_secs(1));
+    let (mut due_for_causes, mut answered) = (true, 0);
     every_second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         let ticket = rotations.rings.load(Ordering::SeqCst);
+        if due_for_causes || ticket != answered {
+            due_for_causes = false;
+            crew.look_around(&rotations).await;
+        }
         if let Err(error) = crew.fill(&rotations).await {
             tracing::warn!(%error, "rotations could not be seen to; it is tried again in a second");
         }
         if crew.known.is_empty() {
+            answered = ticket;
             rotations.answered.send_modify(|answered| *answered = ticket.max(*answered));
         }
         tokio::select! {
-            _ = every_second.tick() => {}
+            _ = every_second.tick() => due_for_causes = true,
             () = rotations.wake.notified() => {}
             Some(done) = crew.running.join_next_with_id() => crew.done(&done),
             _ = stop.wait_for(|stop| *stop) => break,
@@ -68,6 +78,20 @@ impl Crew {
             *count = count.saturating_sub(1);
         }
         self.per_lane.retain(|_, count| *count > 0);
+    }
+
+    /// Sees to what has no time of its own: who was cut off, and once a minute what ends soon.
+    async fn look_around(&mut self, rotations: &Rotations) {
+        let now = rotations.clock.now();
+        let mut done = rotations.see_to_causes().await;
+        // A clock that was set back must not stop it.
+        if done.is_ok() && self.looked.is_none_or(|looked| looked > now || now.since(looked) >= LOOK_AHEAD) {
+            done = rotations.look_ahead().await;
+            self.looked = Some(now);
+        }
+        if let Err(error) = done {
+            tracing::warn!(%error, "what rotations depend on could not be looked at; it is tried again");
+        }
     }
 
     /// Reads what is due and starts as many as may run.

@@ -1,8 +1,9 @@
 //! Drives one rotation from phase to phase until it ends or has to wait, and decides what a failure means.
 
-use super::record::{Ending, Job, Key, Past, Phase, Rotation, backoff};
+use super::Rotations;
+use super::alarm::AlertKind;
+use super::record::{Cause, Ending, Job, Key, Past, Phase, Rotation, backoff};
 use super::step::Next;
-use super::{Alert, Rotations};
 use crate::CoreError;
 use crate::gate::mount_note;
 use crate::secret::VersionId;
@@ -39,7 +40,10 @@ impl Rotations {
                 return Ok(());
             }
             let Some(job) = &rotation.job else {
-                self.begin_scheduled(rotation, now).await?;
+                match &rotation.again {
+                    Some(cause) => drop(self.begin_job(key, cause, None).await?),
+                    None => self.begin_scheduled(rotation, now).await?,
+                }
                 continue;
             };
             match self.step(rotation, job).await {
@@ -59,13 +63,13 @@ impl Rotations {
             Some(schedule) => schedule.missed(planned, now)?,
             None => None,
         };
-        let Some(next) = missed else { return self.begin_job(&rotation.key, "schedule", None).await.map(|_| ()) };
-        self.alarm(&Alert {
-            kind: "rotation-late",
-            path: self.name(&rotation.key),
-            text: "the window of its rotation passed by while the server could not rotate it".to_owned(),
-            advice: "rotate it now with `strongroom rotate start`, or widen its window".to_owned(),
-        });
+        let Some(next) = missed else {
+            let cause = Cause { trigger: "schedule".to_owned(), leaked: false };
+            return self.begin_job(&rotation.key, &cause, None).await.map(|_| ());
+        };
+        let text = "the window of its rotation passed by while the server could not rotate it";
+        let advice = "rotate it now with `strongroom rotate start`, or widen its window";
+        self.alarm(&rotation.key, AlertKind::Late, text.to_owned(), advice).await;
         self.book
             .change(&rotation.key, |rotation| {
                 rotation.next = Some(next);
@@ -113,41 +117,43 @@ impl Rotations {
             Phase::Setting { new } | Phase::Testing { new } => Some(Some(*new)),
             _ => None,
         };
-        if let Some(new) = new.filter(|_| !passing && attempts >= TRIES) {
+        // A trial waits for nothing: what is in force works as it did.
+        if let Some(new) = new.filter(|_| (!passing || job.trial) && attempts >= TRIES) {
             let (from, why) = (job.phase.word().to_owned(), error.to_string());
             return self.enter(&rotation.key, &job.token, Phase::RollingBack { new, from, why }).await;
         }
-        self.tell_if_stuck(rotation, job, attempts, error);
+        let told_late = self.tell_if_stuck(rotation, job, attempts, error).await;
         let wake = self.clock.now().plus(backoff(attempts, part));
         let changed = self.book.change(&rotation.key, |rotation| {
             if let Some(job) = rotation.job.as_mut().filter(|now| now.token == job.token) {
                 (job.attempts, job.error, job.wake) = (attempts, Some(error.to_string()), wake);
+                rotation.alarmed |= attempts >= STUCK || told_late;
             }
+            rotation.told_late |= told_late;
             Ok(None)
         });
-        changed.await.map(|_| ())
+        changed.await?;
+        self.moved.send_modify(|moved| *moved += 1);
+        Ok(())
     }
 
-    fn tell_if_stuck(&self, rotation: &Rotation, job: &Job, attempts: u32, error: &CoreError) {
+    /// Tells of what does not go on; says whether it told that the secret is past due.
+    async fn tell_if_stuck(&self, rotation: &Rotation, job: &Job, attempts: u32, error: &CoreError) -> bool {
         let labels = vec![("method", rotation.plan.method.clone()), ("phase", job.phase.word().to_owned())];
         self.metrics.counter("strongroom.rotation.retry.total", labels).add(1);
+        let (key, advice) = (&rotation.key, super::view::advice(&job.phase, true));
         if attempts == STUCK {
-            self.alarm(&Alert {
-                kind: "rotation-stuck",
-                path: self.name(&rotation.key),
-                text: format!("its rotation is held up while {}: {error}", job.phase.word()),
-                advice: super::view::advice(&job.phase, true).to_owned(),
-            });
+            let text = format!("its rotation is held up while {}: {error}", job.phase.word());
+            self.alarm(key, AlertKind::Stuck, text, advice).await;
         }
-        let now = self.clock.now();
-        if attempts > STUCK && rotation.next.is_some_and(|next| next.plus(LATE) < now) && !rotation.told_late {
-            self.alarm(&Alert {
-                kind: "rotation-late",
-                path: self.name(&rotation.key),
-                text: format!("it is past due: its rotation is held up while {}", job.phase.word()),
-                advice: super::view::advice(&job.phase, true).to_owned(),
-            });
+        let in_force = matches!(job.phase, Phase::Retiring { .. });
+        let is_late = rotation.next.is_some_and(|next| next.plus(LATE) < self.clock.now());
+        if !is_late || in_force || rotation.told_late {
+            return false;
         }
+        let text = format!("it is past due: its rotation is held up while {}: {error}", job.phase.word());
+        self.alarm(key, AlertKind::Late, text, advice).await;
+        true
     }
 
     /// Ends a job: into the trail, then into the history, and the next time is set.
@@ -165,6 +171,7 @@ impl Rotations {
                 rotation.last = Some(now);
             }
             (rotation.next, rotation.told_late) = (next, false);
+            rotation.alarmed = ending != Ending::Rotated && (rotation.alarmed || ending != Ending::Tried);
             Ok(Some(Past {
                 version_id: token.as_str().to_owned(),
                 trigger: job.trigger,
@@ -175,6 +182,7 @@ impl Rotations {
             }))
         });
         changed.await?;
+        self.moved.send_modify(|moved| *moved += 1);
         self.note_next(key, next).await
     }
 
@@ -190,23 +198,28 @@ impl Rotations {
         entry.duration_us = u64::try_from(now.since(job.begun).as_micros()).unwrap_or(u64::MAX);
         let word = match ending {
             Ending::Rotated => "rotated",
+            Ending::Tried => "tried",
             Ending::RolledBack { .. } => "rolled-back",
         };
         let labels = vec![("method", rotation.plan.method.clone()), ("outcome", word.to_owned())];
         self.metrics.counter("strongroom.rotation.ended.total", labels).add(1);
         self.metrics.timing("strongroom.rotation.duration.seconds", Vec::new()).note(now.since(job.begun));
         entry.outcome = Some(match ending {
-            Ending::Rotated => Outcome::ok(),
+            Ending::Rotated | Ending::Tried => Outcome::ok(),
             Ending::RolledBack { phase, why } => Outcome::failed(Kind::Unavailable, format!("{phase}: {why}")),
         });
         self.trail.append(entry).await?;
-        if let Ending::RolledBack { phase, why } = ending {
-            self.alarm(&Alert {
-                kind: "rotation-failed",
-                path: self.name(&rotation.key),
-                text: format!("its rotation failed while {phase}, and the former value is still in force: {why}"),
-                advice: super::view::advice_after(phase).to_owned(),
-            });
+        match ending {
+            Ending::RolledBack { phase, why } => {
+                let what = if job.trial { "the trial of its rotation" } else { "its rotation" };
+                let text = format!("{what} failed while {phase}, and the former value is still in force: {why}");
+                self.alarm(&rotation.key, AlertKind::Failed, text, super::view::advice_after(phase)).await;
+            }
+            Ending::Rotated if rotation.alarmed => {
+                let text = "it rotated again after it had failed or was held up".to_owned();
+                self.alarm(&rotation.key, AlertKind::Recovered, text, "nothing is to be done").await;
+            }
+            Ending::Rotated | Ending::Tried => {}
         }
         Ok(())
     }
@@ -239,6 +252,7 @@ fn next_time(rotation: &Rotation, ending: &Ending, now: Timestamp) -> Result<Opt
     let next = schedule.next(now)?;
     Ok(Some(match ending {
         Ending::Rotated => next,
+        Ending::Tried => rotation.next.unwrap_or(next),
         Ending::RolledBack { .. } => next.min(now.plus(AGAIN)),
     }))
 }

@@ -2,7 +2,7 @@
 //! who may write a secret say who may have it rotated.
 
 use super::method::{Method, Order};
-use super::record::{Called, Job, Key, Past, Phase, Plan, Rotation};
+use super::record::{Called, Cause, Job, Key, Past, Phase, Plan, Rotation};
 use super::{RotationView, Rotations, Schedule};
 use crate::gate::Grant;
 use crate::mount::Mount;
@@ -11,7 +11,10 @@ use crate::{CoreError, SecretAct};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use strongroom_model::policy::Question;
-use strongroom_model::{Capability, MountId, RequestPath, SecretId, SecretPath, Timestamp, VersionSelector};
+use strongroom_model::{Capability, RequestPath, SecretId, SecretPath, Timestamp, VersionNumber, VersionSelector};
+
+/// The longest reason.
+const LONGEST_REASON: usize = 256;
 
 /// What to change about a plan; what is `None` stays.
 #[derive(Default)]
@@ -30,17 +33,17 @@ pub struct PlanChange {
     pub shown: Option<String>,
     /// Days between two rotations, where a dialect counts so.
     pub every_days: Option<u32>,
+    /// Whether it also rotates when somebody who read the value in force is cut off.
+    pub when_disabled: Option<bool>,
 }
 
-/// What became of a rotation that an event asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Urged {
-    /// It begins.
-    Begun,
-    /// One was under way already, and another follows it.
-    UnderWay,
-    /// Nobody said how this secret rotates.
-    NoPlan,
+/// Why somebody has a secret rotated now.
+#[derive(Default)]
+pub struct Reason {
+    /// In their words, where they gave some.
+    pub text: Option<String>,
+    /// Whether others know the value in force: it is worthless once the new one is in force.
+    pub leaked: bool,
 }
 
 /// A secret that a caller may act on.
@@ -73,25 +76,48 @@ impl Rotations {
         self.view(&kept).await
     }
 
-    /// Begins a rotation now. `Unfit` when one is under way.
-    pub async fn start(&self, grant: &Grant, token: Option<VersionId>) -> Result<RotationView, CoreError> {
+    /// Begins a rotation now. `Unfit` when one is under way, unless the value is known to others: then the one under way
+    /// makes the former value worthless, and another follows where the new one is in force already.
+    pub async fn start(
+        &self,
+        grant: &Grant,
+        token: Option<VersionId>,
+        reason: Reason,
+    ) -> Result<RotationView, CoreError> {
         let target = self.target(grant, SecretAct::Write).await?;
-        let who = grant.principal().map_or_else(|| "somebody".to_owned(), |who| who.display_name.clone());
+        let cause = Cause { trigger: trigger(grant, &reason)?, leaked: reason.leaked };
         let known = self.planned(&target).await?;
-        if let Some(job) = &known.job {
+        if let Some(job) = known.job.as_ref().filter(|job| !job.trial) {
             if token.as_ref() == Some(&job.token) {
                 return self.view(&known).await;
+            }
+            if reason.leaked {
+                let hastened = self.hasten(&target.key, &cause).await?;
+                return self.view(&hastened.ok_or(CoreError::Nothing)?).await;
             }
             return Err(CoreError::Unfit(format!(
                 "a rotation of this secret is under way and {}; wait for its end, or cancel it",
                 job.phase.word()
             )));
         }
-        let begun = self.begin_job(&target.key, &who, token.clone()).await?;
+        let begun = self.begin_job(&target.key, &cause, token.clone()).await?;
         if let Some(token) = token {
             // Who chose the id sees it under way as soon as they are answered.
             self.secrets.announce(&target.mount, &target.key.path, target.secret, &token).await?;
         }
+        self.view(&begun.ok_or(CoreError::Nothing)?).await
+    }
+
+    /// Tries the proof of a rotation with the value in force, as a version in preparation that goes again. What is under
+    /// way is left alone: it proves more.
+    pub async fn try_out(&self, grant: &Grant) -> Result<RotationView, CoreError> {
+        let target = self.target(grant, SecretAct::Write).await?;
+        let known = self.planned(&target).await?;
+        if known.job.is_some() {
+            return self.view(&known).await;
+        }
+        let trigger = format!("{} (trial)", trigger(grant, &Reason::default())?);
+        let begun = self.record_job(&target.key, &Cause { trigger, leaked: false }, None, true).await?;
         self.view(&begun.ok_or(CoreError::Nothing)?).await
     }
 
@@ -130,23 +156,22 @@ impl Rotations {
         self.book.history(&target.key).await
     }
 
-    /// Has a secret rotated because something happened: its reader was disabled, it was found where it should not be.
-    /// The grant is one for whatever found that out.
-    pub async fn urge(&self, _grant: &Grant, mount: MountId, path: &SecretPath, why: &str) -> Result<Urged, CoreError> {
-        let key = Key { mount, path: path.clone() };
-        match self.book.get(&key).await? {
-            None => Ok(Urged::NoPlan),
-            Some(known) if known.value.job.is_some() => Ok(Urged::UnderWay),
-            Some(_) => self.begin_job(&key, why, None).await.map(|_| Urged::Begun),
-        }
-    }
-
     /// Records a job, after the trail says so.
     pub(super) async fn begin_job(
         &self,
         key: &Key,
-        trigger: &str,
+        cause: &Cause,
         token: Option<VersionId>,
+    ) -> Result<Option<Rotation>, CoreError> {
+        self.record_job(key, cause, token, false).await
+    }
+
+    async fn record_job(
+        &self,
+        key: &Key,
+        cause: &Cause,
+        token: Option<VersionId>,
+        trial: bool,
     ) -> Result<Option<Rotation>, CoreError> {
         let Some(mount) = self.mounts.table().by_id(key.mount).cloned() else { return Ok(None) };
         let (secret, meta) = match self.secrets.identify(&mount, &key.path).await {
@@ -156,29 +181,34 @@ impl Rotations {
         };
         let empty = || CoreError::Unfit("the secret has no value to rotate; write one first".to_owned());
         let current = meta.current().ok_or_else(empty)?;
-        let token = match token {
-            Some(token) => token,
-            None => {
-                let bytes = self.entropy.array::<16>();
-                VersionId::parse(&uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())?
-            }
-        };
+        let token = token.map_or_else(|| self.fresh_id(), Ok)?;
         if meta.version_of(secret, &token).is_some() {
             return Err(CoreError::Exists("the id of the new version is in use for another version".to_owned()));
         }
-        self.trail
-            .append(self.event("rotation-begin", key, &format!("{trigger} asks for version {}", token.as_str())))
-            .await?;
-        let now = self.clock.now();
+        let verb = if trial { "tries" } else { "asks for" };
+        let note = format!("{} {verb} version {}", cause.trigger, token.as_str());
+        self.trail.append(self.event("rotation-begin", key, &note)).await?;
+        let job = new_job((token, cause, trial), current, self.clock.now());
+        let mut gone = None;
         let changed = self.book.change(key, |rotation| {
-            if rotation.job.is_none() && rotation.secret == secret {
-                rotation.job = Some(new_job(token.clone(), trigger, current, now));
+            let free = rotation.job.as_ref().is_none_or(|before| before.trial && !trial);
+            if free && rotation.secret == secret {
+                gone = rotation.job.replace(job.clone());
+                rotation.again = None;
             }
             Ok(None)
         });
         let begun = changed.await?;
+        if let Some(trial) = gone {
+            self.secrets.discard(&mount, &key.path, secret, &trial.token).await?;
+        }
         self.expect(begun.as_ref().and_then(|rotation| rotation.due));
         Ok(begun)
+    }
+
+    fn fresh_id(&self) -> Result<VersionId, CoreError> {
+        let bytes = self.entropy.array::<16>();
+        VersionId::parse(&uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
     }
 
     pub(super) async fn view(&self, rotation: &Rotation) -> Result<RotationView, CoreError> {
@@ -209,6 +239,7 @@ impl Rotations {
             (None, None) => self.usual_method(target).await?,
         };
         let old = old.filter(|old| old.method == method);
+        let when_disabled = old.as_ref().is_some_and(|old| old.when_disabled);
         let (options, admin, schedule, called) =
             old.map_or_else(Default::default, |old| (old.options, old.admin, old.schedule, old.called));
         Ok(Plan {
@@ -217,6 +248,7 @@ impl Rotations {
             admin: change.admin.unwrap_or(admin),
             schedule: change.schedule.unwrap_or(schedule),
             called: change.called.or(called),
+            when_disabled: change.when_disabled.unwrap_or(when_disabled),
         })
     }
 
@@ -257,6 +289,8 @@ impl Rotations {
             None => None,
         };
         rotator.lane(&Order {
+            secret: target.key.path.as_str(),
+            version: "",
             options: &plan.options,
             current: &current,
             previous: None,
@@ -285,6 +319,8 @@ impl Rotations {
             last: None,
             ended: 0,
             told_late: false,
+            alarmed: false,
+            again: None,
         };
         let changed = self.book.change(&target.key, |rotation| {
             if rotation.secret != new.secret {
@@ -329,10 +365,25 @@ impl Rotations {
     }
 }
 
-fn new_job(token: VersionId, trigger: &str, current: strongroom_model::VersionNumber, now: Timestamp) -> Job {
+/// Who asked, and why if they said so, for the history and the trail.
+fn trigger(grant: &Grant, reason: &Reason) -> Result<String, CoreError> {
+    let who = grant.principal().map_or_else(|| "somebody".to_owned(), |who| who.display_name.clone());
+    let text = reason.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    if text.is_some_and(|text| text.len() > LONGEST_REASON || text.chars().any(char::is_control)) {
+        return Err(CoreError::Invalid(format!("a reason has at most {LONGEST_REASON} bytes in one line")));
+    }
+    Ok(match (reason.leaked, text) {
+        (true, Some(text)) => format!("{who} (leaked: {text})"),
+        (true, None) => format!("{who} (leaked)"),
+        (false, Some(text)) => format!("{who} ({text})"),
+        (false, None) => who,
+    })
+}
+
+fn new_job((token, cause, trial): (VersionId, &Cause, bool), current: VersionNumber, now: Timestamp) -> Job {
     Job {
         token,
-        trigger: trigger.to_owned(),
+        trigger: cause.trigger.clone(),
         begun: now,
         wake: now,
         current,
@@ -342,5 +393,7 @@ fn new_job(token: VersionId, trigger: &str, current: strongroom_model::VersionNu
         error: None,
         took: Vec::new(),
         cancelled: None,
+        leaked: cause.leaked,
+        trial,
     }
 }

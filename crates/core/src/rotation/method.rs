@@ -17,6 +17,10 @@ use strongroom_model::Entropy;
 
 /// What a rotation is about, as a strategy sees it. No `Debug`: it holds the secret.
 pub struct Order<'a> {
+    /// The secret, as people call it.
+    pub secret: &'a str,
+    /// The id of the version in preparation; empty while a plan is looked at.
+    pub version: &'a str,
     /// What the operator set for this secret.
     pub options: &'a Map<String, Value>,
     /// The value in force.
@@ -63,6 +67,10 @@ pub trait Rotator: Send + Sync {
     async fn retire(&self, _order: &Order<'_>, _former: &SecretValue, _since: Duration) -> Result<Retired, CoreError> {
         Ok(Retired::Done)
     }
+
+    /// Makes a former value worthless now, whoever still uses it, because others know it. Asked in the place of
+    /// [`Rotator::retire`].
+    async fn spoil(&self, order: &Order<'_>, former: &SecretValue) -> Result<(), CoreError>;
 }
 
 /// A step of a foreign function, by AWS's names.

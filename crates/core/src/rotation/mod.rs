@@ -6,6 +6,7 @@
 //! dialects at the same instant. Whatever fails for good is rolled back, and the value in force stays. One rotation at a
 //! time per secret; calls to one outside system are bounded. Knows no outside system: strategies do.
 
+mod ahead;
 mod alarm;
 mod book;
 mod crew;
@@ -16,13 +17,17 @@ mod method;
 mod record;
 mod schedule;
 mod step;
+mod urge;
 mod view;
 
-pub use alarm::{Alarm, Alert};
-pub use manage::{PlanChange, Urged};
+pub use alarm::{Alarm, Alert, AlertKind};
+pub use manage::{PlanChange, Reason};
 pub use method::{Function, Method, Methods, Order, Retired, Rotator, Step, StepOrder};
 pub use record::{Called, Ending, Past, Plan};
 pub use schedule::Schedule;
+pub use step::hide;
+pub use urge::Urged;
+pub(crate) use urge::cut_off;
 pub use view::{Progress, RotationView};
 
 use crate::CoreError;
@@ -33,6 +38,7 @@ use crate::password_policy::PasswordPolicies;
 use crate::records::Records;
 use crate::secret::Secrets;
 use crate::task::Tasks;
+use crate::webhook::Webhooks;
 use alarm::Signs;
 use book::Book;
 use lane::Lanes;
@@ -52,6 +58,7 @@ pub struct Rotations {
     passwords: Arc<PasswordPolicies>,
     trail: Arc<Trail>,
     metrics: Arc<Metrics>,
+    webhooks: Arc<Webhooks>,
     alarms: Vec<Arc<dyn Alarm>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -61,6 +68,8 @@ pub struct Rotations {
     wake: Notify,
     rings: AtomicU64,
     answered: watch::Sender<u64>,
+    /// Grows whenever a rotation ends or a try fails, for those who wait for one.
+    moved: watch::Sender<u64>,
     tasks: Tasks,
 }
 
@@ -74,6 +83,7 @@ pub(crate) struct RotationParts<'a> {
     pub(crate) passwords: &'a Arc<PasswordPolicies>,
     pub(crate) trail: &'a Arc<Trail>,
     pub(crate) metrics: &'a Arc<Metrics>,
+    pub(crate) webhooks: &'a Arc<Webhooks>,
     pub(crate) alarms: Vec<Arc<dyn Alarm>>,
     pub(crate) clock: &'a Arc<dyn Clock>,
     pub(crate) entropy: &'a Arc<dyn Entropy>,
@@ -92,6 +102,7 @@ impl Rotations {
             passwords: Arc::clone(parts.passwords),
             trail: Arc::clone(parts.trail),
             metrics: Arc::clone(parts.metrics),
+            webhooks: Arc::clone(parts.webhooks),
             alarms,
             clock: Arc::clone(parts.clock),
             entropy: Arc::clone(parts.entropy),
@@ -100,6 +111,7 @@ impl Rotations {
             wake: Notify::new(),
             rings: AtomicU64::new(0),
             answered: watch::Sender::new(0),
+            moved: watch::Sender::new(0),
             tasks: Tasks::new(),
         }
     }
@@ -130,10 +142,6 @@ impl Rotations {
             self.due.fetch_min(at.nanos(), Ordering::SeqCst);
             self.wake.notify_one();
         }
-    }
-
-    fn alarm(&self, alert: &Alert) {
-        self.alarms.iter().for_each(|alarm| alarm.raise(alert));
     }
 
     /// Whether there is a way to rotate of that name.

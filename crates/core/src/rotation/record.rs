@@ -32,6 +32,9 @@ pub struct Plan {
     /// How a foreign function is to name the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub called: Option<Called>,
+    /// Whether it also rotates when somebody who read the value in force is cut off.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub when_disabled: bool,
 }
 
 /// A secret as another dialect calls it.
@@ -64,6 +67,21 @@ pub(super) struct Rotation {
     /// Whether it was told that this secret is past due.
     #[serde(default)]
     pub(super) told_late: bool,
+    /// Whether somebody was told of a failure, and nothing went well since.
+    #[serde(default)]
+    pub(super) alarmed: bool,
+    /// Another rotation is to follow the one under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) again: Option<Cause>,
+}
+
+/// What had a rotation begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cause {
+    /// Who or what, in words.
+    pub(super) trigger: String,
+    /// Whether the value in force is known to others, and must be worthless afterwards.
+    pub(super) leaked: bool,
 }
 
 /// A rotation under way.
@@ -89,6 +107,12 @@ pub(super) struct Job {
     /// Somebody wants it to end without a new value.
     #[serde(default)]
     pub(super) cancelled: Option<String>,
+    /// The former value is known to others: it is made worthless as soon as the new one is in force.
+    #[serde(default)]
+    pub(super) leaked: bool,
+    /// Only the proof is tried, with the value in force; nothing changes.
+    #[serde(default)]
+    pub(super) trial: bool,
 }
 
 /// Where a rotation is. Each is stored before its act, and its act may be repeated.
@@ -105,6 +129,8 @@ pub(super) enum Phase {
     Finishing { new: VersionNumber },
     /// It is in force, and what only the former value needed is given up.
     Retiring { former: VersionNumber },
+    /// A trial went well, and its version goes.
+    Clearing,
     /// It will not be used: the former value is made good again.
     RollingBack {
         /// The version in preparation, when it had come so far.
@@ -125,6 +151,7 @@ impl Phase {
             Phase::Testing { .. } => "testing",
             Phase::Finishing { .. } => "finishing",
             Phase::Retiring { .. } => "retiring",
+            Phase::Clearing => "clearing",
             Phase::RollingBack { .. } => "rolling-back",
         }
     }
@@ -153,6 +180,8 @@ pub struct Past {
 pub enum Ending {
     /// The new value is in force.
     Rotated,
+    /// It was a trial, and went well.
+    Tried,
     /// It is not, and the former one is.
     RolledBack {
         /// The phase that failed.
@@ -167,6 +196,7 @@ impl Rotation {
     pub(super) fn wake_at(&self) -> Option<Timestamp> {
         match &self.job {
             Some(job) => Some(job.wake),
+            None if self.again.is_some() => Some(Timestamp::default()),
             None => self.next.filter(|_| self.enabled),
         }
     }

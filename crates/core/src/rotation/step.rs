@@ -4,9 +4,9 @@ use super::Rotations;
 use super::lane::Lane;
 use super::method::{Function, Method, Order, Retired, Rotator, Step, StepOrder};
 use super::record::{Ending, Job, Phase, Rotation};
-use crate::CoreError;
 use crate::mount::Mount;
 use crate::secret::{SecretMetadata, SecretValue, Standing};
+use crate::{CoreError, Fields};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_model::{SecretPath, Stage, Ttl, VersionNumber, VersionSelector};
@@ -62,8 +62,37 @@ impl Rotations {
             return Ok(Next::Phase(phase));
         }
         match self.method(&rotation.plan.method)? {
+            method if job.trial => self.step_trial(&work, method).await,
             Method::Own(rotator) => self.step_own(&work, &**rotator).await,
             Method::Foreign(function) => self.step_foreign(&work, &**function).await,
+        }
+    }
+
+    /// A trial: the value in force is proved as a version in preparation, which goes again whatever comes of it.
+    async fn step_trial(&self, work: &Work<'_>, method: &Method) -> Result<Next, CoreError> {
+        match &work.job.phase {
+            Phase::Creating => {
+                let Values { current, .. } = self.values(work).await?;
+                let (secret, token) = (work.rotation.secret, &work.job.token);
+                let new = self.secrets.prepare(&work.mount, work.path(), secret, token, current).await?;
+                Ok(Next::Phase(Phase::Testing { new }))
+            }
+            Phase::Testing { .. } => {
+                match method {
+                    Method::Own(rotator) => {
+                        let values = self.values(work).await?;
+                        self.call(work, rotator.test(&self.order(work, &values), &values.current)).await?;
+                    }
+                    Method::Foreign(function) => self.have(work, &**function, Step::Test).await?,
+                }
+                Ok(Next::Phase(Phase::Clearing))
+            }
+            Phase::RollingBack { from, why, .. } => self.roll_back(work, from, why).await,
+            _ => {
+                let (path, secret) = (work.path(), work.rotation.secret);
+                self.secrets.discard(&work.mount, path, secret, &work.job.token).await?;
+                Ok(Next::End(Ending::Tried))
+            }
         }
     }
 
@@ -87,6 +116,7 @@ impl Rotations {
             }
             Phase::Finishing { new } => self.finish(work, *new).await,
             Phase::Retiring { former } => self.retire(work, rotator, *former).await,
+            Phase::Clearing => Ok(Next::End(Ending::Tried)),
             Phase::RollingBack { new, from, why } => {
                 if let Some(new) = new {
                     self.undo(work, rotator, *new).await?;
@@ -115,6 +145,10 @@ impl Rotations {
     async fn undo(&self, work: &Work<'_>, rotator: &dyn Rotator, new: VersionNumber) -> Result<(), CoreError> {
         let which = VersionSelector::Number(new);
         let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? else { return Ok(()) };
+        if self.secrets.peek(&work.mount, work.path(), &VersionSelector::Current).await?.is_none() {
+            // Whoever took the value in force away wants it in force nowhere.
+            return Ok(());
+        }
         let values = self.values(work).await?;
         self.call(work, rotator.undo(&self.order(work, &values), &value)).await
     }
@@ -142,6 +176,10 @@ impl Rotations {
             return Ok(Next::End(Ending::Rotated));
         };
         let values = self.values(work).await?;
+        if work.job.leaked {
+            self.call(work, rotator.spoil(&self.order(work, &values), &value)).await?;
+            return Ok(Next::End(Ending::Rotated));
+        }
         let since = self.clock.now().since(work.job.since);
         Ok(match self.call(work, rotator.retire(&self.order(work, &values), &value, since)).await? {
             Retired::Done => Next::End(Ending::Rotated),
@@ -187,6 +225,7 @@ impl Rotations {
                 self.finish(work, *new).await
             }
             Phase::Retiring { .. } => Ok(Next::End(Ending::Rotated)),
+            Phase::Clearing => Ok(Next::End(Ending::Tried)),
             Phase::RollingBack { from, why, .. } => self.roll_back(work, from, why).await,
         }
     }
@@ -226,7 +265,7 @@ impl Rotations {
         for number in numbers.into_iter().chain([made]).flatten() {
             let which = VersionSelector::Number(number);
             if let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? {
-                hide(&mut said, value);
+                hide(&mut said, &value);
             }
         }
         Ok(said)
@@ -247,6 +286,8 @@ impl Rotations {
 
     fn order<'a>(&'a self, work: &'a Work<'_>, values: &'a Values) -> Order<'a> {
         Order {
+            secret: work.path().as_str(),
+            version: work.job.token.as_str(),
             options: &work.rotation.plan.options,
             current: &values.current,
             previous: values.previous.as_ref(),
@@ -284,21 +325,24 @@ impl Rotations {
 /// Fields whose values tell where a login is, and are worth reading in an error.
 const PLAIN: &[&str] = &["engine", "host", "port", "username", "dbname", "masterarn", "ssl"];
 
-/// Takes every part of a value out of a text.
-fn hide(text: &mut String, value: SecretValue) {
-    let parts: Vec<String> = match value.into_object() {
-        Ok(fields) => {
+/// Takes every part of a value out of a text that somebody else said.
+pub fn hide(text: &mut String, value: &SecretValue) {
+    let mut parts: Vec<String> = match value {
+        SecretValue::Object(fields) => {
             let secret = fields.map().iter().filter(|(name, _)| !PLAIN.contains(&name.as_str()));
             secret.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
         }
-        Err(SecretValue::Text(whole)) => vec![whole.expose().to_owned()],
-        Err(_) => Vec::new(),
+        SecretValue::Text(whole) => match serde_json::from_str(whole.expose()) {
+            Ok(map) => return hide(text, &SecretValue::Object(Fields::new(map))),
+            Err(_) => vec![whole.expose().to_owned()],
+        },
+        SecretValue::Bytes(_) => Vec::new(),
     };
-    for mut part in parts {
-        if !part.is_empty() && text.contains(&part) {
-            *text = text.replace(&part, "***");
+    for part in &mut parts {
+        if !part.is_empty() && text.contains(part.as_str()) {
+            *text = text.replace(part.as_str(), "***");
         }
-        zeroize::Zeroize::zeroize(&mut part);
+        zeroize::Zeroize::zeroize(part);
     }
 }
 
@@ -312,7 +356,9 @@ impl Work<'_> {
         let new = match &self.job.phase {
             Phase::Creating => None,
             Phase::Setting { new } | Phase::Testing { new } => Some(*new),
-            Phase::Finishing { .. } | Phase::Retiring { .. } | Phase::RollingBack { .. } => return None,
+            Phase::Finishing { .. } | Phase::Retiring { .. } | Phase::Clearing | Phase::RollingBack { .. } => {
+                return None;
+            }
         };
         if let Some(who) = &self.job.cancelled {
             let from = self.job.phase.word().to_owned();

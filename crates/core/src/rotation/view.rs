@@ -1,4 +1,4 @@
-use super::record::{Past, Phase, Plan, Rotation};
+use super::record::{Ending, Past, Phase, Plan, Rotation};
 use serde::Serialize;
 use strongroom_model::Timestamp;
 
@@ -19,6 +19,8 @@ pub struct RotationView {
     pub running: Option<Progress>,
     /// How the one before ended.
     pub before: Option<Past>,
+    /// What to do, when the one before failed.
+    pub advice: Option<&'static str>,
 }
 
 /// A rotation under way.
@@ -34,6 +36,10 @@ pub struct Progress {
     pub phase: &'static str,
     /// Since when.
     pub since: Timestamp,
+    /// Whether the former value is known to others.
+    pub leaked: bool,
+    /// Whether only the proof is tried.
+    pub trial: bool,
     /// Phases that are over, and how many milliseconds each took.
     pub phases: Vec<(String, u64)>,
     /// Failed tries of this phase.
@@ -54,14 +60,21 @@ impl RotationView {
             begun: job.begun,
             phase: job.phase.word(),
             since: job.since,
+            leaked: job.leaked,
+            trial: job.trial,
             phases: job.took.clone(),
             attempts: job.attempts,
             error: job.error.clone(),
             next_try: job.error.as_ref().map(|_| job.wake),
             advice: job.error.as_ref().map(|_| advice(&job.phase, job.attempts > 0)),
         });
+        let advice = before.as_ref().and_then(|past| match &past.outcome {
+            Ending::RolledBack { phase, .. } => Some(advice_after(phase)),
+            Ending::Rotated | Ending::Tried => None,
+        });
         Self {
             path,
+            advice,
             plan: rotation.plan.clone(),
             enabled: rotation.enabled,
             last: rotation.last,
@@ -83,6 +96,7 @@ pub(super) fn advice(phase: &Phase, failed: bool) -> &'static str {
         }
         Phase::Finishing { .. } => "it goes on by itself; if it does not, look for the cause in the server's log",
         Phase::Retiring { .. } if !failed => "have those who still use the former login read the secret again",
+        Phase::Clearing => "it goes on by itself; if it does not, look for the cause in the server's log",
         Phase::Retiring { .. } => {
             "the new value is in force; see to the outside system so that the former login can go"
         }

@@ -42,6 +42,27 @@ impl Secrets {
         Ok(())
     }
 
+    /// Notes of ends after one moment up to another, in their order. What a note says may have changed since.
+    pub(crate) async fn ends_between(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(Timestamp, MountId, SecretPath)>, CoreError> {
+        // Names within one moment have no order that callers know, so those of the first moment may come again.
+        let place = shelf().ordered(after.nanos(), []);
+        let page = self.records.scan::<Ending>(&shelf(), Some(&place), limit).await?;
+        let near = page.into_iter().filter(|one| one.number > after.nanos() && one.number <= until.nanos());
+        Ok(near.map(|one| (Timestamp::from_nanos(one.number), one.value.mount, one.value.path)).collect())
+    }
+
+    /// Whether the secret is still to end at that moment.
+    pub(crate) async fn ends_at(&self, mount: &Mount, path: &SecretPath, at: Timestamp) -> Result<bool, CoreError> {
+        let found = self.find(mount, path).await?;
+        let more = found.as_ref().and_then(|found| found.head.value.meta.more.as_ref());
+        Ok(more.and_then(|more| more.expires) == Some(at))
+    }
+
     /// Makes room for a secret under the name of one whose day has come.
     pub async fn clear_past(&self, grant: &Grant) -> Result<(), CoreError> {
         let (mount, path) = grant.secret(SecretAct::Write)?;

@@ -1,11 +1,11 @@
 use super::fresh::{create, members};
 use super::link::Links;
 use super::login::{Login, password, with};
-use super::single::{prove, set};
+use super::single::{lock_out, prove};
 use super::{option, outside};
 use async_trait::async_trait;
 use std::sync::Arc;
-use strongroom_connectors::System;
+use strongroom_connectors::{ConnectorError, System};
 use strongroom_core::CoreError;
 use strongroom_core::rotation::{Order, Rotator};
 use strongroom_core::secret::SecretValue;
@@ -44,9 +44,13 @@ impl Rotator for Alternating {
 
     async fn set(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
         let (way, new) = (self.links.need_admin(order, self.system)?, Login::read(new, self.system)?);
-        let there = way.connector.login_exists(&new.username).await;
-        if there.map_err(|error| outside(&way.place, &error))? {
-            return set(&way, &new).await;
+        let before = order.previous.and_then(|value| Login::read(value, self.system).ok());
+        // One that was in force before is whole. Another may be what an interrupted try left behind.
+        if before.is_some_and(|before| before.username == new.username) {
+            match way.connector.set_password(&new.username, &new.password, &[]).await {
+                Err(ConnectorError::NoSuchLogin { .. }) => {}
+                done => return done.map_err(|error| outside(&way.place, &error)),
+            }
         }
         let first = new.username.strip_suffix(SUFFIX).unwrap_or(&new.username);
         create(&way, &new, &members(order, self.system, first)?).await
@@ -60,6 +64,15 @@ impl Rotator for Alternating {
     /// The login in force was never touched.
     async fn undo(&self, _order: &Order<'_>, _new: &SecretValue) -> Result<(), CoreError> {
         Ok(())
+    }
+
+    /// The former login keeps its rights and gets a password that nobody has; the next rotation gives it one again.
+    async fn spoil(&self, order: &Order<'_>, former: &SecretValue) -> Result<(), CoreError> {
+        let former = Login::read(former, self.system)?;
+        if former.username == Login::read(order.current, self.system)?.username {
+            return Ok(());
+        }
+        lock_out(&self.links.need_admin(order, self.system)?, order, &former).await
     }
 }
 

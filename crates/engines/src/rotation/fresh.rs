@@ -1,6 +1,6 @@
 use super::link::{Links, Way};
 use super::login::{Login, password, with};
-use super::single::{prove, set};
+use super::single::{lock_out, prove};
 use super::{option, outside};
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -72,8 +72,7 @@ impl Rotator for Fresh {
     async fn retire(&self, order: &Order<'_>, former: &SecretValue, since: Duration) -> Result<Retired, CoreError> {
         let former = Login::read(former, self.system)?;
         let current = Login::read(order.current, self.system)?;
-        let made_here = former.username.strip_prefix(&format!("{}_", self.role(order)?));
-        if made_here.is_none_or(|tail| tail.len() != TAIL) || former.username == current.username {
+        if !self.made_here(order, &former)? || former.username == current.username {
             return Ok(Retired::Done);
         }
         let left = self.overlap(order)?.saturating_sub(since);
@@ -87,9 +86,26 @@ impl Rotator for Fresh {
         }
         self.drop_login(order, &former).await.map(|()| Retired::Done)
     }
+
+    async fn spoil(&self, order: &Order<'_>, former: &SecretValue) -> Result<(), CoreError> {
+        let former = Login::read(former, self.system)?;
+        if former.username == Login::read(order.current, self.system)?.username {
+            return Ok(());
+        }
+        match self.made_here(order, &former)? {
+            true => self.drop_login(order, &former).await,
+            false => lock_out(&self.links.need_admin(order, self.system)?, order, &former).await,
+        }
+    }
 }
 
 impl Fresh {
+    /// Whether the name is one that this gives.
+    fn made_here(&self, order: &Order<'_>, login: &Login) -> Result<bool, CoreError> {
+        let tail = login.username.strip_prefix(&format!("{}_", self.role(order)?));
+        Ok(tail.is_some_and(|tail| tail.len() == TAIL))
+    }
+
     async fn drop_login(&self, order: &Order<'_>, login: &Login) -> Result<(), CoreError> {
         let way = self.links.need_admin(order, self.system)?;
         let statements = option::statements(order.options, "revocation_statements")?.unwrap_or_default();
@@ -117,13 +133,14 @@ pub(super) fn members(order: &Order<'_>, system: System, first: &str) -> Result<
     ])
 }
 
-/// Makes a login, or gives one that an earlier try made its password.
+/// Makes a login, or completes one that an earlier try made or began to make.
 pub(super) async fn create(way: &Way, login: &Login, statements: &[String]) -> Result<(), CoreError> {
     // Such logins have no end of their own: the next rotation ends them.
     let never = Timestamp::from_secs(4_000_000_000);
     let new = NewLogin { name: &login.username, password: &login.password, expires: never };
     match way.connector.create_login(&new, statements).await {
-        Err(ConnectorError::LoginExists { .. }) => set(way, login).await,
-        other => other.map_err(|error| outside(&way.place, &error)),
+        Err(ConnectorError::LoginExists { .. }) => way.connector.complete_login(&new, statements).await,
+        other => other,
     }
+    .map_err(|error| outside(&way.place, &error))
 }

@@ -5,6 +5,7 @@
 //! file with a `lambda_handler`, as written for AWS, runs as it is. Its key comes over standard input, so that no list of
 //! processes and no other process's environment has it.
 
+use super::remote::Remote;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub enum Program {
     },
     /// A program with its arguments. It reads one JSON object from standard input: `event` and `environment`.
     Command(Vec<String>),
+    /// One behind a URL, which is sent the same object.
+    Url(Remote),
 }
 
 /// The program that loads a Python file and calls its handler.
@@ -84,6 +87,10 @@ impl Drop for Abandon {
 impl Function for Foreign {
     async fn call(&self, order: &StepOrder<'_>) -> Result<(), CoreError> {
         let (spec, input) = (Arc::clone(&self.spec), self.spec.input(order)?);
+        if let Program::Url(remote) = &spec.program {
+            let (name, id) = (spec.called(), format!("{}.{}", order.token, order.step.word()));
+            return remote.send(&name, &id, input.expose().as_bytes().to_vec()).await.map(|_| ());
+        }
         let region = region(order).to_owned();
         let abandoned = Abandon(Arc::new(AtomicBool::new(false)));
         let stop = Arc::clone(&abandoned.0);
@@ -107,7 +114,7 @@ impl FunctionSpec {
         self.ca_file.iter().for_each(|file| set("AWS_CA_BUNDLE", &file.to_string_lossy()));
         let file = match &self.program {
             Program::Python { file, .. } => file.to_string_lossy().into_owned(),
-            Program::Command(_) => String::new(),
+            Program::Command(_) | Program::Url(_) => String::new(),
         };
         let event = json!({ "SecretId": order.secret, "ClientRequestToken": order.token, "Step": order.step.word() });
         let limit = u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX);
@@ -122,14 +129,14 @@ impl FunctionSpec {
                 let literal = serde_json::to_string(&Value::String(call.expose().to_owned())).map_err(unwritable)?;
                 format!("CALL = {literal}\n{RUNNER}")
             }
-            Program::Command(_) => format!("{}\n", call.expose()),
+            Program::Command(_) | Program::Url(_) => format!("{}\n", call.expose()),
         }))
     }
 
     /// Starts the program and waits for its end.
     fn run(&self, input: &SecretString, region: &str, stop: &AtomicBool) -> Result<(), CoreError> {
         let failed = |what: &str, why: &dyn std::fmt::Display| CoreError::Outside {
-            system: format!("the rotation function {}", self.name),
+            system: self.called(),
             why: format!("{what}: {why}"),
         };
         let mut child = self.command(region).spawn().map_err(|error| failed("it could not be started", &error))?;
@@ -161,6 +168,11 @@ impl FunctionSpec {
         })
     }
 
+    /// As errors call it.
+    fn called(&self) -> String {
+        format!("the rotation function {}", self.name)
+    }
+
     fn command(&self, region: &str) -> Command {
         let mut command = match &self.program {
             Program::Python { interpreter, .. } => {
@@ -174,6 +186,8 @@ impl FunctionSpec {
                 command.args(words.iter().skip(1));
                 command
             }
+            // Nothing is started for it.
+            Program::Url(_) => Command::new("false"),
         };
         command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LANG", "C.UTF-8").envs(&self.environment);
         command.env("SECRETS_MANAGER_ENDPOINT", &self.endpoint).env("AWS_REGION", region);

@@ -1,3 +1,4 @@
+use super::host::Hosts;
 use super::login::Login;
 use super::outside;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -19,8 +20,8 @@ type Place = (System, String, String);
 type Kept = (SecretString, Arc<dyn Connector>);
 
 /// Connectors of the logins that may change others, kept between rotations.
-#[derive(Default)]
 pub(super) struct Links {
+    pub(super) hosts: Hosts,
     open: Mutex<HashMap<Place, Kept>>,
 }
 
@@ -33,6 +34,10 @@ pub(super) struct Way {
 }
 
 impl Links {
+    pub(super) fn new(hosts: Hosts) -> Self {
+        Self { hosts, open: Mutex::default() }
+    }
+
     /// The login that may change others: another secret's, for the same place, or none.
     pub(super) fn admin(&self, order: &Order<'_>, system: System) -> Result<Option<Way>, CoreError> {
         let Some(admin) = order.admin else { return Ok(None) };
@@ -44,6 +49,7 @@ impl Links {
                     .to_owned(),
             ));
         }
+        self.hosts.admit(&own)?;
         let admin = Login { database: if admin.database.is_empty() { own.database } else { admin.database }, ..admin };
         Ok(Some(Way { place: admin.place(), connector: self.kept(&admin, system)? }))
     }
@@ -77,9 +83,12 @@ impl Links {
     }
 }
 
-/// A connector with that login alone, for one act.
-pub(super) fn as_self(login: &Login, system: System) -> Result<Way, CoreError> {
-    let place = login.place();
-    let connector = open(system, login.settings(system, 1)).map_err(|error| outside(&place, &error))?;
-    Ok(Way { connector, place })
+impl Links {
+    /// A connector with that login alone, for one act.
+    pub(super) fn as_self(&self, login: &Login, system: System) -> Result<Way, CoreError> {
+        self.hosts.admit(login)?;
+        let place = login.place();
+        let connector = open(system, login.settings(system, 1)).map_err(|error| outside(&place, &error))?;
+        Ok(Way { connector, place })
+    }
 }

@@ -1,5 +1,5 @@
 //! The strategies of rotation, on the verbs of `connectors`: one login whose password changes, two logins that take turns,
-//! a new login each time, and values that no outside system knows.
+//! a new login each time, values that no outside system knows, and programs of the operator's.
 //!
 //! Every act may be repeated, and none trusts what the act before it said: after a crash it finds out by logging in.
 //! Knows nothing of phases, versions and labels; the core does.
@@ -7,13 +7,19 @@
 mod alternating;
 mod fresh;
 mod function;
+mod hook;
+mod host;
 mod link;
 mod login;
 mod option;
 mod random;
+mod remote;
 mod single;
 
 pub use function::{FunctionSpec, Program, function};
+pub use hook::{HookSpec, hook};
+pub use host::Hosts;
+pub use remote::Remote;
 
 use alternating::Alternating;
 use fresh::Fresh;
@@ -35,9 +41,9 @@ const SYSTEMS: &[(&str, System)] = &[
     ("rabbitmq", System::RabbitMq),
 ];
 
-/// Every strategy of this crate, by the name that plans call it by.
-pub fn methods() -> Methods {
-    let links = Arc::new(Links::default());
+/// Every strategy of this crate, by the name that plans call it by, which log in at these hosts only.
+pub fn methods(hosts: Hosts) -> Methods {
+    let links = Arc::new(Links::new(hosts));
     let mut methods = Methods::default().with("random", Method::Own(Arc::new(Random)));
     for (word, system) in SYSTEMS.iter().copied() {
         let links = || Arc::clone(&links);

@@ -38,4 +38,9 @@ impl Rotator for Random {
     async fn undo(&self, _order: &Order<'_>, _new: &SecretValue) -> Result<(), CoreError> {
         Ok(())
     }
+
+    /// Who compares with the value in force does not take the former one.
+    async fn spoil(&self, _order: &Order<'_>, _former: &SecretValue) -> Result<(), CoreError> {
+        Ok(())
+    }
 }

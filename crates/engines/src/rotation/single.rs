@@ -1,4 +1,4 @@
-use super::link::{Links, Way, as_self};
+use super::link::{Links, Way};
 use super::login::{Login, password, with};
 use super::{option, outside};
 use async_trait::async_trait;
@@ -23,7 +23,7 @@ impl Single {
         }
         let mut refused = None;
         for login in with {
-            let way = as_self(login, self.system)?;
+            let way = self.links.as_self(login, self.system)?;
             let done = way.connector.set_password(&target.username, &target.password, &[]).await;
             way.connector.close().await;
             match done {
@@ -50,7 +50,7 @@ impl Single {
     fn way(&self, order: &Order<'_>, login: &Login) -> Result<Way, CoreError> {
         match self.links.admin(order, self.system)? {
             Some(way) => Ok(way),
-            None => as_self(login, self.system),
+            None => self.links.as_self(login, self.system),
         }
     }
 }
@@ -60,7 +60,9 @@ impl Rotator for Single {
     fn lane(&self, order: &Order<'_>) -> Result<String, CoreError> {
         option::check(order.options, &["password_policy"])?;
         self.links.admin(order, self.system)?;
-        Ok(Login::read(order.current, self.system)?.place())
+        let own = Login::read(order.current, self.system)?;
+        self.links.hosts.admit(&own)?;
+        Ok(own.place())
     }
 
     async fn create(&self, order: &Order<'_>) -> Result<SecretValue, CoreError> {
@@ -88,6 +90,11 @@ impl Rotator for Single {
         }
         self.give(order, &old, &[&new]).await
     }
+
+    /// Setting the new one did it.
+    async fn spoil(&self, _order: &Order<'_>, _former: &SecretValue) -> Result<(), CoreError> {
+        Ok(())
+    }
 }
 
 pub(super) async fn set(way: &Way, login: &Login) -> Result<(), CoreError> {
@@ -97,4 +104,13 @@ pub(super) async fn set(way: &Way, login: &Login) -> Result<(), CoreError> {
 
 pub(super) async fn prove(way: &Way, login: &Login) -> Result<(), ConnectorError> {
     way.connector.verify(&login.username, &login.password).await
+}
+
+/// Gives a login a password that nobody has. One that is gone is as good.
+pub(super) async fn lock_out(way: &Way, order: &Order<'_>, login: &Login) -> Result<(), CoreError> {
+    let nobodys = password(order).await?;
+    match way.connector.set_password(&login.username, &nobodys, &[]).await {
+        Err(ConnectorError::NoSuchLogin { .. }) => Ok(()),
+        done => done.map_err(|error| outside(&way.place, &error)),
+    }
 }

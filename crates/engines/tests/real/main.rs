@@ -9,5 +9,6 @@ mod login;
 mod other;
 mod rabbitmq;
 mod root;
+mod rotation;
 mod static_role;
 mod way;

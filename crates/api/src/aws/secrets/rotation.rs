@@ -6,7 +6,7 @@ use crate::aws::input::Input;
 use crate::aws::operation::Call;
 use crate::aws::refusal::Refusal;
 use serde_json::{Map, Value, json};
-use strongroom_core::rotation::{Called, PlanChange, Schedule};
+use strongroom_core::rotation::{Called, PlanChange, Reason, Schedule};
 use strongroom_core::secret::RotationSetting;
 use strongroom_core::{CoreError, Reply};
 
@@ -21,8 +21,8 @@ const NO_TOKEN: &str = "You must provide a ClientRequestToken value. We recommen
 /// The text for a rotation that has not ended.
 const UNDER_WAY: &str = "A previous rotation isn't complete. That rotation will be reattempted.";
 
-/// `RotateSecret`. With `RotateImmediately` false nothing is tried out: the plan is checked, and the function is called
-/// when the time comes.
+/// `RotateSecret`. With `RotateImmediately` false the step `testSecret` alone is tried, with a version in preparation that
+/// goes again; what comes of it stands in the secret's history.
 pub(super) async fn rotate(call: Call<'_>) -> Result<Reply, Refusal> {
     let input = &call.input;
     let path = check_suffix(&call).await?;
@@ -48,12 +48,14 @@ pub(super) async fn rotate(call: Call<'_>) -> Result<Reply, Refusal> {
     data.insert("ARN".to_owned(), json!(arn));
     data.insert("Name".to_owned(), json!(path));
     if input.fields.flag("RotateImmediately")? != Some(false) {
-        let begun = call.open.rotations.start(call.grant, Some(token.clone())).await;
+        let begun = call.open.rotations.start(call.grant, Some(token.clone()), Reason::default()).await;
         begun.map_err(|error| match error {
             CoreError::Unfit(text) if text.contains("under way") => Refusal::request(UNDER_WAY),
             other => other.into(),
         })?;
         data.insert("VersionId".to_owned(), json!(token.as_str()));
+    } else {
+        call.open.rotations.try_out(call.grant).await?;
     }
     Ok(Reply::data(Value::Object(data)))
 }

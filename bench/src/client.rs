@@ -1,8 +1,9 @@
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::net::SocketAddr;
@@ -55,6 +56,18 @@ impl Client {
             .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?)
     }
 
+    /// As `request`, to the native API.
+    pub(crate) fn native_request(&self, method: &str, path: &str, body: &str) -> anyhow::Result<Request<Full<Bytes>>> {
+        let mut request = self.request(method, path, body)?;
+        *request.uri_mut() = format!("/api/v1/{path}").parse()?;
+        Ok(request)
+    }
+
+    /// As `send`, to the native API.
+    pub(crate) async fn native(&self, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
+        self.connect().await?.exchange(self.native_request(method, path, body)?).await
+    }
+
     /// One request over a connection of its own.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
         self.connect().await?.exchange(self.request(method, path, body)?).await
@@ -71,6 +84,12 @@ impl Client {
 }
 
 impl Connection {
+    /// Sends one request, for an answer without end; the connection lives as long as what comes beside it.
+    pub(crate) async fn open(mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(Response<Incoming>, Self)> {
+        self.sender.ready().await?;
+        Ok((self.sender.send_request(request).await?, self))
+    }
+
     pub(crate) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> anyhow::Result<(u16, Vec<u8>)> {
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;

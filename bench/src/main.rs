@@ -8,6 +8,7 @@
 
 mod bare;
 mod client;
+mod cutoff;
 mod engine;
 mod growth;
 mod lease;
@@ -16,6 +17,7 @@ mod server;
 mod start;
 mod table;
 mod trail;
+mod watch;
 
 use anyhow::{Context, bail};
 use client::Client;
@@ -43,9 +45,14 @@ struct Options {
     only: Option<Part>,
 }
 
+/// How often a principal is cut off.
+const ROUNDS: usize = 3;
+
 /// A part that can be measured alone.
 enum Part {
     Leases,
+    Revocation,
+    Events,
     Trail,
 }
 
@@ -75,11 +82,13 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
             "--logins" => logins = value()?.parse().context("--logins needs a whole number")?,
             "--only" => match value()?.as_str() {
                 "leases" => only = Some(Part::Leases),
+                "revocation" => only = Some(Part::Revocation),
+                "events" => only = Some(Part::Events),
                 "trail" => only = Some(Part::Trail),
-                other => bail!("there is no part {other}; there are: leases, trail"),
+                other => bail!("there is no part {other}; there are: leases, revocation, events, trail"),
             },
             other => bail!(
-                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins and --only leases|trail"
+                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins and --only leases|revocation|events|trail"
             ),
         }
     }
@@ -101,6 +110,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
         (Some(Part::Leases), _) => {
             lease::measure(&mut table, &options.program, options.logins, options.many).await?;
         }
+        (Some(Part::Revocation), _) => cutoff::measure(&mut table, &options.program, ROUNDS).await?,
+        (Some(Part::Events), _) => watch::measure(&mut table, &options.program).await?,
         (None, Some((address, token))) => {
             table.note(&format!("measured: {address}"));
             through_the_api(&mut table, &Client::new(address, token)?, &options, None).await?;

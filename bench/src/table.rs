@@ -44,6 +44,18 @@ impl Table {
         self.rows.push(row);
     }
 
+    /// Spans of the same thing: the longest, and what half and 99 of 100 of them do not exceed.
+    pub(crate) fn times(&mut self, what: &str, times: &mut [Duration], limit: Option<&str>) {
+        times.sort_unstable();
+        let rank = |percent: usize| (times.len() * percent).div_ceil(100).saturating_sub(1);
+        let at = |percent: usize| times.get(rank(percent)).copied().unwrap_or_default();
+        let longest = format!("{} at most", millis(at(100)));
+        let limit = limit.unwrap_or_default().to_owned();
+        let row = [what.to_owned(), longest, millis(at(50)), millis(at(99)), limit, String::new()];
+        eprint_row(&row);
+        self.rows.push(row);
+    }
+
     /// A plain figure.
     pub(crate) fn figure(&mut self, what: &str, figure: f64, unit: &str, limit: Option<&str>) {
         let limit = limit.unwrap_or_default().to_owned();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail so")]
 
 mod crash;
+mod drill;
 mod fault;
 mod house;
 mod login;

@@ -63,15 +63,14 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 async fn list(context: Context<'_>) -> Result<Reply, CoreError> {
-    let incidents = context.open.incidents.list(context.grant).await?;
+    let incidents = context.open.incidents.listed(context.grant).await?;
     let shown: Result<Vec<Value>, CoreError> = incidents.iter().map(shown).collect();
     told(&context, &json!({ "incidents": shown? }))
 }
 
 async fn show(context: Context<'_>) -> Result<Reply, CoreError> {
     let incidents = &context.open.incidents;
-    let incident = incidents.read(context.grant, context.captures.get("id")).await?;
-    let figures = incidents.figures(&incident).await?;
+    let (incident, figures) = incidents.shown(context.grant, context.captures.get("id")).await?;
     told(&context, &json!({ "incident": shown(&incident)?, "figures": to_json(&figures)? }))
 }
 
@@ -89,6 +88,7 @@ async fn lift(context: Context<'_>) -> Result<Reply, CoreError> {
     let open = context.open;
     let id = context.captures.get("id");
     let incident = open.emergency.lift(&open.incidents, context.grant, id, &reason).await?;
+    let (incident, _) = open.incidents.ordered(context.grant, incident).await?;
     told(&context, &json!({ "incident": shown(&incident)? }))
 }
 

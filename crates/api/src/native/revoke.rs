@@ -66,7 +66,7 @@ async fn revoke(context: Context<'_>) -> Result<Reply, CoreError> {
     let (aim, reason) = (aim(context.fields)?, needed(context.fields, "reason")?);
     let open = context.open;
     let incident = open.emergency.revoke(&open.incidents, context.grant, &aim, &reason).await?;
-    let figures = open.incidents.figures(&incident).await?;
+    let (incident, figures) = open.incidents.ordered(context.grant, incident).await?;
     told(&context, &json!({ "incident": super::incident::shown(&incident)?, "figures": to_json(&figures)? }))
 }
 

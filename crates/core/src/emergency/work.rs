@@ -224,7 +224,8 @@ impl Emergency {
         let said = match (step.ended, step.failures.first()) {
             (Some(_), _) => format!("{}: {} done", what.word(), step.done),
             (None, Some(failure)) => {
-                format!("{}: {} of {}; {} failed: {}", what.word(), step.done, step.total, failure.what, failure.why)
+                // The name of what failed is in the record, for who may see it.
+                format!("{}: {} of {}; some failed: {}", what.word(), step.done, step.total, failure.why)
             }
             (None, None) => format!("{}: {} of {}", what.word(), step.done, step.total.max(step.done)),
         };

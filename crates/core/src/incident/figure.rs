@@ -58,8 +58,8 @@ const MOST: usize = 1_000;
 const MOST_CONSUMERS: usize = 1_000;
 
 impl Incidents {
-    /// The figures as they stand.
-    pub async fn figures(&self, incident: &Incident) -> Result<Figures, CoreError> {
+    /// The figures as they stand, whoever may see them.
+    pub(super) async fn figures(&self, incident: &Incident) -> Result<Figures, CoreError> {
         let Some(start) = incident.acknowledged else { return Ok(Figures::default()) };
         let micros = |at: Timestamp| u64::try_from(at.since(start).as_micros()).unwrap_or(u64::MAX);
         let mut figures = Figures {

@@ -7,6 +7,7 @@ mod figure;
 mod record;
 mod report;
 mod store;
+mod view;
 
 pub use figure::{ConsumerFigure, Figures};
 pub use record::{Cut, Failure, Incident, Lifted, Operator, Step, StepKind};

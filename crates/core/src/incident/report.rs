@@ -1,6 +1,7 @@
 use super::figure::Figures;
 use super::record::Incident;
 use super::store::{Incidents, path_of};
+use super::view::Viewer;
 use crate::{CoreError, Grant};
 use serde::Serialize;
 use std::time::Duration;
@@ -28,12 +29,13 @@ const MOST: usize = 200;
 impl Incidents {
     /// The report of an incident that the caller may know of.
     pub async fn report(&self, grant: &Grant, id: &str) -> Result<Report, CoreError> {
+        let viewer = Viewer::of(grant, self)?;
         let incident = self.read(grant, id).await?;
-        let figures = self.figures(&incident).await?;
+        let figures = viewer.figures(self.figures(&incident).await?);
         let mut timeline = self.told(&incident).await?;
         if let Some(query) = self.uses_of(&incident) {
             let begin = incident.opened.nanos().saturating_sub(u64::try_from(BEFORE.as_nanos()).unwrap_or(0));
-            let query = Query { from: Some(begin), limit: MOST, ..query };
+            let query = Query { from: Some(begin), limit: MOST, visible: viewer.paths(), ..query };
             match self.trail.query(query).await {
                 Ok(page) => timeline.extend(page.rows),
                 // The record is worth having without it.
@@ -41,6 +43,7 @@ impl Incidents {
             }
         }
         timeline.sort_by_key(|row| row.seq);
+        let incident = viewer.record(incident);
         let stragglers = stragglers(&incident, &figures);
         Ok(Report { incident, figures, timeline, stragglers })
     }

@@ -46,16 +46,16 @@ impl Incidents {
         Self { records, trail, mounts, events }
     }
 
-    /// All incidents of which the caller may know, the latest first.
-    pub async fn list(&self, grant: &Grant) -> Result<Vec<Incident>, CoreError> {
+    /// All incidents of which the caller may know, the latest first, whole.
+    pub(super) async fn list(&self, grant: &Grant) -> Result<Vec<Incident>, CoreError> {
         let listed = self.records.scan_all::<Incident>(&shelf()).await?.into_iter().map(|listed| listed.value);
         let mut known: Vec<Incident> = listed.filter(|incident| may_know(grant, incident)).collect();
         known.sort_by(|a, b| b.id.cmp(&a.id));
         Ok(known)
     }
 
-    /// One incident. `NotFound` also when the caller may not know of it.
-    pub async fn read(&self, grant: &Grant, id: &str) -> Result<Incident, CoreError> {
+    /// One incident, whole. `NotFound` also when the caller may not know of it.
+    pub(crate) async fn read(&self, grant: &Grant, id: &str) -> Result<Incident, CoreError> {
         let found = self.find(id).await?.filter(|incident| may_know(grant, incident));
         found.ok_or_else(|| CoreError::NotFound("there is no such incident, or you may not know of it".to_owned()))
     }

@@ -31,8 +31,14 @@ impl Sight {
         Ok(Self { acl, table })
     }
 
+    /// The view that policies give alone, whatever `sudo` the request itself has.
+    pub(crate) fn by_policies(grant: &Grant, mounts: &Mounts) -> Result<Self, CoreError> {
+        let acl = grant.shared_acl().ok_or(CoreError::Denied)?;
+        Ok(Self { acl: Some(acl).filter(|acl| !acl.is_root()), table: Arc::clone(&mounts.table()) })
+    }
+
     /// Whether everything is to be seen.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.acl.is_none()
     }
 

@@ -148,6 +148,19 @@ def test_an_audit_device_gets_every_request_in_vaults_form(disk_server):
     # The same value has the same keyed hash everywhere, and the server tells it to whoever may ask.
     hashed = server.root.sys.calculate_hash(path="file", input_to_hash="S3cret!")["data"]["hash"]
     assert lines()[-1]["response"]["data"]["data"]["a"] == hashed
+    # Each copy has hashes of its own, and so has the trail.
+    other = server.folder / "other.log"
+    server.cli("audit", "enable", "-path=other", "file", f"file_path={other}")
+    server.cli("kv", "put", "secret/y", "a=S3cret!")
+    wait_until("the other has it", lambda: other.exists() and '"path":"secret/data/y"' in other.read_text())
+    hashes = {path: server.json("write", f"sys/audit-hash/{path}", "input=S3cret!")["data"]["hash"] for path in ("file", "other", "trail")}
+    assert hashes["file"] == hashed and len(set(hashes.values())) == 3
+    texts = {"file": log.read_text(), "other": other.read_text(), "trail": json.dumps(server.trail())}
+    for place, text in texts.items():
+        assert [name for name in hashes if hashes[name] in text] == [place]
+    assert server.run("write", "sys/audit-hash/none", "input=x", token=server.root_token).returncode == 2
+    reserved = server.run("audit", "enable", "-path=trail", "file", f"file_path={other}", token=server.root_token)
+    assert reserved.returncode == 2 and "another path" in reserved.stderr
     assert "S3cret!" not in log.read_text()
 
 

@@ -13,6 +13,31 @@ const MAX_DEPTH: usize = 64;
 pub trait Redactor: Send + Sync {
     /// HMAC-SHA256 of the data.
     fn hmac(&self, data: &[u8]) -> [u8; 32];
+
+    /// The hash that stands in one device for a hash of the trail: whoever has two devices' copies cannot tell by the
+    /// hashes where they speak of the same value.
+    fn hmac_in(&self, device: &str, hash: [u8; 32]) -> [u8; 32];
+}
+
+/// What a hash of the trail begins with, as a whole JSON text.
+const QUOTED: &[u8] = b"\"hmac-sha256:";
+
+/// Puts a device's hashes in place of the trail's in a rendered line, wherever one is a whole text. They are as long.
+/// Without a key they are blotted out.
+pub(crate) fn rehash(line: &mut [u8], device: &str, redactor: Option<&dyn Redactor>) {
+    let mut at = 0;
+    while let Some(found) = line.get(at..).and_then(|rest| rest.windows(QUOTED.len()).position(|text| text == QUOTED)) {
+        let begin = at + found + QUOTED.len();
+        at = begin;
+        let Some(text) = line.get_mut(begin..begin + 64) else { return };
+        let mut hash = [0; 32];
+        if hex::decode_to_slice(&*text, &mut hash).is_err() {
+            continue;
+        }
+        let hash = redactor.map_or([0; 32], |redactor| redactor.hmac_in(device, hash));
+        text.copy_from_slice(hex::encode(hash).as_bytes());
+        at = begin + 64;
+    }
 }
 
 /// The hash of a text as Vault spells it: `hmac-sha256:` and 64 lower-case hex digits.
@@ -80,6 +105,10 @@ mod tests {
         fn hmac(&self, data: &[u8]) -> [u8; 32] {
             crate::chain::hash(data)
         }
+
+        fn hmac_in(&self, device: &str, hash: [u8; 32]) -> [u8; 32] {
+            crate::chain::hash(&[device.as_bytes(), &hash].concat())
+        }
     }
 
     fn leaves<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
@@ -114,6 +143,28 @@ mod tests {
         assert_eq!(hidden["data"]["keys"], "c");
         assert_ne!(hidden["other"]["x"], "d");
         assert_ne!(hidden["ttl"], 5);
+    }
+
+    #[test]
+    fn a_device_has_hashes_of_its_own_and_nothing_else_of_a_line_changes() {
+        let line = json!({"a": redact_text("x", &Fake), "b": [redact_text("y", &Fake)], "c": "hmac-sha256:left out",
+                          "d": format!("say {}", redact_text("z", &Fake)), "hmac-sha256:": "\"hmac-sha256:"});
+        let rehashed = |device: &str, redactor: Option<&dyn Redactor>| -> Value {
+            let mut text = line.to_string().into_bytes();
+            rehash(&mut text, device, redactor);
+            serde_json::from_slice(&text).unwrap()
+        };
+        let (one, two) = (rehashed("one", Some(&Fake)), rehashed("two", Some(&Fake)));
+        let in_one = Fake.hmac_in("one", Fake.hmac(b"x"));
+        assert_eq!(one["a"], format!("hmac-sha256:{}", hex::encode(in_one)));
+        for place in ["/a", "/b/0"] {
+            let shown = [&line, &one, &two].map(|line| line.pointer(place).unwrap().as_str().unwrap());
+            assert!(shown[0] != shown[1] && shown[1] != shown[2] && shown[0] != shown[2], "{shown:?}");
+        }
+        for name in ["c", "d", "hmac-sha256:"] {
+            assert_eq!(one[name], line[name]);
+        }
+        assert_eq!(rehashed("one", None)["a"], format!("hmac-sha256:{}", "0".repeat(64)));
     }
 
     #[test]

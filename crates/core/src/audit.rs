@@ -63,6 +63,11 @@ impl Redactor for Hmac {
         let at = COMMON.iter().position(|common| *common == data);
         at.and_then(|at| self.common.get(at)).map_or_else(hash, |known| *known.get_or_init(hash))
     }
+
+    fn hmac_in(&self, device: &str, hash: [u8; 32]) -> [u8; 32] {
+        // The hash has one length, so that no two devices and hashes make the same text.
+        self.barrier.keyed_hash("audit-device", &[hash.as_slice(), device.as_bytes()].concat())
+    }
 }
 
 /// Signs checkpoints with the barrier's key, as long as the barrier is open.
@@ -81,6 +86,9 @@ impl Seal for TrailSeal {
         self.0.health().generation
     }
 }
+
+/// Where a device would be, if the trail were one.
+pub const AUDIT_TRAIL: &str = "trail";
 
 /// A device as it is listed.
 pub type AuditDevice = DeviceSpec;
@@ -125,6 +133,11 @@ impl AuditDevices {
         if self.list().await?.iter().any(|known| known.path == device.path) {
             return Err(CoreError::Invalid("path already in use".to_owned()));
         }
+        if device.path == AUDIT_TRAIL {
+            return Err(CoreError::Invalid(format!(
+                "`{AUDIT_TRAIL}` names the server's own trail in sys/audit-hash; enable the device at another path"
+            )));
+        }
         self.trail.enable(device.clone()).await?;
         let kept = self.records.commit(Txn::new().put_record(shelf().named(&device.path), &device)?).await;
         if kept.is_err() {
@@ -139,8 +152,10 @@ impl AuditDevices {
         Ok(self.trail.disable(path).await)
     }
 
-    /// The keyed hash under which a value stands in the trail and in every device.
-    pub fn hash(&self, _grant: &Grant, input: &str) -> String {
-        self.hmac.text(input.as_bytes())
+    /// The keyed hash under which a value stands in a device, or in the trail itself.
+    pub fn hash(&self, _grant: &Grant, device: Option<&str>, input: &str) -> String {
+        let hash = self.hmac.hmac(input.as_bytes());
+        let hash = device.map_or(hash, |device| self.hmac.hmac_in(device, hash));
+        spell_hash(&hash)
     }
 }

@@ -4,12 +4,12 @@
 //! intervals that the operator chose, and the first time only after one of them, so that starting costs nothing. What is
 //! given out is the last count that was finished. Does not know how gauges are named: the doors do.
 
+use crate::CoreError;
 use crate::identity::Entity;
 use crate::mount::{MountClass, Mounts};
 use crate::plugin::AuthMethod;
 use crate::records::{Listed, Records};
 use crate::token::Token;
-use crate::CoreError;
 use arc_swap::ArcSwapOption;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;

@@ -51,7 +51,7 @@ pub mod wrapping;
 pub use strongroom_audit::TrailHealth;
 pub use strongroom_barrier::{Health, Init, KeyStatus, SealKind, SealStatus, Share, SlotSpec};
 
-pub use audit::{AuditDevice, AuditDevices};
+pub use audit::{AUDIT_TRAIL, AuditDevice, AuditDevices};
 pub use cidr::Cidr;
 pub use configured::Configured;
 pub use cubbyhole::Cubbyholes;

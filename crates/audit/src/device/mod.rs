@@ -20,6 +20,7 @@ use crate::trail::{Source, lock};
 use crate::{Entry, Redactor, TrailError};
 use cursor::{Cursor, Positions};
 use option::DeviceOptions;
+use render::Renderer;
 use serde::{Deserialize, Serialize};
 use sink::Sink;
 use std::collections::BTreeMap;
@@ -170,7 +171,8 @@ impl Devices {
         let (shared, source, redactor) = (Arc::clone(&self.shared), self.source.clone(), Arc::clone(&self.redactor));
         let cursor = Cursor::new(&path, options, &source, &self.positions);
         let event = sink.event();
-        let worker = Worker::new(cursor, options, sink, shared, source, redactor, hindered);
+        let renderer = Renderer::new(options, redactor).of_device(&path);
+        let worker = Worker::new(cursor, renderer, sink, shared, source, hindered);
         let control = worker.control();
         let thread = std::thread::Builder::new().name("audit-device".to_owned()).spawn(move || worker.run());
         let thread =

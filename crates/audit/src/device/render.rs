@@ -7,7 +7,7 @@
 use super::SharedRedactor;
 use super::option::DeviceOptions;
 use crate::chain::{Header, LineKind};
-use crate::redact::redact_text;
+use crate::redact::{redact_text, rehash};
 use crate::trail::lock;
 use crate::{AuthNote, Entry, EntryKind, WrapNote};
 use serde::Serialize;
@@ -23,6 +23,8 @@ const OPEN_REQUESTS: usize = 65_536;
 pub(crate) struct Renderer {
     hmac_accessor: bool,
     elide_lists: bool,
+    /// The device whose hashes stand in what is rendered; without one, those of the trail.
+    device: Option<String>,
     redactor: Arc<SharedRedactor>,
     open: HashSet<RequestId>,
     order: VecDeque<RequestId>,
@@ -135,10 +137,17 @@ impl Renderer {
         Self {
             hmac_accessor: options.hmac_accessor,
             elide_lists: options.elide_list_responses,
+            device: None,
             redactor,
             open: HashSet::new(),
             order: VecDeque::new(),
         }
+    }
+
+    /// The same, with hashes of the device at that path.
+    pub(crate) fn of_device(mut self, path: &str) -> Self {
+        self.device = Some(path.to_owned());
+        self
     }
 
     /// Appends what Vault would have written for this line of the trail: nothing, one line or two.
@@ -182,7 +191,12 @@ impl Renderer {
         let line = Line { time, kind, auth: self.auth(entry), request: self.request(entry), response, error };
         let before = out.len();
         match serde_json::to_writer(&mut *out, &line) {
-            Ok(()) => out.push(b'\n'),
+            Ok(()) => {
+                if let (Some(device), Some(written)) = (&self.device, out.get_mut(before..)) {
+                    rehash(written, device, lock(&self.redactor).clone().as_deref());
+                }
+                out.push(b'\n');
+            }
             Err(_) => out.truncate(before),
         }
     }
@@ -366,6 +380,10 @@ mod tests {
     impl Redactor for Fake {
         fn hmac(&self, _data: &[u8]) -> [u8; 32] {
             [0xAA; 32]
+        }
+
+        fn hmac_in(&self, _device: &str, _hash: [u8; 32]) -> [u8; 32] {
+            [0xBB; 32]
         }
     }
 

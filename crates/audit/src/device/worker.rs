@@ -1,10 +1,8 @@
 //! The thread of one device: reads the trail, puts it into Vault's form, writes it out. May wait for its far end as
 //! long as that takes; nobody waits for it. It judges nothing: whether it counts as failed is decided by who watches.
 
-use super::SharedRedactor;
 use super::cursor::Cursor;
 use super::follow::Follower;
-use super::option::DeviceOptions;
 use super::render::Renderer;
 use super::sink::Sink;
 use crate::shared::Shared;
@@ -109,11 +107,10 @@ impl Worker {
     /// is why its far end could not be opened.
     pub(crate) fn new(
         cursor: Cursor,
-        options: &DeviceOptions,
+        renderer: Renderer,
         sink: Sink,
         shared: Arc<Shared>,
         source: Source,
-        redactor: Arc<SharedRedactor>,
         hindered: Option<String>,
     ) -> Self {
         let end = shared.written().next;
@@ -124,7 +121,7 @@ impl Worker {
             control: Arc::new(control),
             shared,
             follower: Follower::new(source, next),
-            renderer: Renderer::new(options, redactor),
+            renderer,
             sink,
             cursor,
             saved: (u64::MAX, Instant::now()),

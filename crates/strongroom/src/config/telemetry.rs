@@ -41,7 +41,6 @@ pub(super) const UNUSED: &[&str] = &[
     "circonus_check_tags",
     "circonus_submission_interval",
     "circonus_submission_url",
-    "disable_hostname",
     "dogstatsd_addr",
     "dogstatsd_tags",
     "enable_hostname_label",

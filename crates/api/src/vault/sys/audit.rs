@@ -1,6 +1,6 @@
 use crate::vault::route::Context;
 use serde_json::{Map, Value, json};
-use strongroom_core::{AuditDevice, CoreError, Operation, Reply};
+use strongroom_core::{AUDIT_TRAIL, AuditDevice, CoreError, Operation, Reply};
 use strongroom_model::MountPath;
 
 /// `sys/audit`.
@@ -33,12 +33,13 @@ pub(super) async fn device(context: Context<'_>) -> Result<Reply, CoreError> {
     Ok(Reply::empty())
 }
 
-/// `sys/audit-hash/PATH`.
+/// `sys/audit-hash/PATH`: as in the device at that path, or in the trail itself, which is ours.
 pub(super) async fn hash(context: Context<'_>) -> Result<Reply, CoreError> {
     let path = MountPath::parse(context.captures.get("path"))?;
-    if !context.open.devices.list().await?.iter().any(|device| device.path == path.as_str()) {
+    let device = Some(path.as_str()).filter(|path| *path != AUDIT_TRAIL);
+    if device.is_some() && !context.open.devices.list().await?.iter().any(|device| device.path == path.as_str()) {
         return Err(CoreError::Invalid(format!("unknown audit backend: {}", path.with_slash())));
     }
     let input = context.fields.text("input")?.ok_or(CoreError::Missing("input"))?;
-    Ok(Reply::data(json!({ "hash": context.open.devices.hash(context.grant, &input) })))
+    Ok(Reply::data(json!({ "hash": context.open.devices.hash(context.grant, device, &input) })))
 }

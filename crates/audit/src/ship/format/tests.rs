@@ -11,6 +11,10 @@ impl Redactor for Fake {
     fn hmac(&self, _data: &[u8]) -> [u8; 32] {
         [0xAA; 32]
     }
+
+    fn hmac_in(&self, _device: &str, _hash: [u8; 32]) -> [u8; 32] {
+        [0xBB; 32]
+    }
 }
 
 fn principal(name: &str) -> Principal {

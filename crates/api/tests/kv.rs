@@ -284,3 +284,27 @@ async fn version_1_gives_back_the_body_and_says_when_to_look_again() {
     assert_eq!(status(&server.get("plain/a/b").await), 404);
     assert_eq!(status(&server.send("LIST", "plain/a", Value::Null).await), 404);
 }
+
+#[tokio::test]
+async fn the_trail_shows_what_the_server_knows_of_a_version_and_no_value_and_no_note() {
+    let server = Server::start().await;
+    let notes = json!({"custom_metadata": {"version": "canary-note"}});
+    server.done("POST", "secret/metadata/app", notes).await;
+    // Names that are facts elsewhere are values here.
+    let value = json!({"data": {"version": "canary-value", "created_time": 7, "metadata": {"version": 8}}});
+    server.done("POST", "secret/data/app", value).await;
+    server.done("GET", "secret/data/app", Value::Null).await;
+    let outcomes = server.inner.world.outcomes().await;
+    let of = |operation: &str, path: &str| {
+        let is_it = |entry: &&Value| entry["operation"] == operation && entry["path"] == path;
+        outcomes.iter().rfind(is_it).unwrap()["response_data"].clone()
+    };
+    let read = of("read", "secret/data/app");
+    assert_eq!((&read["metadata"]["version"], &read["metadata"]["destroyed"]), (&json!(1), &json!(false)));
+    let hashed = ["/metadata/custom_metadata/version", "/data/version", "/data/created_time", "/data/metadata/version"];
+    for at in hashed {
+        assert!(read.pointer(at).unwrap().as_str().unwrap().starts_with("hmac-sha256:"), "{at}");
+    }
+    assert_eq!(of("update", "secret/data/app")["version"], 1);
+    assert!(!server.inner.world.trail.recent(usize::MAX).await.join("\n").contains("canary"));
+}

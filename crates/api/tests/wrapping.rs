@@ -531,6 +531,7 @@ async fn the_trail_names_the_wrapping_and_holds_neither_answer_nor_token() {
     assert_eq!(unwrapping["path"], "sys/wrapping/unwrap");
     assert_eq!(unwrapping["response_data"], wrapping["response_data"]);
     assert!(unwrapping["response_data"]["data"]["password"].as_str().unwrap().starts_with("hmac-sha256:"));
+    assert_eq!(unwrapping["response_data"]["metadata"]["version"], 1);
     assert_eq!(opened.at("/data/data/password"), CANARY);
 
     let creation = of(created.at("/request_id"));

@@ -20,6 +20,9 @@ pub(crate) struct Hmac {
     common: [OnceLock<[u8; 32]>; COMMON.len()],
 }
 
+/// What people noted of a secret, which may be anything.
+const NOTES: &str = "custom_metadata";
+
 /// Leaves that nearly every answer has; each is hashed once.
 const COMMON: [&[u8]; 8] = [b"", b"true", b"false", b"0", b"1", b"2", b"3", b"4"];
 
@@ -35,6 +38,25 @@ impl Hmac {
 
     pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Value {
         Value::Object(map.iter().map(|(key, value)| (key.clone(), redact(value, self))).collect())
+    }
+
+    /// An answer's data. Under the names of `facts` leaves stay as they are, but for what people noted.
+    pub(crate) fn redact_reply(&self, data: &Map<String, Value>, facts: &[&str]) -> Value {
+        let one = |(name, value): (&String, &Value)| {
+            let shown = if facts.contains(&name.as_str()) { self.fact(name, value) } else { redact(value, self) };
+            (name.clone(), shown)
+        };
+        Value::Object(data.iter().map(one).collect())
+    }
+
+    fn fact(&self, name: &str, value: &Value) -> Value {
+        match value {
+            noted if name == NOTES => redact(noted, self),
+            Value::Object(inner) => {
+                Value::Object(inner.iter().map(|(name, value)| (name.clone(), self.fact(name, value))).collect())
+            }
+            other => other.clone(),
+        }
     }
 
     /// A login as the trail names it.

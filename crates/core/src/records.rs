@@ -48,13 +48,35 @@ impl Records {
     where
         T: DeserializeOwned + Send + Sync + 'static,
     {
+        self.look_up(at, Absence::Forgotten).await
+    }
+
+    /// As [`Records::get`], remembering also that there is none: for what one request asks several times. Not for names
+    /// that strangers choose, who could fill the cache with them.
+    pub(crate) async fn get_again<T>(&self, at: &Address) -> Result<Option<Arc<Stored<T>>>, CoreError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        self.look_up(at, Absence::Remembered).await
+    }
+
+    async fn look_up<T>(&self, at: &Address, absence: Absence) -> Result<Option<Arc<Stored<T>>>, CoreError>
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
         let ticket = match self.cache.look(at) {
+            Look::Found(found) if found.is::<Absent>() => return Ok(None),
             Look::Found(found) => {
                 return found.downcast().map(Some).map_err(|_| CoreError::Internal("two record types at one address"));
             }
             Look::Missing(ticket) => ticket,
         };
-        let Some(record) = self.barrier.get(at).await? else { return Ok(None) };
+        let Some(record) = self.barrier.get(at).await? else {
+            if absence == Absence::Remembered {
+                self.cache.keep(at, ticket, Arc::new(Absent));
+            }
+            return Ok(None);
+        };
         let value = decode(at.shelf.kind, &record.bytes)?;
         let stored = Arc::new(Stored { value, rev: record.rev });
         self.cache.keep(at, ticket, stored.clone());
@@ -130,6 +152,16 @@ impl PutRecord for Txn {
 
 pub(crate) fn decode<T: DeserializeOwned>(kind: &'static str, bytes: &SecretBytes) -> Result<T, CoreError> {
     serde_json::from_slice(bytes.expose()).map_err(|_| CoreError::Unreadable { kind })
+}
+
+/// In the cache: there is no such record.
+struct Absent;
+
+/// Whether the cache learns that a record is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Absence {
+    Remembered,
+    Forgotten,
 }
 
 const SHARDS: usize = 16;

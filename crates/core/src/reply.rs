@@ -11,6 +11,9 @@ use strongroom_model::{EntityId, PolicyName, SecretString, TokenType, Ttl};
 pub struct Reply {
     /// The data; `None` means there is nothing to say.
     pub data: Option<Fields>,
+    /// Names in `data` under which stand facts of our own (times, numbers of versions), no values: the trail shows them as
+    /// they are, but for what people noted.
+    pub facts: &'static [&'static str],
     /// A token that was made or renewed.
     pub auth: Option<Auth>,
     /// A token that was made and is told in another way (encoded, in the data): it goes into the trail as `auth` does,

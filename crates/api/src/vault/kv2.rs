@@ -287,13 +287,16 @@ fn shown(name: &str, value: Value, info: &VersionInfo) -> Reply {
     let mut data = Map::new();
     data.insert(name.to_owned(), value);
     data.insert("metadata".to_owned(), version(info));
-    Reply { version: Some(info.number.get()), ..Reply::data(Value::Object(data)) }
+    Reply { version: Some(info.number.get()), facts: &["metadata"], ..Reply::data(Value::Object(data)) }
 }
 
 /// The answer to a write: what is known of the version.
 fn written(info: &VersionInfo) -> Reply {
-    Reply { version: Some(info.number.get()), ..Reply::data(version(info)) }
+    Reply { version: Some(info.number.get()), facts: FACTS, ..Reply::data(version(info)) }
 }
+
+/// What is known of a version, by name. The notes of people are no facts.
+const FACTS: &[&str] = &["created_time", "deletion_time", "destroyed", "version"];
 
 fn version(info: &VersionInfo) -> Value {
     json!({

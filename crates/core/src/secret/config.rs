@@ -112,7 +112,7 @@ impl Secrets {
         if !mount.is_versioned_kv() {
             return Ok(KvConfig { max_versions: 1, ..KvConfig::default() });
         }
-        let kept = self.records.get::<KvConfig>(&config_at(mount.id)).await?;
+        let kept = self.records.get_again::<KvConfig>(&config_at(mount.id)).await?;
         Ok(kept.map(|kept| kept.value.clone()).unwrap_or_default())
     }
 }

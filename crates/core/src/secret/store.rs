@@ -66,7 +66,7 @@ impl Secrets {
     /// The secret with that name, if there is one.
     pub(super) async fn find(&self, mount: &Mount, path: &SecretPath) -> Result<Option<Found>, CoreError> {
         let name = name_at(mount.id, path);
-        let Some(named) = self.records.get::<Name>(&name).await? else { return Ok(None) };
+        let Some(named) = self.records.get_again::<Name>(&name).await? else { return Ok(None) };
         let head = match &named.value {
             Name::Folder => return Ok(None),
             Name::Here(head) => FoundHead { apart: None, value: Arc::clone(&head.0) },

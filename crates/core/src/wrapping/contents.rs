@@ -9,7 +9,7 @@ use strongroom_audit::AuthNote;
 /// beside a wrapped answer, so that the entry of its unwrapping can be written without reading what is in it.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Contents {
-    /// The data, every leaf a keyed hash.
+    /// The data, every leaf that may be a value a keyed hash.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(crate) data: Value,
     /// The login.
@@ -37,7 +37,7 @@ impl Contents {
         let auth = reply.auth.as_ref().or(reply.unseen.as_ref());
         let made = auth.filter(|auth| auth.made);
         Self {
-            data: reply.data.as_ref().map_or(Value::Null, |data| hmac.redact_map(data.map())),
+            data: reply.data.as_ref().map_or(Value::Null, |data| hmac.redact_reply(data.map(), reply.facts)),
             auth: auth.map(|auth| hmac.auth_note(auth)),
             version: reply.version,
             lease: reply.lease.as_ref().map(|lease| lease.id.clone()),

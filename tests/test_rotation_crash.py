@@ -1,5 +1,6 @@
 """Readers log in fifty times a second while secrets rotate, the server is killed, and the database restarts."""
 
+import os
 import random
 import subprocess
 import threading
@@ -11,7 +12,8 @@ import requests
 from house import wait_until
 from outside import ADMIN, PASSWORD, Postgres
 
-ROTATIONS = 12
+# A hundred of each strategy take some minutes: STRONGROOM_ROTATIONS=100.
+ROTATIONS = int(os.environ.get("STRONGROOM_ROTATIONS", "12"))
 RATE = 50.0
 
 
@@ -130,7 +132,7 @@ def test_no_login_fails_while_server_and_database_are_killed(start_dev, tmp_path
     reader.over.set()
     reader.join(timeout=20)
     history = server.json("rotate", "history", "secret/app/db")
-    assert kills >= 8 and len(history) >= ROTATIONS - 1
+    assert kills >= ROTATIONS * 2 // 3 and len(history) >= min(ROTATIONS, 50) - 1
     assert {one["outcome"]["result"] for one in history} == {"rotated"}, history
     assert reader.logins > 100 and reader.refused == [], (reader.logins, reader.second_tries, reader.refused)
     print(way, len(history), "rotations", kills, "kills", reader.logins, "logins", reader.second_tries, "second tries")

@@ -1,7 +1,10 @@
 """Secrets that rotate: logins of a real PostgreSQL get new passwords, by command line, while readers go on."""
 
 import json
+import os
+import pathlib
 import subprocess
+import threading
 
 import pytest
 from house import wait_until
@@ -48,8 +51,9 @@ def passwords_of(server, postgres, *more):
     kept = [PASSWORD, *more]
     for number in range(1, 40):
         done = server.run("kv", "get", f"-version={number}", "-format=json", "secret/app/db", token=server.root_token)
-        if done.returncode == 0:
-            kept.append(json.loads(done.stdout)["data"]["data"]["password"])
+        # One that was rolled back has no value any more.
+        if done.returncode == 0 and (held := json.loads(done.stdout)["data"]["data"]):
+            kept.append(held["password"])
     return kept
 
 
@@ -164,6 +168,84 @@ def test_rotation_asks_for_the_rights_on_the_secret_itself(dev_server, postgres)
     assert dev_server.run("rotate", "status", "secret/app/db", token=reader).returncode == 0
     assert dev_server.run("rotate", "status", "secret/app/db", token=writer).returncode == 2
     assert dev_server.run("rotate", "start", "nowhere/app/db", token=writer).returncode == 2
+
+
+class Watcher(threading.Thread):
+    """Reads what every process shows to others, again and again: its command line and its environment."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.over, self.looks, self.seen = threading.Event(), 0, set()
+
+    def run(self):
+        while not self.over.is_set():
+            self.looks += 1
+            for process in pathlib.Path("/proc").iterdir():
+                if not process.name.isdigit() or int(process.name) == os.getpid():
+                    continue
+                for name in ("cmdline", "environ"):
+                    try:
+                        self.seen.add((process / name).read_bytes())
+                    except OSError:
+                        pass
+
+
+def test_no_password_stands_in_a_list_of_processes_an_environment_a_log_or_an_error(disk_server, postgres):
+    """Passwords of the database, made while somebody looks, and while some of it fails."""
+    first = login(disk_server, postgres)
+    admin(disk_server, postgres)
+    disk_server.cli("rotate", "schedule", "-method=postgres-alternating", "-admin=app/admin", "secret/app/db")
+    postgres.sql("ALTER SYSTEM SET log_statement = 'all'")
+    postgres.sql("SELECT pg_reload_conf()")
+    watcher = Watcher()
+    watcher.start()
+    said = ""
+    for number in range(6):
+        if number == 3:
+            postgres.sql("ALTER ROLE app_clone VALID UNTIL '2001-01-01'")
+        if number == 5:
+            postgres.sql("ALTER ROLE app_clone VALID UNTIL 'infinity'")
+        done = disk_server.run("rotate", "start", "secret/app/db", token=disk_server.root_token)
+        said += done.stdout + done.stderr
+    watcher.over.set()
+    watcher.join(timeout=30)
+    said += disk_server.cli("rotate", "history", "secret/app/db")
+    assert "rolled-back" in said and watcher.looks > 5
+    kept = [word for word in passwords_of(disk_server, postgres, first) if word != PASSWORD]
+    shown = b"\0".join(watcher.seen)
+    everything = said + disk_server.said() + str(disk_server.trail())
+    assert len(kept) >= 3
+    for password in kept:
+        assert password.encode() not in shown and password not in everything
+
+
+def test_a_secret_rotates_when_somebody_who_read_it_is_cut_off(dev_server, postgres):
+    login(dev_server, postgres)
+    login(dev_server, postgres, "other", path="secret/app/other")
+    dev_server.cli("rotate", "schedule", "-when-disabled", "secret/app/db")
+    dev_server.cli("rotate", "schedule", "-when-disabled", "secret/app/other")
+    root = dev_server.root
+    root.sys.enable_auth_method("userpass")
+    root.sys.create_or_update_policy("readers", 'path "secret/data/app/*" { capabilities = ["read"] }')
+    root.auth.userpass.create_or_update_user("leaver", password="p4ssw0rd", policies=["readers"])
+    token = root.auth.userpass.login("leaver", "p4ssw0rd", use_token=False)
+    entity = token["auth"]["entity_id"]
+    before = value(dev_server, token=token["auth"]["client_token"])
+    dev_server.cli("write", f"identity/entity/id/{entity}", "disabled=true")
+    past = wait_until("it rotated", lambda: dev_server.json("rotate", "history", "secret/app/db"))
+    assert "was disabled who had read it" in past[0]["trigger"] and past[0]["outcome"] == {"result": "rotated"}
+    assert value(dev_server)["password"] != before["password"] and works(postgres, value(dev_server))
+    assert dev_server.json("rotate", "history", "secret/app/other") == [], "nobody who was cut off read this one"
+
+
+def test_an_emergency_rotates_what_has_a_plan_and_the_old_value_is_worthless(dev_server, postgres):
+    first = login(dev_server, postgres)
+    admin(dev_server, postgres)
+    dev_server.cli("rotate", "schedule", "-method=postgres-alternating", "-admin=app/admin", "secret/app/db")
+    said = dev_server.cli("revoke", "-secret=secret/app/db", "-reason=in a public repository", "-yes")
+    assert "rotated to version 2" in said, said
+    now = value(dev_server)
+    assert works(postgres, now) and now["username"] == "app_clone" and not postgres.lets_in("app", first)
 
 
 def restarted(postgres):

@@ -18,8 +18,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         about: "Rotate a secret now, and follow its phases",
         details: "\n    $ strongroom rotate start secret/prod/db\n\n\
                   Needs `update` on the secret. The plan is what `rotate schedule` said. Ends with 2\n\
-                  when the rotation was rolled back; the former value is in force then.",
-        flags: &[switch("detach", "Do not wait for the end")],
+                  when the rotation was rolled back; the former value is in force then. With `-leaked`\n\
+                  a former login that would have stayed good for a while is shut out or dropped.",
+        flags: &[
+            switch("detach", "Do not wait for the end"),
+            switch("leaked", "Others know the value in force: make it worthless at once, whoever still uses it"),
+            valued("reason", "text", "Why; kept in the history and in the trail"),
+        ],
         count: (1, 1),
         run: start,
     },
@@ -47,6 +52,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             valued("admin", "path", "The secret, in the same mount, with a login that may change others"),
             valued("every", "schedule", "rate(N days), rate(N hours) or cron(0 8 1 * ? *), in UTC; empty: on demand"),
             valued("window", "hours", "Hours in which it may begin, such as 3h"),
+            switch("when-disabled", "Rotate also when somebody who read the value in force is cut off"),
             valued("option", "name=value", "What the way to rotate is told; may be given several times"),
         ],
         count: (1, 1),
@@ -82,7 +88,14 @@ const LOOK: Duration = Duration::from_millis(200);
 const FOLLOW: Duration = Duration::from_secs(300);
 
 fn start(session: &mut Session) -> Result<Exit, CliError> {
-    let request = post(path("start", session), Map::new());
+    let mut body = Map::new();
+    if session.parsed.is_on("leaked") {
+        body.insert("leaked".to_owned(), Value::Bool(true));
+    }
+    if let Some(reason) = session.parsed.text("reason") {
+        body.insert("reason".to_owned(), Value::String(reason.to_owned()));
+    }
+    let request = post(path("start", session), body);
     let mut found = ask(session, &request, "Error starting the rotation")?;
     let Some(wanted) = found.get("running").and_then(|running| running.get("version_id")).cloned() else {
         return show(session, &found);
@@ -111,6 +124,9 @@ fn schedule(session: &mut Session) -> Result<Exit, CliError> {
         if let Some(text) = session.parsed.text(flag) {
             body.insert(field.to_owned(), Value::String(text.to_owned()));
         }
+    }
+    if let Some(on) = session.parsed.switch("when-disabled") {
+        body.insert("when_disabled".to_owned(), Value::Bool(on));
     }
     let mut options = Map::new();
     for pair in session.parsed.each("option").to_vec() {
@@ -173,6 +189,7 @@ fn show(session: &mut Session, found: &Map<String, Value>) -> Result<Exit, CliEr
             rows.push(("Before", text("/before/outcome/result")));
             rows.push(("Failed while", text("/before/outcome/phase")));
             rows.push(("Why", text("/before/outcome/why")));
+            rows.push(("What to do", text("/advice")));
         }
     }
     let rows: Vec<Vec<String>> =

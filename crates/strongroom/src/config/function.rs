@@ -1,4 +1,5 @@
-//! The `rotation_function` blocks: programs that rotate secrets. They can be declared here and nowhere else.
+//! The `rotation_function` and `rotation_hook` blocks: programs that rotate secrets. They can be declared here and
+//! nowhere else.
 
 use super::ConfigError;
 use super::reader::Reader;
@@ -18,6 +19,10 @@ pub(crate) struct RotationFunction {
     pub(crate) interpreter: PathBuf,
     /// A program with its arguments.
     pub(crate) command: Vec<String>,
+    /// Where it is, when it runs elsewhere.
+    pub(crate) url: Option<String>,
+    /// A file with the key that messages to it are signed with.
+    pub(crate) key_file: Option<PathBuf>,
     /// As whom it runs: a name, or numbers as `1000:1000`.
     pub(crate) user: Option<String>,
     /// How long a step may take (one minute).
@@ -40,6 +45,8 @@ impl RotationFunction {
             python: None,
             interpreter: PathBuf::from("python3"),
             command: Vec::new(),
+            url: None,
+            key_file: None,
             user: None,
             timeout: Duration::from_secs(60),
             endpoint: None,
@@ -50,14 +57,15 @@ impl RotationFunction {
         for item in block.body {
             function.take(item, reader)?;
         }
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if function.name.is_empty() || function.name.len() > 64 || !function.name.chars().all(fits) {
-            return Err(
-                reader.wrong(block.line, "the name of a rotation_function has 1 to 64 letters, digits, - and _")
-            );
+        check_name(block, reader)?;
+        let ways = [function.python.is_some(), !function.command.is_empty(), function.url.is_some()];
+        if ways.into_iter().filter(|way| *way).count() != 1 {
+            let what = "a rotation_function needs one of `python`, `command` and `url`, and not both";
+            return Err(reader.wrong(block.line, what));
         }
-        if function.python.is_some() != function.command.is_empty() {
-            return Err(reader.wrong(block.line, "a rotation_function needs `python` or `command`, and not both"));
+        if function.url.is_some() != function.key_file.is_some() {
+            let what = "`url` and `key_file` of a rotation_function belong together: messages are signed";
+            return Err(reader.wrong(block.line, what));
         }
         Ok(function)
     }
@@ -67,6 +75,8 @@ impl RotationFunction {
             "python" => self.python = Some(PathBuf::from(reader.text(item)?)),
             "interpreter" => self.interpreter = PathBuf::from(reader.text(item)?),
             "command" => self.command = reader.texts(item)?,
+            "url" => self.url = Some(reader.text(item)?),
+            "key_file" => self.key_file = Some(PathBuf::from(reader.text(item)?)),
             "user" => self.user = Some(reader.text(item)?).filter(|user| !user.is_empty()),
             "timeout" => self.timeout = timeout(item, reader)?,
             "endpoint" => self.endpoint = Some(reader.text(item)?),
@@ -82,7 +92,7 @@ impl RotationFunction {
             other => {
                 let what = format!(
                     "`{other}` is not a key of rotation_function; there are: ca_file, command, endpoint, environment, \
-                     interpreter, python, timeout, user"
+                     interpreter, key_file, python, timeout, url, user"
                 );
                 return Err(reader.wrong(item.line, what));
             }
@@ -91,10 +101,62 @@ impl RotationFunction {
     }
 }
 
+/// One hook: a program that is told of each phase, and makes new values good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RotationHook {
+    /// The name that plans call it by.
+    pub(crate) name: String,
+    /// Where it is.
+    pub(crate) url: String,
+    /// A file with the key that messages to it are signed with.
+    pub(crate) key_file: PathBuf,
+    /// Who vouches for it; the machine's authorities when not given.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// How long a phase may take (half a minute).
+    pub(crate) timeout: Duration,
+}
+
+impl RotationHook {
+    pub(super) fn read(block: &Block<'_>, reader: &mut Reader<'_>) -> Result<Self, ConfigError> {
+        let (mut url, mut key_file, mut ca_file, mut longest) = (None, None, None, Duration::from_secs(30));
+        reader.warn_repeated(block.body);
+        for item in block.body {
+            match item.name.as_str() {
+                "url" => url = Some(reader.text(item)?),
+                "key_file" => key_file = Some(PathBuf::from(reader.text(item)?)),
+                "ca_file" => ca_file = Some(PathBuf::from(reader.text(item)?)),
+                "timeout" => longest = timeout(item, reader)?,
+                // Ours alone, so there is no foreign file to be kind to.
+                other => {
+                    let what =
+                        format!("`{other}` is not a key of rotation_hook; there are: ca_file, key_file, timeout, url");
+                    return Err(reader.wrong(item.line, what));
+                }
+            }
+        }
+        check_name(block, reader)?;
+        let (Some(url), Some(key_file)) = (url, key_file) else {
+            return Err(reader.wrong(block.line, "a rotation_hook needs `url` and `key_file`"));
+        };
+        Ok(Self { name: block.label.to_owned(), url, key_file, ca_file, timeout: longest })
+    }
+}
+
+fn check_name(block: &Block<'_>, reader: &Reader<'_>) -> Result<(), ConfigError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if (1..=64).contains(&block.label.len()) && block.label.chars().all(fits) {
+        return Ok(());
+    }
+    Err(reader
+        .wrong(block.line, "the name of a rotation_function or rotation_hook has 1 to 64 letters, digits, - and _"))
+}
+
 fn timeout(item: &Item, reader: &Reader<'_>) -> Result<Duration, ConfigError> {
     let span = reader.span(item)?;
     if span.is_zero() || span > LONGEST {
-        return Err(reader.wrong(item.line, "`timeout` of a rotation_function must lie between 1 s and 15 m"));
+        return Err(
+            reader.wrong(item.line, "`timeout` of a rotation_function or rotation_hook must lie between 1 s and 15 m")
+        );
     }
     Ok(span)
 }
@@ -112,6 +174,19 @@ mod tests {
     }
 
     #[test]
+    fn hooks_and_hosts_are_read() {
+        let text = "rotation_hook \"billing\" {\n url = \"https://billing/rotate\"\n key_file = \"/k\"\n}\n\
+                    rotation_function \"far\" {\n url = \"https://far\"\n key_file = \"/k\"\n}\n\
+                    rotation_hosts = [\"db.example:5432\", \"*.internal\"]";
+        let config = load(text).unwrap();
+        assert_eq!(config.rotation_hooks[0].name, "billing");
+        assert_eq!(config.rotation_hooks[0].timeout.as_secs(), 30);
+        assert_eq!(config.rotation_functions[0].url.as_deref(), Some("https://far"));
+        assert_eq!(config.rotation_hosts.unwrap(), ["db.example:5432", "*.internal"]);
+        assert_eq!(load("").unwrap().rotation_hosts, None);
+    }
+
+    #[test]
     fn functions_are_read_and_mistakes_are_said() {
         let text = "rotation_function \"pg\" {\n python = \"/srv/pg.py\"\n timeout = \"2m\"\n user = \"nobody\"\n \
                     environment { PASSWORD_LENGTH = 40 }\n}\nrotation_function \"other\" { command = [\"/srv/run\", \"-x\"] }";
@@ -126,6 +201,11 @@ mod tests {
             ("rotation_function \"a\" {\n python = \"x\"\n command = [\"y\"]\n}", "and not both"),
             ("rotation_function \"a\" {\n python = \"x\"\n timeout = \"1h\"\n}", "15 m"),
             ("rotation_function \"a\" { shell = \"x\" }", "not a key"),
+            ("rotation_function \"a\" { url = \"https://x\" }", "belong together"),
+            ("rotation_function \"a\" {\n python = \"x\"\n url = \"https://x\"\n key_file = \"k\"\n}", "and not both"),
+            ("rotation_hook \"a\" { url = \"https://x\" }", "needs `url` and `key_file`"),
+            ("rotation_hook \"a b\" {\n url = \"https://x\"\n key_file = \"k\"\n}", "letters"),
+            ("rotation_hook \"a\" { key = \"s3cret\" }", "not a key"),
         ] {
             let error = load(text).map(|_| ()).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

@@ -24,7 +24,7 @@ use strongroom_model::Ttl;
 
 pub(crate) use aws::Aws;
 pub(crate) use error::{ConfigError, Warning};
-pub(crate) use function::RotationFunction;
+pub(crate) use function::{RotationFunction, RotationHook};
 pub(crate) use listener::{ClientCerts, Listener, TlsVersion};
 pub(crate) use seal::{KeySource, Seal, SealType};
 pub(crate) use storage::Storage;
@@ -47,6 +47,10 @@ pub(crate) struct Config {
     pub(crate) aws: Aws,
     /// Programs that rotate secrets.
     pub(crate) rotation_functions: Vec<RotationFunction>,
+    /// Programs that are told of rotations.
+    pub(crate) rotation_hooks: Vec<RotationHook>,
+    /// Where rotation may log in; anywhere when not given.
+    pub(crate) rotation_hosts: Option<Vec<String>>,
     /// The address that other programs reach this server under, as a URL.
     pub(crate) api_addr: Option<String>,
     /// The address for other servers of a cluster, as a URL. Kept for `sys/leader`.

@@ -3,7 +3,7 @@
 use super::Telemetry;
 use super::file::ParsedFile;
 use super::reader::Reader;
-use super::{Aws, Listener, Loaded, RotationFunction, Seal, Storage};
+use super::{Aws, Listener, Loaded, RotationFunction, RotationHook, Seal, Storage};
 use super::{Config, ConfigError, DEFAULT_LEASE, DEFAULT_REQUEST, LogFormat, LogLevel, Trail, TrailSync, Warning};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -79,6 +79,8 @@ pub(super) struct Draft {
     telemetry: Telemetry,
     aws: Aws,
     rotation_functions: Vec<RotationFunction>,
+    rotation_hooks: Vec<RotationHook>,
+    rotation_hosts: Option<Vec<String>>,
     api_addr: Option<String>,
     cluster_addr: Option<String>,
     cluster_name: Option<String>,
@@ -130,6 +132,12 @@ impl Draft {
                     self.rotation_functions.push(RotationFunction::read(&block, reader)?);
                 }
             }
+            "rotation_hook" => {
+                for block in reader.blocks(item)? {
+                    self.rotation_hooks.push(RotationHook::read(&block, reader)?);
+                }
+            }
+            "rotation_hosts" => self.rotation_hosts.get_or_insert_default().extend(reader.texts(item)?),
             "default_lease_ttl" => self.default_lease_ttl = self.default_lease_ttl.max(reader.ttl(item)?),
             "max_lease_ttl" => self.max_lease_ttl = self.max_lease_ttl.max(reader.ttl(item)?),
             "default_max_request_duration" => {
@@ -225,6 +233,8 @@ impl Draft {
             telemetry: self.telemetry,
             aws: self.aws,
             rotation_functions: self.rotation_functions,
+            rotation_hooks: self.rotation_hooks,
+            rotation_hosts: self.rotation_hosts,
             api_addr: self.api_addr,
             cluster_addr: self.cluster_addr,
             cluster_name: self.cluster_name,

@@ -13,6 +13,7 @@ use strongroom_audit::{Options as TrailOptions, Place};
 use strongroom_barrier::SystemEntropy;
 use strongroom_core::access_key::MadeKey;
 use strongroom_core::{Init, Settings, Share, SlotSpec, State};
+use strongroom_engines::rotation::Hosts;
 use strongroom_model::{Entropy, SecretBytes, SecretString};
 use zeroize::Zeroizing;
 
@@ -45,6 +46,8 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<Plan> {
         },
         aws: aws(args)?,
         functions: Vec::new(),
+        hooks: Vec::new(),
+        hosts: Hosts::default(),
         pid_file: None,
     })
 }

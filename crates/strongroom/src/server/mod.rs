@@ -25,9 +25,8 @@ use std::sync::Arc;
 use strongroom_api::{Listener, LogControl, Server};
 use strongroom_audit::Trail;
 use strongroom_barrier::SystemEntropy;
-use strongroom_core::rotation::Methods;
 use strongroom_core::{Plugins, Setup, Strongroom};
-use strongroom_engines::rotation::{FunctionSpec, function};
+use strongroom_engines::rotation::{self, function, hook};
 use strongroom_model::Clock;
 use strongroom_storage::{Epoch, Memory, Sqlite, Store};
 use system::SystemClock;
@@ -92,12 +91,11 @@ impl PidFile {
 }
 
 /// Everything that this binary has, with the programs that the operator declared.
-fn plugins(functions: Vec<FunctionSpec>) -> Plugins {
-    let add = |methods: Methods, spec| {
-        let (name, method) = function(spec);
-        methods.with(name, method)
-    };
-    let methods = functions.into_iter().fold(Methods::default(), add);
+fn plugins(plan: &mut Plan) -> Plugins {
+    let functions = std::mem::take(&mut plan.functions).into_iter().map(function);
+    let hooks = std::mem::take(&mut plan.hooks).into_iter().map(hook);
+    let own = rotation::methods(std::mem::take(&mut plan.hosts));
+    let methods = functions.chain(hooks).fold(own, |methods, (name, method)| methods.with(name, method));
     strongroom_auth::plugins().with_all(strongroom_engines::plugins()).with_methods(methods)
 }
 
@@ -125,7 +123,7 @@ impl Running {
             // One process per embedded store, enforced by a lock on the file, so there is nobody to fence off.
             epoch: Epoch::default(),
             trail,
-            plugins: Arc::new(plugins(std::mem::take(&mut plan.functions))),
+            plugins: Arc::new(plugins(&mut plan)),
             settings: plan.settings.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),

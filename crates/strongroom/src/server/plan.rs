@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use strongroom_api::{AwsSettings, Bind, Limits, ServerIdentity};
 use strongroom_audit::{Options as TrailOptions, Place};
 use strongroom_core::Settings;
-use strongroom_engines::rotation::FunctionSpec;
+use strongroom_engines::rotation::{FunctionSpec, HookSpec, Hosts};
 use strongroom_model::SecretBytes;
 
 /// Everything that a server is told before it starts, whoever told it.
@@ -36,6 +36,10 @@ pub(super) struct Plan {
     pub(super) aws: AwsSettings,
     /// Programs that rotate secrets.
     pub(super) functions: Vec<FunctionSpec>,
+    /// Programs that are told of rotations.
+    pub(super) hooks: Vec<HookSpec>,
+    /// Where rotation may log in.
+    pub(super) hosts: Hosts,
     /// Where the number of the process is written.
     pub(super) pid_file: Option<PathBuf>,
 }

@@ -3,19 +3,24 @@
 use super::Running;
 use super::plan::{Keep, LogPlan, Plan, identity};
 use super::statsd::Collector;
+use super::system::SystemClock;
 use crate::cli::ServerArgs;
 use crate::config::{
-    Aws, ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, RotationFunction, Seal, SealType, Storage,
-    Telemetry, TlsVersion, TrailSync, UnixSocket,
+    Aws, ClientCerts, Config, KeySource, Listener, LogFormat, LogLevel, RotationFunction, RotationHook, Seal, SealType,
+    Storage, Telemetry, TlsVersion, TrailSync, UnixSocket,
 };
 use anyhow::{Context, bail};
 use nix::unistd::{Group, User};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 use strongroom_api::{AwsSettings, Bind, Forwarding, Limits, TlsFiles, UnixRights};
 use strongroom_audit::{Options as TrailOptions, Place, SyncMode};
 use strongroom_core::Settings;
-use strongroom_engines::rotation::{FunctionSpec, Program};
-use strongroom_model::SecretBytes;
+use strongroom_engines::rotation::{FunctionSpec, HookSpec, Hosts, Program, Remote};
+use strongroom_model::{SecretBytes, SecretString};
+use zeroize::Zeroizing;
 
 /// The plan, and what should be said about the configuration at the start.
 pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
@@ -58,6 +63,8 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
         log: log(args, &config),
         aws: aws(&config.aws),
         functions,
+        hooks: config.rotation_hooks.iter().map(hook).collect::<anyhow::Result<_>>()?,
+        hosts: hosts(config.rotation_hosts.as_deref())?,
         pid_file: config.pid_file.clone(),
     };
     Ok((plan, warnings))
@@ -85,9 +92,13 @@ pub(super) fn announce(running: &Running) {
 /// The programs that rotate secrets, each with the user that it runs as looked up now, so that a mistake is said at the start.
 fn functions(config: &Config, api_addr: &str) -> anyhow::Result<Vec<FunctionSpec>> {
     let spec = |declared: &RotationFunction| {
-        let program = match &declared.python {
-            Some(file) => Program::Python { interpreter: declared.interpreter.clone(), file: file.clone() },
-            None => Program::Command(declared.command.clone()),
+        let program = match (&declared.python, &declared.url, &declared.key_file) {
+            (Some(file), _, _) => Program::Python { interpreter: declared.interpreter.clone(), file: file.clone() },
+            (None, Some(url), Some(key)) => {
+                let made = remote(url, key, declared.ca_file.as_deref(), declared.timeout);
+                Program::Url(made.with_context(|| format!("rotation_function {}", declared.name))?)
+            }
+            _ => Program::Command(declared.command.clone()),
         };
         Ok(FunctionSpec {
             name: declared.name.clone(),
@@ -100,6 +111,27 @@ fn functions(config: &Config, api_addr: &str) -> anyhow::Result<Vec<FunctionSpec
         })
     };
     config.rotation_functions.iter().map(spec).collect()
+}
+
+/// A program that is told of rotations.
+fn hook(declared: &RotationHook) -> anyhow::Result<HookSpec> {
+    let made = remote(&declared.url, &declared.key_file, declared.ca_file.as_deref(), declared.timeout);
+    let remote = made.with_context(|| format!("rotation_hook {}", declared.name))?;
+    Ok(HookSpec { name: declared.name.clone(), remote })
+}
+
+fn remote(url: &str, key: &Path, ca: Option<&Path>, timeout: Duration) -> anyhow::Result<Remote> {
+    let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()));
+    let key = Zeroizing::new(read(key)?);
+    let key = SecretString::new(key.trim().to_owned());
+    let ca = ca.map(read).transpose()?;
+    Ok(Remote::new(url, key, ca.as_deref(), timeout, Arc::new(SystemClock))?)
+}
+
+/// Where rotation may log in.
+fn hosts(declared: Option<&[String]>) -> anyhow::Result<Hosts> {
+    let hosts = declared.map(Hosts::only).transpose().context("rotation_hosts")?;
+    Ok(hosts.unwrap_or_default())
 }
 
 /// User and group of a function.

@@ -5,7 +5,7 @@
 //! credentials, and the core remembers them as leases and says when.
 
 use crate::drill::Rehearses;
-use crate::lease::{Issuance, LeaseEnd, LeaseOrder, LeaseTerms};
+use crate::lease::{Diary, Issuance, LeaseEnd, LeaseOrder, LeaseTerms};
 use crate::mount::{MountClass, MountSpec};
 use crate::password_policy::PasswordPolicies;
 use crate::records::{Listed, PutRecord, Records, Stored};
@@ -150,8 +150,9 @@ pub trait SecretsEngine: Send + Sync {
     }
 
     /// Does what is due without being asked, and says when to come again; `None`: not before somebody has called. Called
-    /// by a task of the mount's own, after each change through the mount and at the time that it said.
-    async fn work(&self) -> Result<Option<Timestamp>, CoreError> {
+    /// by a task of the mount's own, after each change through the mount and at the time that it said. What it did in an
+    /// outside system it tells the diary before it forgets it.
+    async fn work(&self, _diary: &Diary) -> Result<Option<Timestamp>, CoreError> {
         Ok(None)
     }
 

@@ -8,6 +8,7 @@
 mod beat;
 mod book;
 mod cut;
+mod diary;
 mod issue;
 mod lane;
 mod ledger;
@@ -22,6 +23,7 @@ mod worker;
 
 pub(crate) use book::Book;
 pub(crate) use cut::LeaseScope;
+pub use diary::{Deed, Diary};
 pub(crate) use issue::Made;
 pub(crate) use ledger::{Cap, CapScope};
 pub use look::{Irrevocable, LeaseGauges, LeaseView};
@@ -189,7 +191,7 @@ impl Leases {
             }
         }
         self.book.recalls.begin();
-        self.upkeep.tick(&self.mounts, &self.tasks, &self.clock, &self.entropy);
+        self.upkeep.tick(self);
     }
 
     /// Whether the clock was seen going back since the server was unsealed.

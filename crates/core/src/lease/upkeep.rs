@@ -3,9 +3,8 @@
 
 use super::beat::Beat;
 use super::record::backoff;
-use crate::mount::Mounts;
+use super::{Diary, Leases};
 use crate::plugin::SecretsEngine;
-use crate::task::Tasks;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strongroom_model::{Clock, Entropy, MountId, Timestamp};
@@ -49,7 +48,8 @@ impl Upkeep {
     }
 
     /// Starts tasks for mounts that are new, ends those of removed ones, and rings where the time has come.
-    pub(super) fn tick(&self, mounts: &Mounts, tasks: &Tasks, clock: &Arc<dyn Clock>, entropy: &Arc<dyn Entropy>) {
+    pub(super) fn tick(&self, leases: &Leases) {
+        let Leases { mounts, trail, tasks, clock, entropy, .. } = leases;
         let table = mounts.table();
         let gone: Vec<MountId> = self.locked().keys().filter(|id| table.by_id(**id).is_none()).copied().collect();
         gone.into_iter().for_each(|id| self.stop(id));
@@ -58,8 +58,13 @@ impl Upkeep {
             let chore = chores.entry(mount.id).or_insert_with(|| {
                 let chore = Arc::new(Chore { beat: Beat::new(), quit: Notify::new() });
                 let (mine, engine) = (Arc::clone(&chore), Arc::clone(engine));
-                let (name, clock, entropy) = (mount.path.to_string(), Arc::clone(clock), Arc::clone(entropy));
-                tasks.start(|stop| mine.run(name, engine, clock, entropy, stop));
+                let means = Means {
+                    name: mount.path.to_string(),
+                    diary: Diary::new(trail, mounts, mount.id),
+                    clock: Arc::clone(clock),
+                    entropy: Arc::clone(entropy),
+                };
+                tasks.start(|stop| mine.run(engine, means, stop));
                 chore
             });
             if chore.beat.is_due(clock.now()) {
@@ -79,15 +84,17 @@ impl Upkeep {
     }
 }
 
+/// What a task works with.
+struct Means {
+    /// The mount's path, for the log.
+    name: String,
+    diary: Diary,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
 impl Chore {
-    async fn run(
-        self: Arc<Self>,
-        mount: String,
-        engine: Arc<dyn SecretsEngine>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        mut stop: watch::Receiver<bool>,
-    ) {
+    async fn run(self: Arc<Self>, engine: Arc<dyn SecretsEngine>, means: Means, mut stop: watch::Receiver<bool>) {
         let mut failures = 0;
         loop {
             let ticket = tokio::select! {
@@ -97,7 +104,7 @@ impl Chore {
             };
             self.beat.begin();
             let done = tokio::select! {
-                done = engine.work() => done,
+                done = engine.work(&means.diary) => done,
                 () = self.quit.notified() => return self.beat.answer(u64::MAX),
                 _ = stop.wait_for(|stop| *stop) => return,
             };
@@ -108,9 +115,9 @@ impl Chore {
                 }
                 Err(error) => {
                     failures += 1;
-                    tracing::warn!(mount, %error, "an engine could not do what is due; it is tried again");
-                    let [part] = entropy.array::<1>();
-                    Some(clock.now().plus(backoff(failures, part)))
+                    tracing::warn!(mount = means.name, %error, "an engine could not do what is due; it is tried again");
+                    let [part] = means.entropy.array::<1>();
+                    Some(means.clock.now().plus(backoff(failures, part)))
                 }
             };
             next.into_iter().for_each(|next| self.beat.expect(next));

@@ -5,6 +5,7 @@
 //! lane, without a write per lease.
 
 use super::book::PAGE;
+use super::diary::note_of;
 use super::lane::Lane;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
 use super::{GRACE, LeaseEnd, Leases};
@@ -15,7 +16,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use strongroom_audit::{Entry, MountNote, Outcome};
+use strongroom_audit::{Entry, Outcome};
 use strongroom_barrier::Address;
 use strongroom_model::{Kind, Timestamp};
 use tokio::sync::{Semaphore, watch};
@@ -282,12 +283,7 @@ impl Leases {
         entry.lease_id = Some(id);
         entry.subject = Some(lease.subject.clone());
         entry.principal = Some(lease.principal());
-        entry.mount = self.mounts.table().known(key.mount).map(|mount| MountNote {
-            path: mount.path.to_string(),
-            kind: mount.kind.clone(),
-            accessor: mount.accessor.clone(),
-            class: mount.class.word().to_owned(),
-        });
+        entry.mount = self.mounts.table().known(key.mount).map(|mount| note_of(mount));
         entry
     }
 

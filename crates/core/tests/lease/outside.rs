@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use strongroom_core::lease::{Issuance, LeaseEnd, LeaseOrder, LeaseOwner, LeaseTerms};
+use strongroom_core::lease::{Diary, Issuance, LeaseEnd, LeaseOrder, LeaseOwner, LeaseTerms};
 use strongroom_core::{
     Access, AuthMethod, Call, CoreError, Endpoint, Fields, Login, MountContext, Operation, Outcome, Plugins, Reply,
     SecretsEngine, Served, Terms,
@@ -220,7 +220,7 @@ impl SecretsEngine for Engine {
         done
     }
 
-    async fn work(&self) -> Result<Option<Timestamp>, CoreError> {
+    async fn work(&self, _diary: &Diary) -> Result<Option<Timestamp>, CoreError> {
         self.outside.worked.fetch_add(1, Ordering::SeqCst);
         Ok(Some(self.context.now().plus(std::time::Duration::from_secs(60))))
     }

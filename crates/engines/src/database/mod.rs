@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use strongroom_core::drill::Rehearses;
-use strongroom_core::lease::{LeaseEnd, LeaseOrder, LeaseTerms};
+use strongroom_core::lease::{Diary, LeaseEnd, LeaseOrder, LeaseTerms};
 use strongroom_core::{
     Call, Captures, CoreError, Endpoint, Fields, MountContext, Operation, Reply, SecretsEngine, Served,
 };
@@ -111,8 +111,8 @@ impl SecretsEngine for Engine {
         Some(self)
     }
 
-    async fn work(&self) -> Result<Option<Timestamp>, CoreError> {
-        let (roots, roles) = tokio::join!(self.0.resume_roots(), self.0.rotate_due());
+    async fn work(&self, diary: &Diary) -> Result<Option<Timestamp>, CoreError> {
+        let (roots, roles) = tokio::join!(self.0.resume_roots(), self.0.rotate_due(diary));
         Ok([roots?, roles?].into_iter().flatten().min())
     }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_barrier::{Address, Shelf, Txn};
 use strongroom_connectors::{Connector, ConnectorError};
+use strongroom_core::lease::{Deed, Diary};
 use strongroom_core::{CoreError, Stored};
 use strongroom_model::{RoleName, SecretString, Timestamp};
 use tokio::task::JoinSet;
@@ -108,23 +109,50 @@ impl Database {
         let _turn = self.turns.take(&format!("role/{name}")).await;
         let unknown = || CoreError::Invalid(format!("no static role found for role name \"{name}\""));
         let role = self.static_role(name).await?.ok_or_else(unknown)?;
-        self.rotate_in_turn(&role.value).await
+        self.rotate_in_turn(&role.value, None).await
     }
 
-    /// As `rotate`, unless that was done while we waited for our turn.
-    async fn rotate_if_due(&self, name: &RoleName, now: Timestamp) -> Result<Ended, CoreError> {
+    /// As `rotate`, unless that was done while we waited for our turn; no request stands behind it, so the diary is told.
+    async fn rotate_if_due(&self, name: &RoleName, now: Timestamp, diary: &Diary) -> Result<Ended, CoreError> {
         let _turn = self.turns.take(&format!("role/{name}")).await;
         match (self.static_role(name).await?, self.keeping(name).await?) {
-            (Some(role), Some(keeping)) if keeping.value.due <= now => self.rotate_in_turn(&role.value).await,
+            (Some(role), Some(keeping)) if keeping.value.due <= now => {
+                self.rotate_in_turn(&role.value, Some(diary)).await
+            }
             _ => Ok(Ended::Done),
         }
     }
 
-    async fn rotate_in_turn(&self, role: &StaticRole) -> Result<Ended, CoreError> {
+    async fn rotate_in_turn(&self, role: &StaticRole, diary: Option<&Diary>) -> Result<Ended, CoreError> {
         let begun = self.begin(role).await?;
+        let began = self.context.now();
         let ended = self.set(role, &begun).await;
+        let is_news = matches!(ended, Ended::Done) || begun.keeping.value.failures == 0;
+        if let Some(diary) = diary.filter(|_| is_news) {
+            // Before the change is settled: what cannot be told is done again with the same password.
+            diary.note(self.deed(role, &begun, &ended, began)).await?;
+        }
         self.conclude(role, begun, &ended).await?;
         Ok(ended)
+    }
+
+    fn deed(&self, role: &StaticRole, begun: &Begun, ended: &Ended, began: Timestamp) -> Deed {
+        let (failure, note) = match ended {
+            Ended::Done => (None, "the password was changed"),
+            Ended::Refused(error) => (Some(error.to_string()), "the password is the old one; it is tried again"),
+            Ended::Open(error) => {
+                (Some(error.to_string()), "the password is the old or the new one; it is tried again")
+            }
+        };
+        let planned = begun.keeping.value.planned;
+        Deed {
+            operation: "static-role-rotate",
+            path: format!("static-roles/{}", role.name),
+            subject: role.username.clone(),
+            took: self.context.now().since(began),
+            failure,
+            note: format!("{note}; planned for {planned} in `{}`", role.db_name),
+        }
     }
 
     /// Settles the new password and keeps it; what was interrupted goes on with the one it had.
@@ -219,7 +247,7 @@ impl Database {
     }
 
     /// Changes every password that is due; says when the next one is.
-    pub(super) async fn rotate_due(self: &Arc<Self>) -> Result<Option<Timestamp>, CoreError> {
+    pub(super) async fn rotate_due(self: &Arc<Self>, diary: &Diary) -> Result<Option<Timestamp>, CoreError> {
         let now = self.context.now();
         if self.clock_went_back(now) {
             self.pull_back(now).await?;
@@ -237,8 +265,8 @@ impl Database {
         }
         let mut running = JoinSet::new();
         for (_, roles) in by_database {
-            let database = Arc::clone(self);
-            running.spawn(async move { database.rotate_all(roles, now).await });
+            let (database, diary) = (Arc::clone(self), diary.clone());
+            running.spawn(async move { database.rotate_all(roles, now, &diary).await });
         }
         while let Some(ended) = running.join_next().await {
             ended.map_err(|_| CoreError::Internal("the change of a password was broken off"))??;
@@ -248,7 +276,7 @@ impl Database {
     }
 
     /// Changes the passwords of one database, one after the other; when it cannot be reached the others wait too.
-    async fn rotate_all(&self, roles: Vec<RoleName>, now: Timestamp) -> Result<(), CoreError> {
+    async fn rotate_all(&self, roles: Vec<RoleName>, now: Timestamp, diary: &Diary) -> Result<(), CoreError> {
         let mut down: Option<String> = None;
         for name in roles {
             if self.skip_late(&name, now).await? {
@@ -258,7 +286,7 @@ impl Database {
                 self.put_off(&name, error).await?;
                 continue;
             }
-            match self.rotate_if_due(&name, now).await {
+            match self.rotate_if_due(&name, now, diary).await {
                 Ok(Ended::Open(error @ CoreError::Unreachable { .. }))
                 | Ok(Ended::Refused(error @ CoreError::Unreachable { .. })) => down = Some(error.to_string()),
                 // Removed, or no longer allowed: the next look finds out.

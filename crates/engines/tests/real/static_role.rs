@@ -18,6 +18,12 @@ impl House {
         self.server.operator().get(&path).await.expect(200).text_at("/data/password")
     }
 
+    /// What the trail says of changes that nobody asked for.
+    async fn told_of_changes(&self) -> Vec<Value> {
+        let entries = self.server.world.entries().await;
+        entries.into_iter().filter(|entry| entry["operation"] == "static-role-rotate").collect()
+    }
+
     async fn shown(&self) -> Value {
         let path = format!("database/static-roles/{}", self.role);
         self.server.operator().get(&path).await.expect(200).at("/data").clone()
@@ -37,6 +43,15 @@ async fn the_password_of_an_existing_login_is_changed_at_once_on_request_and_in_
     assert_eq!(house.static_password().await, seen[2]);
     house.later(1).await;
     seen.push(house.static_password().await);
+    let told = house.told_of_changes().await;
+    assert_eq!(
+        (told.len(), &told[0]["subject"], &told[0]["outcome"]["result"]),
+        (1, &json!(username), &json!("ok")),
+        "{told:?}"
+    );
+    assert!(told[0]["duration_us"].is_number() && told[0]["mount"]["path"] == "database", "{told:?}");
+    let all = house.server.world.entries().await;
+    assert!(all.iter().all(|entry| seen[1..].iter().all(|password| !entry.to_string().contains(password))));
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 4);
@@ -90,8 +105,17 @@ async fn a_change_that_fails_is_seen_tried_again_and_holds_up_no_other_database(
     let shown = house.shown().await;
     assert!(shown["rotation_error"].as_str().unwrap().contains("cannot be reached"), "{shown}");
     assert_eq!(shown["rotation_failures"], 1);
-    house.postgres.restart().await;
     house.later(6).await;
+    assert_eq!(house.shown().await["rotation_failures"], 2);
+    house.postgres.restart().await;
+    house.later(11).await;
+    // There, and here the first failure and the success.
+    let told = house.told_of_changes().await;
+    let mut ends: Vec<_> =
+        told.iter().map(|e| (e["subject"] == here.as_str(), e["outcome"]["result"] == "ok")).collect();
+    assert_eq!(ends.pop(), Some((true, true)), "{told:?}");
+    ends.sort();
+    assert_eq!(ends, [(false, true), (true, false)], "{told:?}");
     assert!(house.lets_in(&here, &house.static_password().await).await);
     assert!(house.shown().await["rotation_error"].is_null());
 }

@@ -1,6 +1,6 @@
 //! Credentials that die on time: how fast logins of a real PostgreSQL come and go beside the same statements sent straight
 //! to it, how soon a revoked one is refused, and what a great number of leases costs (made in a Redis, where a login is
-//! cheap).
+//! cheap): memory, the time of a start, and what readers of secrets notice when all of them expire at once.
 
 use crate::client::{Client, text};
 use crate::load::Load;
@@ -25,6 +25,15 @@ const CALLERS: usize = 32;
 const CREATE: &str =
     "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE bench_reader";
 
+/// What the server sends to end a login when a role has no statements for that, as one message.
+const DROP: &str = "BEGIN; \
+    SELECT set_config('strongroom.dropped', coalesce(to_regrole(quote_ident('{{name}}'))::oid::text, '0'), false); \
+    SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
+        WHERE usesysid = current_setting('strongroom.dropped')::oid; \
+    DROP ROLE \"{{name}}\"; COMMIT; \
+    SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
+        WHERE usesysid = current_setting('strongroom.dropped')::oid";
+
 /// Measures all; `logins` are made and dropped in PostgreSQL, `many` leases in Redis.
 pub(crate) async fn measure(table: &mut Table, program: &Path, logins: usize, many: usize) -> anyhow::Result<()> {
     logins_come_and_go(table, program, logins).await?;
@@ -43,17 +52,21 @@ async fn logins_come_and_go(table: &mut Table, program: &Path, logins: usize) ->
         let sql = CREATE.replace("{{name}}", name).replace("{{password}}", "zkG5-8OTpXyJ0aLmVq3R");
         format!("BEGIN; {}; COMMIT", sql.replace("{{expiration}}", "2100-01-01 00:00:00+00"))
     };
-    let created = straight.all(names.iter().map(create).collect()).await?;
-    let dropped = straight.all(names.iter().map(|name| format!("DROP ROLE \"{name}\"")).collect()).await?;
+    let made = straight.all(names.iter().map(create).collect()).await?;
+    let bare = straight.all(names.iter().map(|name| format!("DROP ROLE \"{name}\"")).collect()).await?;
+    straight.all(names.iter().map(create).collect()).await?;
+    let dropped = straight.all(names.iter().map(|name| DROP.replace("{{name}}", name)).collect()).await?;
     let begun = Instant::now();
     ask_for(&client, logins).await?;
     let rate = logins as f64 / begun.elapsed().as_secs_f64();
-    table.share("logins made", rate, ("straight CREATE ROLE", created));
+    table.share("logins made", rate, ("the same statements straight", made));
     let begun = Instant::now();
     client.expect("POST", "sys/leases/revoke-prefix/database/creds", r#"{"sync":false}"#).await?;
+    table.figure(&format!("revoke-prefix of {logins}, until it is answered"), millis(begun), "ms", None);
     until_no_lease(&client).await?;
     let rate = logins as f64 / begun.elapsed().as_secs_f64();
-    table.share(&format!("revoke-prefix of {logins} leases"), rate, ("straight DROP ROLE", dropped));
+    table.share("... logins ended", rate, ("the same statements straight", dropped));
+    table.share("... beside nothing but", rate, ("DROP ROLE straight", bare));
     let left = postgres.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'");
     table.figure("logins left after it", left.trim().parse()?, "", Some("0"));
     refusals(table, &client, &postgres).await
@@ -89,24 +102,42 @@ async fn many_leases(table: &mut Table, program: &Path, many: usize) -> anyhow::
     let plugin = json!({"plugin_name": "redis-database-plugin", "max_open_connections": 16});
     configure(&client, plugin, &redis.admin(), json!({"creation_statements": "[\"+@read\"]"})).await?;
     client.expect("POST", "secret/data/bench", r#"{"data":{"a":"b"}}"#).await?;
-    ask_for(&client, 1_000).await?;
+    // Each start ends the root token of the one before, and with it what was asked for by it.
+    let made = client.expect("POST", "auth/token/create-orphan", r#"{"policies":["root"],"ttl":"100h"}"#).await?;
+    let issuer = text(&made, "/auth/client_token")?;
+    let asker = client.with_token(&issuer);
+    let begun = Instant::now();
+    ask_for(&asker, 2_000).await?;
+    let rate = 2_000.0 / begun.elapsed().as_secs_f64();
     let before = server.resident_mib()?;
-    ask_for(&client, many).await?;
+    let life = (many as f64 / rate * 1.5) as u64 + 30;
+    let ttl = json!({"db_name": "bench", "default_ttl": life, "max_ttl": "48h", "creation_statements": "[\"+@read\"]"});
+    client.expect("POST", "database/roles/bench", &ttl.to_string()).await?;
+    ask_for(&asker, many).await?;
+    let all_due = Instant::now() + Duration::from_secs(life + 1);
     let growth = (server.resident_mib()? - before) * 1e6 / many as f64;
     table.figure(&format!("memory per million leases, from {many}"), growth, "MiB", Some("64 MiB"));
-    let idle = Load::reads(&client, "secret/data/bench").run(4, Duration::from_secs(5)).await?;
-    table.rate("KV reads, 4 connections, beside leases", &idle, None);
     drop(server);
     table.figure(&format!("start with {many} leases"), started(program, folder.path()).await?, "ms", None);
     let server = Server::over(program, folder.path())?;
-    let client = server.client()?;
+    let idle = Load::reads(&server.client()?, "secret/data/bench").run(4, Duration::from_secs(5)).await?;
+    table.rate("KV reads, 4 connections, beside leases", &idle, None);
+    drop(server);
+    tokio::time::sleep_until(all_due.into()).await;
     let begun = Instant::now();
-    client.expect("POST", "sys/leases/revoke-prefix/database/creds", r#"{"sync":false}"#).await?;
+    let server = Server::over(program, folder.path())?;
+    let client = server.client()?;
     let busy = Load::reads(&client, "secret/data/bench").run(4, Duration::from_secs(5)).await?;
-    table.rate("KV reads, 4 connections, while leases end", &busy, None);
-    table.figure("its p99 beside the one before", busy.p99.as_secs_f64() / idle.p99.as_secs_f64(), "times", Some("2"));
+    table.rate("KV reads, 4 connections, while all of them expire", &busy, None);
+    table.figure(
+        "... its p99 beside the one before",
+        busy.p99.as_secs_f64() / idle.p99.as_secs_f64(),
+        "times",
+        Some("2"),
+    );
+    client.expect("POST", "sys/leases/revoke-prefix/database/creds", r#"{"sync":false}"#).await?;
     until_no_lease(&client).await?;
-    table.figure(&format!("all {many} ended"), begun.elapsed().as_secs_f64(), "s", None);
+    table.figure("leases ended", many as f64 / begun.elapsed().as_secs_f64(), "per s", None);
     let left = redis.command(&["ACL", "USERS"]).lines().filter(|user| user.starts_with('V')).count();
     table.figure("logins left after it", left as f64, "", Some("0"));
     Ok(())
@@ -159,8 +190,9 @@ async fn until_no_lease(client: &Client) -> anyhow::Result<()> {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
         tick.tick().await;
-        let (status, _) = client.send("LIST", "sys/leases/lookup/database/creds/bench", "").await?;
-        if status == 404 {
+        let counted = client.expect("GET", "sys/leases/count?type=all", "").await?;
+        let counted: serde_json::Value = serde_json::from_slice(&counted)?;
+        if counted.pointer("/data/lease_count").and_then(serde_json::Value::as_u64) == Some(0) {
             return Ok(());
         }
     }
@@ -170,7 +202,11 @@ async fn started(program: &Path, folder: &Path) -> anyhow::Result<f64> {
     let begun = Instant::now();
     let server = Server::over(program, folder)?;
     server.client()?.expect("GET", "sys/health", "").await?;
-    Ok(begun.elapsed().as_secs_f64() * 1e3)
+    Ok(millis(begun))
+}
+
+fn millis(begun: Instant) -> f64 {
+    begun.elapsed().as_secs_f64() * 1e3
 }
 
 /// A login over a connection of its own, and out again.

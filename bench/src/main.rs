@@ -13,6 +13,7 @@ mod engine;
 mod growth;
 mod lease;
 mod load;
+mod rotation;
 mod server;
 mod start;
 mod table;
@@ -41,6 +42,8 @@ struct Options {
     entries: u64,
     /// Logins that come and go in the measurements of leases.
     logins: usize,
+    /// Secrets that are due in the same minute in the measurements of rotation.
+    secrets: usize,
     /// Nothing but this part.
     only: Option<Part>,
 }
@@ -51,6 +54,7 @@ const ROUNDS: usize = 3;
 /// A part that can be measured alone.
 enum Part {
     Leases,
+    Rotation,
     Revocation,
     Events,
     Trail,
@@ -68,7 +72,7 @@ fn main() -> anyhow::Result<()> {
 
 fn options(args: &[String]) -> anyhow::Result<Options> {
     let (mut address, mut token, mut program, mut seconds, mut many) = (None, None, None, 3.0, 20_000);
-    let (mut entries, mut logins, mut only) = (1_000_000, 10_000, None);
+    let (mut entries, mut logins, mut secrets, mut only) = (1_000_000, 10_000, 1_000, None);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().cloned().with_context(|| format!("{word} needs a value"));
@@ -80,15 +84,17 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
             "--many" => many = value()?.parse().context("--many needs a whole number")?,
             "--entries" => entries = value()?.parse().context("--entries needs a whole number")?,
             "--logins" => logins = value()?.parse().context("--logins needs a whole number")?,
+            "--secrets" => secrets = value()?.parse().context("--secrets needs a whole number")?,
             "--only" => match value()?.as_str() {
                 "leases" => only = Some(Part::Leases),
                 "revocation" => only = Some(Part::Revocation),
                 "events" => only = Some(Part::Events),
+                "rotation" => only = Some(Part::Rotation),
                 "trail" => only = Some(Part::Trail),
-                other => bail!("there is no part {other}; there are: leases, revocation, events, trail"),
+                other => bail!("there is no part {other}; there are: leases, rotation, revocation, events, trail"),
             },
             other => bail!(
-                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins and --only leases|revocation|events|trail"
+                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins, --secrets and --only leases|rotation|revocation|events|trail"
             ),
         }
     }
@@ -98,7 +104,7 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
         _ => bail!("--address and --token go together"),
     };
     let program = program.unwrap_or_else(|| PathBuf::from("target/release/strongroom"));
-    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many, entries, logins, only })
+    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many, entries, logins, secrets, only })
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
@@ -107,6 +113,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         (Some(Part::Trail), _) => {
             trail::measure(&mut table, &options.program, options.span, options.entries).await?;
         }
+        (Some(Part::Rotation), _) => rotation::measure(&mut table, &options.program, options.secrets).await?,
         (Some(Part::Leases), _) => {
             lease::measure(&mut table, &options.program, options.logins, options.many).await?;
         }

@@ -29,18 +29,21 @@ fn told_at() -> Address {
 }
 
 impl Rotations {
-    /// Tells of secrets that end soon.
-    pub(super) async fn look_ahead(&self) -> Result<(), CoreError> {
+    /// Tells of secrets that end soon, and later than the moment up to which that was done before; gives the new one.
+    pub(super) async fn look_ahead(&self, before: Option<Timestamp>) -> Result<Timestamp, CoreError> {
         let now = self.clock.now();
         let told = self.book.records.get::<Told>(&told_at()).await?;
-        let after = told.map_or(now, |told| told.value.until).max(now);
+        let after = told.map_or(now, |told| told.value.until).max(now).max(before.unwrap_or(now));
         let mut until = now.plus(NEAR);
         if until <= after {
-            return Ok(());
+            return Ok(after);
         }
         let ends = self.secrets.ends_between(after, until, PAGE).await?;
         if ends.len() == PAGE {
             until = ends.last().map_or(until, |(at, ..)| *at);
+        }
+        if ends.is_empty() {
+            return Ok(until);
         }
         // Said first: rather twice than never.
         for (at, mount, path) in ends {
@@ -54,6 +57,6 @@ impl Rotations {
             self.alarm(&Key { mount, path }, AlertKind::Expires, text, advice).await;
         }
         self.book.records.commit(Txn::new().put_record(told_at(), &Told { until })?).await?;
-        Ok(())
+        Ok(until)
     }
 }

@@ -6,8 +6,8 @@ use super::record::{Key, due};
 use crate::CoreError;
 use crate::records::Listed;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use strongroom_model::Timestamp;
 use tokio::sync::watch;
@@ -28,10 +28,15 @@ struct Crew {
     running: JoinSet<()>,
     driven: HashMap<Id, (Key, String)>,
     known: HashSet<Key>,
-    waiting: VecDeque<(Key, String)>,
+    /// Those that have not begun to run, by outside system.
+    waiting: HashMap<String, VecDeque<Key>>,
     per_lane: HashMap<String, usize>,
+    /// Begun while somebody still drove the one before.
+    later: HashMap<Key, String>,
     /// When it was last looked ahead.
     looked: Option<Timestamp>,
+    /// Up to when ends of secrets are told of.
+    told: Option<Timestamp>,
 }
 
 /// The task that does it.
@@ -73,7 +78,10 @@ impl Crew {
             Err(error) => error.id(),
         };
         let Some((key, lane)) = self.driven.remove(&id) else { return };
-        self.known.remove(&key);
+        match self.later.remove(&key) {
+            Some(lane) => self.waiting.entry(lane).or_default().push_back(key),
+            None => drop(self.known.remove(&key)),
+        }
         if let Some(count) = self.per_lane.get_mut(&lane) {
             *count = count.saturating_sub(1);
         }
@@ -86,7 +94,7 @@ impl Crew {
         let mut done = rotations.see_to_causes().await;
         // A clock that was set back must not stop it.
         if done.is_ok() && self.looked.is_none_or(|looked| looked > now || now.since(looked) >= LOOK_AHEAD) {
-            done = rotations.look_ahead().await;
+            done = rotations.look_ahead(self.told).await.map(|told| self.told = Some(told));
             self.looked = Some(now);
         }
         if let Err(error) = done {
@@ -100,22 +108,40 @@ impl Crew {
         if rotations.due.load(Ordering::SeqCst) <= now.nanos() && self.known.len() < KNOWN {
             self.read(rotations, now).await?;
         }
-        for _ in 0..self.waiting.len() {
-            if self.running.len() >= IN_HAND {
-                break;
+        self.take_fresh(rotations);
+        for (lane, keys) in &mut self.waiting {
+            let held = rotations.lanes.get(lane).is_held(now);
+            while !held
+                && self.running.len() < IN_HAND
+                && self.per_lane.get(lane).is_none_or(|count| *count < PER_LANE)
+                && let Some(key) = keys.pop_front()
+            {
+                *self.per_lane.entry(lane.clone()).or_default() += 1;
+                let (rotations, driven) = (Arc::clone(rotations), key.clone());
+                let task = self.running.spawn(async move { rotations.drive(&driven).await });
+                self.driven.insert(task.id(), (key, lane.clone()));
             }
-            let Some((key, lane)) = self.waiting.pop_front() else { break };
-            let busy = self.per_lane.get(&lane).is_some_and(|count| *count >= PER_LANE);
-            if busy || rotations.lanes.get(&lane).is_held(now) {
-                self.waiting.push_back((key, lane));
+        }
+        self.waiting.retain(|_, keys| !keys.is_empty());
+        Ok(())
+    }
+
+    fn take_fresh(&mut self, rotations: &Rotations) {
+        let fresh = std::mem::take(&mut *rotations.fresh.lock().unwrap_or_else(PoisonError::into_inner));
+        for (key, lane) in fresh {
+            if self.known.contains(&key) {
+                // Who drives it may have looked before this one began.
+                self.later.insert(key, lane);
                 continue;
             }
-            *self.per_lane.entry(lane.clone()).or_default() += 1;
-            let (rotations, driven) = (Arc::clone(rotations), key.clone());
-            let task = self.running.spawn(async move { rotations.drive(&driven).await });
-            self.driven.insert(task.id(), (key, lane));
+            if self.known.len() >= KNOWN {
+                // It stands in the index.
+                rotations.due.store(0, Ordering::SeqCst);
+                continue;
+            }
+            self.known.insert(key.clone());
+            self.waiting.entry(lane).or_default().push_back(key);
         }
-        Ok(())
     }
 
     async fn read(&mut self, rotations: &Rotations, now: Timestamp) -> Result<(), CoreError> {
@@ -152,7 +178,7 @@ impl Crew {
         let stored = rotations.book.get(&key).await?;
         let at = Timestamp::from_nanos(line.number);
         if let Some(stored) = stored.as_ref().filter(|stored| stored.value.due == Some(at)) {
-            self.waiting.push_back((key.clone(), stored.value.lane.clone()));
+            self.waiting.entry(stored.value.lane.clone()).or_default().push_back(key.clone());
             self.known.insert(key);
             return Ok(());
         }

@@ -47,9 +47,11 @@ impl Rotations {
                 continue;
             };
             match self.step(rotation, job).await {
-                Ok(Next::Phase(phase)) => self.enter(key, &job.token, phase).await?,
+                Ok(Next::Phase(phase)) => self.enter(key, &job.token, vec![(phase, self.clock.now())]).await?,
+                Ok(Next::Leap(way, None)) => self.enter(key, &job.token, way).await?,
+                Ok(Next::Leap(way, Some(ending))) => self.end_job(key, job, way, ending).await?,
                 Ok(Next::Wait(why, span)) => self.put_off(key, &job.token, why, span).await?,
-                Ok(Next::End(ending)) => self.end_job(key, &job.token, ending).await?,
+                Ok(Next::End(ending)) => self.end_job(key, job, Vec::new(), ending).await?,
                 Ok(Next::Forget) => return self.book.forget(key).await,
                 Err(error) => self.failed(rotation, job, &error).await?,
             }
@@ -79,12 +81,13 @@ impl Rotations {
         self.note_next(&rotation.key, Some(next)).await
     }
 
-    async fn enter(&self, key: &Key, token: &VersionId, phase: Phase) -> Result<(), CoreError> {
+    async fn enter(&self, key: &Key, token: &VersionId, way: Vec<(Phase, Timestamp)>) -> Result<(), CoreError> {
         let now = self.clock.now();
         let changed = self.book.change(key, |rotation| {
             let Some(job) = rotation.job.as_mut().filter(|job| job.token == *token) else { return Ok(None) };
-            job.took.push((job.phase.word().to_owned(), millis(now.since(job.since))));
-            (job.phase, job.since, job.attempts, job.error, job.wake) = (phase.clone(), now, 0, None, now);
+            way.iter().for_each(|(phase, at)| pass(job, phase, *at));
+            // It keeps its place in the index while somebody drives it.
+            (job.attempts, job.error, job.wake) = (0, None, job.wake.min(now));
             Ok(None)
         });
         changed.await.map(|_| ())
@@ -120,7 +123,9 @@ impl Rotations {
         // A trial waits for nothing: what is in force works as it did.
         if let Some(new) = new.filter(|_| (!passing || job.trial) && attempts >= TRIES) {
             let (from, why) = (job.phase.word().to_owned(), error.to_string());
-            return self.enter(&rotation.key, &job.token, Phase::RollingBack { new, from, why }).await;
+            return self
+                .enter(&rotation.key, &job.token, vec![(Phase::RollingBack { new, from, why }, self.clock.now())])
+                .await;
         }
         let told_late = self.tell_if_stuck(rotation, job, attempts, error).await;
         let wake = self.clock.now().plus(backoff(attempts, part));
@@ -157,15 +162,29 @@ impl Rotations {
     }
 
     /// Ends a job: into the trail, then into the history, and the next time is set.
-    async fn end_job(&self, key: &Key, token: &VersionId, ending: Ending) -> Result<(), CoreError> {
+    async fn end_job(
+        &self,
+        key: &Key,
+        Job { token, leaked, .. }: &Job,
+        way: Vec<(Phase, Timestamp)>,
+        ending: Ending,
+    ) -> Result<(), CoreError> {
+        let leaked = *leaked;
         let Some(stored) = self.book.get(key).await? else { return Ok(()) };
         let Some(job) = stored.value.job.clone().filter(|job| job.token == *token) else { return Ok(()) };
+        if job.leaked && !leaked {
+            // Meanwhile somebody said that others know the former value: it is not given up yet.
+            return self.enter(key, token, way).await;
+        }
         let now = self.clock.now();
         self.record_end(&stored.value, &job, &ending, now).await?;
         let next = next_time(&stored.value, &ending, now)?;
         let changed = self.book.change(key, |rotation| {
-            let Some(job) = rotation.job.take_if(|job| job.token == *token) else { return Ok(None) };
-            let mut phases = job.took.clone();
+            let Some(mut job) = rotation.job.take_if(|job| job.token == *token && job.leaked == leaked) else {
+                return Ok(None);
+            };
+            way.iter().for_each(|(phase, at)| pass(&mut job, phase, *at));
+            let mut phases = job.took;
             phases.push((job.phase.word().to_owned(), millis(now.since(job.since))));
             if ending == Ending::Rotated {
                 rotation.last = Some(now);
@@ -245,6 +264,12 @@ impl Rotations {
         let Some(mount) = self.mounts.table().by_id(key.mount).cloned() else { return Ok(()) };
         self.secrets.note_rotation(&mount, &key.path, |setting| setting.next = next).await
     }
+}
+
+/// Enters a phase.
+fn pass(job: &mut Job, phase: &Phase, at: Timestamp) {
+    job.took.push((job.phase.word().to_owned(), millis(at.since(job.since))));
+    (job.phase, job.since) = (phase.clone(), at);
 }
 
 fn next_time(rotation: &Rotation, ending: &Ending, now: Timestamp) -> Result<Option<Timestamp>, CoreError> {

@@ -101,6 +101,7 @@ impl Rotations {
             )));
         }
         let begun = self.begin_job(&target.key, &cause, token.clone()).await?;
+        self.hand_over(begun.as_ref());
         if let Some(token) = token {
             // Who chose the id sees it under way as soon as they are answered.
             self.secrets.announce(&target.mount, &target.key.path, target.secret, &token).await?;
@@ -118,6 +119,7 @@ impl Rotations {
         }
         let trigger = format!("{} (trial)", trigger(grant, &Reason::default())?);
         let begun = self.record_job(&target.key, &Cause { trigger, leaked: false }, None, true).await?;
+        self.hand_over(begun.as_ref());
         self.view(&begun.ok_or(CoreError::Nothing)?).await
     }
 
@@ -202,7 +204,6 @@ impl Rotations {
         if let Some(trial) = gone {
             self.secrets.discard(&mount, &key.path, secret, &trial.token).await?;
         }
-        self.expect(begun.as_ref().and_then(|rotation| rotation.due));
         Ok(begun)
     }
 

@@ -42,8 +42,9 @@ use crate::webhook::Webhooks;
 use alarm::Signs;
 use book::Book;
 use lane::Lanes;
-use std::sync::Arc;
+use record::{Key, Rotation};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_audit::Trail;
 use strongroom_model::{Clock, Entropy, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -65,6 +66,8 @@ pub struct Rotations {
     lanes: Lanes,
     /// Nanoseconds: nothing is due before, as far as is known.
     due: AtomicU64,
+    /// Begun for a caller, and not seen by who drives them yet.
+    fresh: Mutex<Vec<(Key, String)>>,
     wake: Notify,
     rings: AtomicU64,
     answered: watch::Sender<u64>,
@@ -108,6 +111,7 @@ impl Rotations {
             entropy: Arc::clone(parts.entropy),
             lanes: Lanes::default(),
             due: AtomicU64::new(0),
+            fresh: Mutex::default(),
             wake: Notify::new(),
             rings: AtomicU64::new(0),
             answered: watch::Sender::new(0),
@@ -140,6 +144,15 @@ impl Rotations {
     fn expect(&self, at: Option<Timestamp>) {
         if let Some(at) = at {
             self.due.fetch_min(at.nanos(), Ordering::SeqCst);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Has one that was begun driven, without a look into the index.
+    fn hand_over(&self, begun: Option<&Rotation>) {
+        if let Some(begun) = begun {
+            let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
+            fresh.push((begun.key.clone(), begun.lane.clone()));
             self.wake.notify_one();
         }
     }

@@ -9,12 +9,15 @@ use crate::secret::{SecretMetadata, SecretValue, Standing};
 use crate::{CoreError, Fields};
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_model::{SecretPath, Stage, Ttl, VersionNumber, VersionSelector};
+use strongroom_model::{SecretPath, Stage, Timestamp, Ttl, VersionNumber, VersionSelector};
 
 /// What comes after a step.
 pub(super) enum Next {
     /// Another phase.
     Phase(Phase),
+    /// Other phases, entered at those times, and the end after them if they came so far: acts that may all be repeated are
+    /// stored at once.
+    Leap(Vec<(Phase, Timestamp)>, Option<Ending>),
     /// The same one again, after a while.
     Wait(String, Duration),
     /// Nothing: it is over.
@@ -112,10 +115,13 @@ impl Rotations {
             Phase::Testing { new } => {
                 let (values, value) = (self.values(work).await?, self.version(work, *new).await?);
                 self.call(work, rotator.test(&self.order(work, &values), &value)).await?;
-                Ok(Next::Phase(Phase::Finishing { new: *new }))
+                Ok(self.leap(work, rotator, *new).await)
             }
             Phase::Finishing { new } => self.finish(work, *new).await,
-            Phase::Retiring { former } => self.retire(work, rotator, *former).await,
+            Phase::Retiring { former } => {
+                let since = self.clock.now().since(work.job.since);
+                self.retire(work, rotator, *former, since).await
+            }
             Phase::Clearing => Ok(Next::End(Ending::Tried)),
             Phase::RollingBack { new, from, why } => {
                 if let Some(new) = new {
@@ -123,6 +129,18 @@ impl Rotations {
                 }
                 self.roll_back(work, from, why).await
             }
+        }
+    }
+
+    /// From the proof as far as it goes: what fails on the way is tried again from the phase that it came to.
+    async fn leap(&self, work: &Work<'_>, rotator: &dyn Rotator, new: VersionNumber) -> Next {
+        let mut way = vec![(Phase::Finishing { new }, self.clock.now())];
+        let Ok(Next::Phase(phase)) = self.finish(work, new).await else { return Next::Leap(way, None) };
+        way.push((phase.clone(), self.clock.now()));
+        let Phase::Retiring { former } = phase else { return Next::Leap(way, None) };
+        match self.retire(work, rotator, former, Duration::ZERO).await {
+            Ok(Next::End(ending)) => Next::Leap(way, Some(ending)),
+            _ => Next::Leap(way, None),
         }
     }
 
@@ -170,7 +188,13 @@ impl Rotations {
         Ok(Next::Phase(work.overtaken(Some(new))))
     }
 
-    async fn retire(&self, work: &Work<'_>, rotator: &dyn Rotator, former: VersionNumber) -> Result<Next, CoreError> {
+    async fn retire(
+        &self,
+        work: &Work<'_>,
+        rotator: &dyn Rotator,
+        former: VersionNumber,
+        since: Duration,
+    ) -> Result<Next, CoreError> {
         let which = VersionSelector::Number(former);
         let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? else {
             return Ok(Next::End(Ending::Rotated));
@@ -180,7 +204,6 @@ impl Rotations {
             self.call(work, rotator.spoil(&self.order(work, &values), &value)).await?;
             return Ok(Next::End(Ending::Rotated));
         }
-        let since = self.clock.now().since(work.job.since);
         Ok(match self.call(work, rotator.retire(&self.order(work, &values), &value, since)).await? {
             Retired::Done => Next::End(Ending::Rotated),
             Retired::InUse(why, span) => Next::Wait(why, span),

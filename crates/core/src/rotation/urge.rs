@@ -67,7 +67,9 @@ impl Rotations {
             Some(known) if known.value.job.as_ref().is_some_and(|job| !job.trial) => Ok(Urged::UnderWay),
             Some(_) => {
                 let cause = Cause { trigger: why.to_owned(), leaked: false };
-                self.begin_job(&key, &cause, None).await.map(|_| Urged::Begun)
+                let begun = self.begin_job(&key, &cause, None).await?;
+                self.hand_over(begun.as_ref());
+                Ok(Urged::Begun)
             }
         }
     }
@@ -168,7 +170,10 @@ impl Rotate for Rotations {
         let cause = Cause { trigger: "emergency (leaked)".to_owned(), leaked: true };
         match known.value.job.as_ref().filter(|job| !job.trial) {
             Some(_) => drop(self.hasten(&key, &cause).await?),
-            None => drop(self.begin_job(&key, &cause, None).await?),
+            None => {
+                let begun = self.begin_job(&key, &cause, None).await?;
+                self.hand_over(begun.as_ref());
+            }
         }
         if !self.wait_for(&key).await? {
             self.book

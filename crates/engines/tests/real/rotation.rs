@@ -1,14 +1,16 @@
 //! Rotations of secrets on real servers: every strategy goes round, and goes on after whatever was lost or killed.
 
 use crate::house::{House, lets_in};
+use aws_lc_rs::{digest, hmac};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_connectors::System;
-use strongroom_testkit::Answer;
+use strongroom_model::Clock;
 use strongroom_testkit::outside::{Admin, MariaDb, Postgres, RabbitMq, Redis, Relay};
+use strongroom_testkit::{Answer, TestServer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
@@ -606,4 +608,58 @@ async fn an_emergency_takes_the_value_out_of_use_where_it_cannot_be_rotated() {
     case.house.server.operator().get("secret/data/app/db").await.expect(404);
     case.to_the_end().await;
     assert_eq!(case.history().await[0]["outcome"]["result"], "rolled-back");
+}
+
+/// Writes a parameter that ends by itself, as AWS's clients do.
+async fn put_parameter(server: &TestServer, name: &str, end: &str) {
+    let made =
+        server.operator().post("sys/access-keys", json!({"policies": "root", "name": "tests"})).await.expect(200);
+    let (id, secret) = (made.text_at("/data/access_key_id"), made.text_at("/data/secret_access_key"));
+    let policy = json!([{"Type": "Expiration", "Version": "1.0", "Attributes": {"Timestamp": end}}]).to_string();
+    let body =
+        json!({"Name": name, "Value": "x", "Type": "String", "Tier": "Advanced", "Policies": policy}).to_string();
+    let now = server.world.clock.now().to_string();
+    let stamp: String = now.chars().take(19).filter(char::is_ascii_alphanumeric).chain(['Z']).collect();
+    let (day, target) = (&stamp[..8], "AmazonSSM.PutParameter");
+    let hash = |text: &str| hex::encode(digest::digest(&digest::SHA256, text.as_bytes()));
+    let signed = "host;x-amz-date;x-amz-target";
+    let canonical =
+        format!("POST\n/\n\nhost:localhost\nx-amz-date:{stamp}\nx-amz-target:{target}\n\n{signed}\n{}", hash(&body));
+    let scope = format!("{day}/us-east-1/ssm/aws4_request");
+    let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{}", hash(&canonical));
+    let mut key = format!("AWS4{secret}").into_bytes();
+    for part in [day, "us-east-1", "ssm", "aws4_request"] {
+        key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec();
+    }
+    let signature = hex::encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), text.as_bytes()));
+    let authorization =
+        format!("AWS4-HMAC-SHA256 Credential={id}/{scope}, SignedHeaders={signed}, Signature={signature}");
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("content-type", "application/x-amz-json-1.1"),
+        ("x-amz-date", &stamp),
+        ("x-amz-target", target),
+    ];
+    server.send_raw("POST", "/", &headers, body.into_bytes()).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_secret_that_ends_by_itself_is_told_of_once_in_time() {
+    let server = TestServer::open().await;
+    let kv = json!({"type": "kv", "options": {"version": "2"}});
+    server.operator().post("sys/mounts/parameter", kv).await;
+    let day = Duration::from_secs(86_400);
+    let end = server.world.clock.now().plus(day * 10);
+    put_parameter(&server, "/app/setting", &end.to_string()).await;
+    let told = async |days: u32| {
+        server.world.clock.advance(day * days);
+        server.world.rooms().rotations.settle().await;
+        let entries = server.world.entries().await;
+        entries.into_iter().filter(|entry| entry["operation"] == "secret-expires").collect::<Vec<_>>()
+    };
+    assert_eq!(told(1).await.len(), 0);
+    let entries = told(7).await;
+    assert_eq!(entries.len(), 1);
+    assert!(entries[0]["path"].as_str().unwrap().ends_with("/app/setting"), "{}", entries[0]);
+    assert_eq!(told(1).await.len(), 1);
 }

@@ -37,21 +37,21 @@ pub(crate) async fn measure(table: &mut Table, program: &Path, rounds: usize) ->
     let (postgres, server) = (Postgres::start().await, Server::start(program)?);
     let client = server.client()?;
     prepare(&client, &postgres.admin()).await?;
-    let (mut last, mut first, mut acknowledged, mut leases, mut all) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut last, mut late, mut acknowledged, mut leases, mut all) = (vec![], vec![], vec![], vec![], vec![]);
     for round in 0..rounds {
         let cut = once(&client, &postgres, round).await?;
-        last.extend(cut.last_accepted);
-        first.extend(cut.first_refused);
+        last.extend(cut.last_let_in);
+        late.extend(cut.let_in_after);
         acknowledged.push(cut.acknowledged);
         leases.push(cut.leases_gone);
         all.push(cut.everything);
     }
     let name = |what: &str| format!("{what}, {TOKENS} tokens and {LOGINS} logins, {rounds} times");
     table.times(&name("order to acknowledgement"), &mut acknowledged, None);
-    table.times("... to the last use that began later and was let in, per user", &mut last, Some("1 s"));
-    table.times("... to the first refusal, per user", &mut first, Some("1 s"));
-    table.times("... until no lease is left and the database refuses each login", &mut leases, None);
-    table.times("... until nothing is left to do", &mut all, None);
+    table.times("order to the last use that was let in, per user", &mut last, None);
+    table.times("acknowledgement to the last use that began after it and was let in, per user", &mut late, Some("1 s"));
+    table.times("acknowledgement until no lease is left and the database refuses each login", &mut leases, None);
+    table.times("acknowledgement until nothing is left to do", &mut all, None);
     Ok(())
 }
 
@@ -71,8 +71,9 @@ async fn prepare(client: &Client, admin: &Admin) -> anyhow::Result<()> {
 struct Cut {
     acknowledged: Duration,
     /// For each user, from the acknowledgement to its last use that began after that and was let in; zero without one.
-    last_accepted: Vec<Duration>,
-    first_refused: Vec<Duration>,
+    let_in_after: Vec<Duration>,
+    /// For each user, from the order to the end of its last use that was let in.
+    last_let_in: Vec<Duration>,
     leases_gone: Duration,
     everything: Duration,
 }
@@ -101,15 +102,19 @@ async fn once(client: &Client, postgres: &Postgres, round: usize) -> anyhow::Res
     let (leases_gone, everything) = until_done(client, postgres, &id, &logins, acknowledged).await?;
     tokio::time::sleep(AFTER.saturating_sub(acknowledged.elapsed())).await;
     stop.store(true, Ordering::SeqCst);
-    let (mut last_accepted, mut first_refused) = (Vec::new(), Vec::new());
+    let (mut let_in_after, mut last_let_in) = (Vec::new(), Vec::new());
     while let Some(uses) = users.join_next().await {
         let uses = uses??;
-        let late = uses.iter().filter(|one| one.let_in && one.began > acknowledged);
-        last_accepted.push(late.map(|one| one.ended - acknowledged).max().unwrap_or_default());
-        let refused = uses.iter().find(|one| !one.let_in).context("a user was never refused")?;
-        first_refused.push(refused.ended.saturating_duration_since(acknowledged));
+        let let_in = || uses.iter().filter(|one| one.let_in);
+        let late = let_in().filter(|one| one.began > acknowledged).map(|one| one.ended - acknowledged);
+        let_in_after.push(late.max().unwrap_or_default());
+        let last = let_in().map(|one| one.ended.saturating_duration_since(ordered)).max();
+        last_let_in.push(last.unwrap_or_default());
+        if uses.last().is_none_or(|last| last.let_in) {
+            bail!("a user is still let in");
+        }
     }
-    Ok(Cut { acknowledged: acknowledged - ordered, last_accepted, first_refused, leases_gone, everything })
+    Ok(Cut { acknowledged: acknowledged - ordered, let_in_after, last_let_in, leases_gone, everything })
 }
 
 /// An entity with all its tokens, got by logging in.

@@ -109,7 +109,7 @@ def test_a_presigned_question_is_answered_until_it_ends(server):
     url = ask(60)
     assert f"<Account>{ACCOUNT}</Account>" in requests.get(url).text
     assert requests.post(url).status_code == 403
-    for bad in (url + "0", url.replace("60", "61"), ask(604_801)):
+    for bad in (url + "0", url.replace("X-Amz-Expires=60", "X-Amz-Expires=61"), ask(604_801)):
         answer = requests.get(bad)
         assert answer.status_code == 403 and "<ErrorResponse" in answer.text, answer.text
 

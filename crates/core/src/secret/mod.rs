@@ -28,6 +28,7 @@ mod store;
 mod survey;
 mod turn;
 mod value;
+mod walk;
 mod wipe;
 mod write;
 
@@ -44,4 +45,5 @@ pub use staged::{NewVersion, ParticularsChange, StageMove, Staged};
 pub use store::Secrets;
 pub use survey::{Labelled, Picked};
 pub use value::SecretValue;
+pub use walk::{Listing, Walk};
 pub use write::{WriteAs, WriteOptions};

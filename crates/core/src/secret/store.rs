@@ -2,6 +2,7 @@ use super::head::Head;
 use super::inline::Inline;
 use super::place::{Name, SharedHead, head_at, mount_at, name_at};
 use super::turn::Turns;
+use super::walk::Listings;
 use crate::event::Hub;
 use crate::mount::Mount;
 use crate::records::Records;
@@ -22,6 +23,8 @@ pub struct Secrets {
     pub(super) events: Arc<Hub>,
     /// Secrets read today that do not say so yet, with the day.
     pub(super) reads: Mutex<Reads>,
+    /// Lists whose next pages are likely to be asked for.
+    pub(super) listings: Listings,
 }
 
 /// Which secrets were read on which day, with their mounts.
@@ -51,7 +54,7 @@ impl Secrets {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { records, clock, entropy, turns: Turns::new(), events, reads: Mutex::default() }
+        Self { records, clock, entropy, turns: Turns::new(), events, reads: Mutex::default(), listings: Listings::default() }
     }
 
     /// Whether what a write would touch is there, so that policy can tell create from update. Deleting, restoring and

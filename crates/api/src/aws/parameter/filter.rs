@@ -5,6 +5,7 @@ use super::note::{Known, tier, word};
 use crate::aws::input::{Input, wrong};
 use crate::aws::refusal::Refusal;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use strongroom_core::secret::Sighting;
 use strongroom_model::{FolderPath, SecretPath, Stage};
 
@@ -82,6 +83,27 @@ impl Filters {
         match paths {
             Some([one]) => name::folder(one).unwrap_or_else(|_| FolderPath::root()),
             _ => FolderPath::root(),
+        }
+    }
+
+    /// The names that alone can fit, when whole names are asked for and nothing else chooses a folder.
+    pub(super) fn exact(&self) -> Option<Vec<SecretPath>> {
+        let filter = self.0.iter().find(|filter| filter.key == Key::Name && filter.option == How::Equals)?;
+        let granted = self.folder();
+        let names = filter.values.iter().filter_map(|name| SecretPath::parse(name.strip_prefix('/').unwrap_or(name)).ok());
+        let inside = |name: &SecretPath| granted.as_str().is_empty() || lies_in(name, granted.as_str(), true);
+        Some(names.filter(inside).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    /// The innermost folder, at or below [`Filters::folder`], in which everything lies that can fit.
+    pub(super) fn narrowest(&self) -> FolderPath {
+        let granted = self.folder();
+        let begins = self.0.iter().find(|filter| filter.key == Key::Name && filter.option == How::BeginsWith);
+        let Some([prefix]) = begins.map(|filter| filter.values.as_slice()) else { return granted };
+        let folder = prefix.trim_start_matches('/').rsplit_once('/').and_then(|(folder, _)| FolderPath::parse(folder).ok());
+        match folder {
+            Some(folder) if folder.as_str().starts_with(&format!("{granted}/")) || granted.as_str().is_empty() => folder,
+            _ => granted,
         }
     }
 

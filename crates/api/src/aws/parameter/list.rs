@@ -11,8 +11,8 @@ use crate::aws::refusal::Refusal;
 use crate::aws::secrets::epoch;
 use serde_json::{Map, Value, json};
 use strongroom_core::Operation::List;
-use strongroom_core::secret::Sighting;
-use strongroom_core::{Access, Fields, Reply};
+use strongroom_core::secret::{Sighting, Walk};
+use strongroom_core::{Access, CoreError, Fields, Reply};
 use strongroom_model::{Capability, FolderPath, Kind, Kinded, RequestPath, SecretPath};
 
 const LISTING: Passage = Passage { access: Access::Token, asks: asks_folder, act: |call| Box::pin(names(call)) };
@@ -56,11 +56,8 @@ async fn names(call: Call<'_>) -> Result<Reply, Refusal> {
     let filters = Filters::read(input, Asker::ByPath)?;
     let folder = name::folder(input.need("Path")?)?;
     let most = input.number("MaxResults", 1, 10)?.unwrap_or(10) as usize;
-    let inside = match input.flag("Recursive")? {
-        true => call.open.secrets.names_below(call.grant).await.map_err(ours)?,
-        false => in_folder(&call, &folder).await?,
-    };
-    let (page, next) = page(&call, inside, &filters, "data", most).await?;
+    let source = Source::Folder { folder, deep: input.flag("Recursive")? };
+    let (page, next) = page(&call, source, &filters, "data", most).await?;
     let label = filters.label().map(|label| format!(":{label}")).unwrap_or_default();
     let names = page.iter().map(|(path, _)| json!(format!("/{path}{label}"))).collect();
     Ok(answer("Names", names, next))
@@ -75,8 +72,11 @@ pub(super) async fn describe(call: Call<'_>) -> Result<Reply, Refusal> {
     if input.flag("Shared")? {
         return Ok(answer("Parameters", Vec::new(), None));
     }
-    let inside = call.open.secrets.names_below(call.grant).await.map_err(ours)?;
-    let (page, next) = page(&call, inside, &filters, "metadata", most).await?;
+    let source = match filters.exact() {
+        Some(names) => Source::Names(names),
+        None => Source::Folder { folder: filters.narrowest(), deep: true },
+    };
+    let (page, next) = page(&call, source, &filters, "metadata", most).await?;
     let shown = page.iter().filter_map(|(path, seen)| {
         let number = seen.meta.current()?;
         let mut data = described(path, seen, number);
@@ -95,53 +95,133 @@ fn answer(name: &str, items: Vec<Value>, next: Option<String>) -> Reply {
     Reply::data(Value::Object(data))
 }
 
-/// The names directly in a folder.
-async fn in_folder(call: &Call<'_>, folder: &FolderPath) -> Result<Vec<SecretPath>, Refusal> {
-    let names = call.open.secrets.list(call.grant).await.map_err(ours)?;
-    let path = |name: &String| match folder.as_str() {
-        "" => SecretPath::parse(name),
-        folder => SecretPath::parse(&format!("{folder}/{name}")),
-    };
-    let names = names.iter().filter(|name| !name.ends_with('/'));
-    Ok(names.map(path).collect::<Result<_, _>>().map_err(strongroom_core::CoreError::from)?)
+/// Where the parameters of a page may come from.
+enum Source {
+    /// Everything in a folder, and below it when `deep`.
+    Folder { folder: FolderPath, deep: bool },
+    /// These alone.
+    Names(Vec<SecretPath>),
 }
 
-/// The parameters of one page, and where the next begins. Places are by name, so that what is made or removed in between
-/// neither repeats nor hides others.
+/// Where a list goes on: after a name, in the order of names or in that of the store.
+enum Mark {
+    Sorted(SecretPath),
+    Stored(SecretPath),
+}
+
+impl Source {
+    /// As it is gone through from the mark on. A folder with few parameters is sorted as a whole; who began so goes on so.
+    async fn from(self, call: &Call<'_>, mark: Option<&Mark>) -> Result<Self, Refusal> {
+        let (Source::Folder { folder, deep }, None | Some(Mark::Sorted(_))) = (&self, mark) else { return Ok(self) };
+        let most = if mark.is_none() { FEW + 1 } else { usize::MAX };
+        let walk = Walk { within: folder, deep: *deep, after: None, most };
+        let mut names = call.open.secrets.walk(call.grant, &walk).await.map_err(ours)?;
+        if names.len() == most {
+            return Ok(self);
+        }
+        names.sort_unstable();
+        Ok(Source::Names(names))
+    }
+
+    /// Some more names; none when there are no more.
+    async fn more(&mut self, call: &Call<'_>, after: Option<&SecretPath>) -> Result<Vec<SecretPath>, Refusal> {
+        match self {
+            Source::Names(names) => {
+                let is_later = |name: &SecretPath| after.is_none_or(|after| name > after);
+                Ok(std::mem::take(names).into_iter().filter(is_later).collect())
+            }
+            Source::Folder { folder, deep } => {
+                let walk = Walk { within: folder, deep: *deep, after, most: AT_ONCE };
+                call.open.secrets.walk(call.grant, &walk).await.map_err(|error| match error {
+                    CoreError::Invalid(_) => bad_token(),
+                    other => ours(other),
+                })
+            }
+        }
+    }
+}
+
+/// How many names are looked at together, and for one page: a page with rare matches may be short and lead on, as AWS's.
+const AT_ONCE: usize = 64;
+const FEW: usize = 256;
+const MOST_LOOKED_AT: usize = 2_048;
+
+/// The parameters of one page, and where the next begins. Where there are many, pages go in the store's own order, in
+/// which each costs the same, and each is sorted for itself. What is made or removed in between neither repeats nor hides
+/// others.
 async fn page(
     call: &Call<'_>,
-    mut inside: Vec<SecretPath>,
+    source: Source,
     filters: &Filters,
     section: &str,
     most: usize,
 ) -> Result<(Vec<(SecretPath, Sighting)>, Option<String>), Refusal> {
-    let after = call.input.text("NextToken")?.map(|token| place_of(call, token)).transpose()?;
-    let now = call.grant.visit().arrived;
-    inside.sort_unstable();
-    let mut page: Vec<(SecretPath, Sighting)> = Vec::new();
-    for path in inside {
-        let is_later = after.as_ref().is_none_or(|after| path.as_str() > after.as_str());
-        if !is_later || !may_see(call, &path, section) {
-            continue;
+    let mark = call.input.text("NextToken")?.map(|token| place_of(call, token)).transpose()?;
+    let mut source = source.from(call, mark.as_ref()).await?;
+    let order = if matches!(source, Source::Names(_)) { SORTED } else { STORED };
+    let mut after = mark.map(|(Mark::Sorted(path) | Mark::Stored(path))| path);
+    let (mut page, mut last, mut looked_at) = (Vec::new(), None, 0);
+    let more = loop {
+        let names = source.more(call, after.as_ref()).await?;
+        if names.is_empty() {
+            break None;
         }
-        let Some(seen) = call.open.secrets.glance(call.grant, &path).await.map_err(ours)? else { continue };
-        let current = seen.meta.current().and_then(|number| seen.meta.versions.get(&number));
-        let readable = current.is_some_and(|version| !version.is_gone(now));
-        if !readable || seen.meta.is_marked() || seen.meta.is_past(now) || !filters.fit(&path, &seen) {
-            continue;
+        let mut found = None;
+        for path in names {
+            looked_at += 1;
+            let seen = look(call, filters, section, &path).await?;
+            match seen {
+                Some(_) if page.len() == most => {
+                    found = last.take();
+                    break;
+                }
+                Some(seen) => {
+                    last = Some(path.clone());
+                    page.push((path.clone(), seen));
+                }
+                None => {}
+            }
+            after = Some(path);
         }
-        if page.len() == most {
-            let mark = page.last().map(|(path, _)| format!("parameters {path}")).unwrap_or_default();
-            return Ok((page, Some(call.open.secrets.seal_mark(&mark).map_err(ours)?)));
+        if found.is_some() {
+            break found;
         }
-        page.push((path, seen));
-    }
-    Ok((page, None))
+        if looked_at >= MOST_LOOKED_AT {
+            break after;
+        }
+    };
+    page.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let seal = |path| call.open.secrets.seal_mark(&format!("{order}{path}")).map_err(ours);
+    Ok((page, more.map(seal).transpose()?))
 }
 
-fn place_of(call: &Call<'_>, token: &str) -> Result<String, Refusal> {
-    let mark = call.open.secrets.open_mark(token).map_err(ours)?;
-    mark.and_then(|mark| mark.strip_prefix("parameters ").map(str::to_owned)).ok_or_else(bad_token)
+/// A parameter, if it is to be shown.
+async fn look(
+    call: &Call<'_>,
+    filters: &Filters,
+    section: &str,
+    path: &SecretPath,
+) -> Result<Option<Sighting>, Refusal> {
+    if !may_see(call, path, section) {
+        return Ok(None);
+    }
+    let now = call.grant.visit().arrived;
+    let Some(seen) = call.open.secrets.glance(call.grant, path).await.map_err(ours)? else { return Ok(None) };
+    let current = seen.meta.current().and_then(|number| seen.meta.versions.get(&number));
+    let readable = current.is_some_and(|version| !version.is_gone(now));
+    let shown = readable && !seen.meta.is_marked() && !seen.meta.is_past(now) && filters.fit(path, &seen);
+    Ok(shown.then_some(seen))
+}
+
+/// What marks begin with.
+const SORTED: &str = "parameters by name ";
+const STORED: &str = "parameters as kept ";
+
+fn place_of(call: &Call<'_>, token: &str) -> Result<Mark, Refusal> {
+    let mark = call.open.secrets.open_mark(token).map_err(ours)?.unwrap_or_default();
+    let path = |text: Option<&str>| text.and_then(|text| SecretPath::parse(text).ok());
+    let sorted = path(mark.strip_prefix(SORTED)).map(Mark::Sorted);
+    sorted.or(path(mark.strip_prefix(STORED)).map(Mark::Stored)).ok_or_else(bad_token)
 }
 
 pub(super) fn bad_token() -> Refusal {

@@ -6,7 +6,7 @@ use crate::aws::operation::Call;
 use crate::aws::refusal::Refusal;
 use serde_json::{Map, Value, json};
 use strongroom_core::Reply;
-use strongroom_core::secret::Sighting;
+use strongroom_core::secret::{Listing, Sighting};
 use strongroom_model::{Capability, RequestPath, SecretPath, Timestamp};
 
 /// What secrets must have to be listed.
@@ -44,7 +44,6 @@ enum Order {
 
 /// One secret of a list.
 struct Listed {
-    moment: Timestamp,
     path: SecretPath,
     seen: Sighting,
 }
@@ -79,50 +78,110 @@ fn answer(name: &str, items: Vec<Value>, next: Option<String>) -> Result<Reply, 
     Ok(Reply::data(Value::Object(data)))
 }
 
-/// The secrets of one page, and where the next begins. Places are by sort key and name, so that what is made or removed
-/// in between neither repeats nor hides others.
-async fn page(call: &Call<'_>, most: usize) -> Result<(Vec<Listed>, Option<String>), Refusal> {
-    let input = &call.input;
-    let filters = Filters::read(input)?;
-    let (order, descending) = order(input)?;
-    let planned = input.flag("IncludePlannedDeletion")?;
-    let after = input.text("NextToken")?.map(|token| place_of(call, token)).transpose()?;
-    let mut all = Vec::new();
-    for path in call.open.secrets.names_below(call.grant).await? {
-        if !may_see(call, &path) {
-            continue;
-        }
-        let Some(seen) = call.open.secrets.glance(call.grant, &path).await? else { continue };
-        if (planned || !seen.meta.is_marked()) && filters.fit(&path, &seen, input.names.region) {
-            all.push(Listed { moment: order.moment(&seen), path, seen });
-        }
-    }
-    all.sort_by(|a, b| (a.moment, &a.path).cmp(&(b.moment, &b.path)));
-    if descending {
-        all.reverse();
-    }
-    if let Some((moment, path)) = after {
-        let is_later = |one: &Listed| match descending {
-            false => (one.moment, one.path.as_str()) > (moment, path.as_str()),
-            true => (one.moment, one.path.as_str()) < (moment, path.as_str()),
-        };
-        all.retain(is_later);
-    }
-    let more = all.len() > most;
-    all.truncate(most);
-    let next = match all.last().filter(|_| more) {
-        Some(last) => Some(call.open.secrets.seal_mark(&format!("secrets {} {}", last.moment.nanos(), last.path))?),
-        None => None,
-    };
-    Ok((all, next))
+/// What is asked for, apart from the page.
+struct Wish<'a> {
+    filters: Filters,
+    order: Order,
+    descending: bool,
+    planned: bool,
+    region: &'a str,
 }
 
-fn place_of(call: &Call<'_>, token: &str) -> Result<(Timestamp, String), Refusal> {
-    let mark = call.open.secrets.open_mark(token)?.ok_or_else(bad_token)?;
-    let place = mark.strip_prefix("secrets ").and_then(|rest| rest.split_once(' '));
-    let (nanos, path) = place.ok_or_else(bad_token)?;
-    let nanos = nanos.parse().map_err(|_| bad_token())?;
-    Ok((Timestamp::from_nanos(nanos), path.to_owned()))
+/// Where a page begins: the place in the list that is remembered, and what stood before it, should the list be forgotten.
+struct Mark {
+    listing: u64,
+    at: usize,
+    moment: Timestamp,
+    path: String,
+}
+
+/// The secrets of one page, and where the next begins. The list is made for the first page; what is shown of it is looked
+/// up for each.
+async fn page(call: &Call<'_>, most: usize) -> Result<(Vec<Listed>, Option<String>), Refusal> {
+    let (input, secrets) = (&call.input, &call.open.secrets);
+    let (order, descending) = order(input)?;
+    let planned = input.flag("IncludePlannedDeletion")?;
+    let wish = Wish { filters: Filters::read(input)?, order, descending, planned, region: input.names.region };
+    let mark = input.text("NextToken")?.map(|token| Mark::open(call, token)).transpose()?;
+    let (known, listing, mut at) = begin(call, &wish, mark).await?;
+    let mut page = Vec::new();
+    while page.len() < most
+        && let Some((_, path)) = listing.get(at)
+    {
+        at += 1;
+        if let Some(seen) = wish.look(call, path).await? {
+            page.push(Listed { path: path.clone(), seen });
+        }
+    }
+    let (Some((moment, path)), true) = (listing.get(at.saturating_sub(1)), at < listing.len()) else {
+        return Ok((page, None));
+    };
+    let kept = match known {
+        Some(kept) => kept,
+        None => secrets.keep_listing(call.grant, &listing)?,
+    };
+    let next = secrets.seal_mark(&format!("secrets {kept} {at} {} {path}", moment.nanos()))?;
+    Ok((page, Some(next)))
+}
+
+/// The list, the number under which it is remembered, and where in it to begin.
+async fn begin(call: &Call<'_>, wish: &Wish<'_>, mark: Option<Mark>) -> Result<(Option<u64>, Listing, usize), Refusal> {
+    let Some(mark) = mark else { return Ok((None, wish.survey(call).await?, 0)) };
+    if let Some(listing) = call.open.secrets.kept_listing(call.grant, mark.listing)? {
+        return Ok((Some(mark.listing), listing, mark.at));
+    }
+    let listing = wish.survey(call).await?;
+    let is_before = |(moment, path): &(Timestamp, SecretPath)| match wish.descending {
+        false => (*moment, path.as_str()) <= (mark.moment, mark.path.as_str()),
+        true => (*moment, path.as_str()) >= (mark.moment, mark.path.as_str()),
+    };
+    let at = listing.partition_point(is_before);
+    Ok((None, listing, at))
+}
+
+impl Wish<'_> {
+    /// Every secret that fits, in order.
+    async fn survey(&self, call: &Call<'_>) -> Result<Listing, Refusal> {
+        let mut all = Vec::new();
+        let by_name_alone = self.order == Order::Name && self.filters.0.is_empty();
+        for path in call.open.secrets.names_below(call.grant).await? {
+            if by_name_alone {
+                all.push((Timestamp::default(), path));
+            } else if let Some(seen) = self.look(call, &path).await? {
+                all.push((self.order.moment(&seen), path));
+            }
+        }
+        all.sort();
+        if self.descending {
+            all.reverse();
+        }
+        Ok(all.into())
+    }
+
+    /// A secret, if it is to be shown.
+    async fn look(&self, call: &Call<'_>, path: &SecretPath) -> Result<Option<Sighting>, Refusal> {
+        if !may_see(call, path) {
+            return Ok(None);
+        }
+        let seen = call.open.secrets.glance(call.grant, path).await?;
+        let is_wanted = |seen: &Sighting| {
+            (self.planned || !seen.meta.is_marked()) && self.filters.fit(path, seen, self.region)
+        };
+        Ok(seen.filter(is_wanted))
+    }
+}
+
+impl Mark {
+    fn open(call: &Call<'_>, token: &str) -> Result<Self, Refusal> {
+        let mark = call.open.secrets.open_mark(token)?.ok_or_else(bad_token)?;
+        let read = || {
+            let mut parts = mark.strip_prefix("secrets ")?.splitn(4, ' ');
+            let (listing, at) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+            let moment = Timestamp::from_nanos(parts.next()?.parse().ok()?);
+            Some(Self { listing, at, moment, path: parts.next()?.to_owned() })
+        };
+        read().ok_or_else(bad_token)
+    }
 }
 
 fn may_see(call: &Call<'_>, path: &SecretPath) -> bool {

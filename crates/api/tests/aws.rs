@@ -1,8 +1,18 @@
 //! The AWS door from outside: every operation of every table, by nobody, by a stranger, on a sealed server; and that the
 //! manual names each. What clients see when they are let in is tested with the clients themselves (`tests/test_aws_*.py`).
 
+use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use strongroom_api::{Limits, walk_operations};
+use strongroom_core::{Init, SlotSpec};
+use strongroom_storage::{
+    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Memory, Revision, Store, StoreError, Txn,
+};
 use strongroom_testkit::{Answer, TestServer, World};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -88,6 +98,283 @@ async fn what_is_no_request_of_aws_goes_where_it_went() {
     assert!(answer.status == 400 && answer.text.contains("InvalidAction"), "{}", answer.text);
     let answer = server.send_raw("POST", "/", &[("x-amz-target", "dynamodb.Scan")], b"{}".to_vec()).await;
     assert_eq!(answer.at("/__type"), &Value::from("UnknownOperationException"), "{}", answer.text);
+    server.stop().await;
+}
+
+/// Counts the records that are read out of a store.
+struct Counting {
+    inner: Memory,
+    read: AtomicUsize,
+}
+
+impl Counting {
+    fn count(&self, records: usize) {
+        self.read.fetch_add(records, Ordering::SeqCst);
+    }
+}
+
+#[async_trait]
+impl Store for Counting {
+    fn limits(&self) -> strongroom_storage::Limits {
+        self.inner.limits()
+    }
+
+    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.count(1);
+        self.inner.get(key).await
+    }
+
+    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let rows = self.inner.list(prefix, after, limit).await?;
+        self.count(rows.len());
+        Ok(rows)
+    }
+
+    async fn current_rev(&self) -> Result<Revision, StoreError> {
+        self.inner.current_rev().await
+    }
+
+    async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
+        self.inner.commit(epoch, txn).await
+    }
+
+    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
+        self.inner.outcome(idem).await
+    }
+
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
+        self.inner.changes(after, limit).await
+    }
+
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
+        self.inner.acquire(name, ttl).await
+    }
+
+    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
+        self.inner.renew(lease, ttl).await
+    }
+
+    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
+        self.inner.release(lease).await
+    }
+
+    async fn view(&self) -> Result<Box<dyn strongroom_storage::View>, StoreError> {
+        self.inner.view().await
+    }
+
+    async fn replace(&self, epoch: Epoch, rows: strongroom_storage::Rows) -> Result<Committed, StoreError> {
+        self.inner.replace(epoch, rows).await
+    }
+
+    fn spool(&self) -> Result<std::fs::File, StoreError> {
+        self.inner.spool()
+    }
+}
+
+/// A client that signs (AWS General Reference, "Create a signed AWS API request").
+struct Client<'a> {
+    server: &'a TestServer,
+    key: String,
+    secret: String,
+}
+
+impl<'a> Client<'a> {
+    /// With a key that may do anything.
+    async fn new(server: &'a TestServer) -> Self {
+        let wanted = json!({"name": "all", "policies": ["root"]});
+        let made = server.operator().post("sys/access-keys", wanted).await.expect(200);
+        let text = |name: &str| made.text_at(&format!("/data/{name}"));
+        Self { server, key: text("access_key_id"), secret: text("secret_access_key") }
+    }
+
+    async fn call(&self, service: &str, name: &str, body: &Value) -> Value {
+        let scope = if service == "AmazonSSM" { "ssm" } else { service };
+        let stamp = self.server.world.strongroom.clock().now().to_string();
+        let digits: String = stamp.chars().take(19).filter(char::is_ascii_alphanumeric).collect();
+        let (stamp, day) = (format!("{digits}Z"), &digits[..8]);
+        let (body, target) = (body.to_string(), format!("{service}.{name}"));
+        let hash = |text: &str| hex::encode(digest(&SHA256, text.as_bytes()));
+        let signed = "host;x-amz-date;x-amz-target";
+        let canonical = format!(
+            "POST\n/\n\nhost:localhost\nx-amz-date:{stamp}\nx-amz-target:{target}\n\n{signed}\n{}",
+            hash(&body)
+        );
+        let scope = [day, "us-east-1", scope, "aws4_request"];
+        let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{}\n{}", scope.join("/"), hash(&canonical));
+        let first = format!("AWS4{}", self.secret).into_bytes();
+        let key = scope.iter().fold(first, |key, part| {
+            sign(&Key::new(HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec()
+        });
+        let signature = hex::encode(sign(&Key::new(HMAC_SHA256, &key), text.as_bytes()));
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed}, Signature={signature}",
+            self.key,
+            scope.join("/")
+        );
+        let headers = [
+            ("x-amz-date", stamp.as_str()),
+            ("x-amz-target", &target),
+            ("content-type", "application/x-amz-json-1.1"),
+            ("authorization", &authorization),
+        ];
+        let answer = self.server.send_raw("POST", "/", &headers, body.into_bytes()).await;
+        assert_eq!(answer.status, 200, "{target}: {}", answer.text);
+        answer.body
+    }
+
+    /// The names of all pages, and how many records each page cost.
+    async fn pages(&self, store: &Counting, operation: (&str, &str), body: Value, list: &str) -> (Vec<String>, Vec<usize>) {
+        let (mut names, mut costs, mut body) = (Vec::new(), Vec::new(), body);
+        loop {
+            let before = store.read.load(Ordering::SeqCst);
+            let page = self.call(operation.0, operation.1, &body).await;
+            costs.push(store.read.load(Ordering::SeqCst) - before);
+            names.extend(page[list].as_array().unwrap().iter().map(|one| one["Name"].as_str().unwrap().to_owned()));
+            match page["NextToken"].as_str() {
+                Some(next) => body["NextToken"] = json!(next),
+                None => return (names, costs),
+            }
+            assert!(costs.len() < 2_000, "there is no end of pages");
+        }
+    }
+}
+
+/// 5,000 secrets, in folders and outside of them.
+const MANY: usize = 5_000;
+
+fn name(number: usize) -> String {
+    match number % 4 {
+        0 => format!("s{number:04}"),
+        1 => format!("team-{}/s{number:04}", number % 100),
+        2 => format!("big/s{number:04}"),
+        _ => format!("big/deep/er-{}/s{number:04}", number % 10),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_page_of_five_thousand_costs_what_the_second_does() {
+    let store = Arc::new(Counting { inner: Memory::new(), read: AtomicUsize::new(0) });
+    let world = World::over(Arc::clone(&store) as Arc<dyn Store>).await;
+    let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
+    let root = world.strongroom.init_dev(init, None).await.unwrap().root.client_token;
+    let mut server = TestServer::start(world, Limits::default()).await;
+    server.root = root.expose().to_owned();
+    for number in 0..MANY {
+        let path = format!("secret/data/{}", name(number));
+        server.operator().post(&path, json!({"data": {"value": "x"}})).await.expect(200);
+    }
+    let client = Client::new(&server).await;
+    let mut expected: Vec<String> = (0..MANY).map(name).collect();
+    expected.sort();
+
+    let is_even = |costs: &[usize], most: usize| {
+        assert!(costs.iter().all(|cost| *cost <= most), "pages cost {costs:?}");
+    };
+    for (body, sorted) in [
+        (json!({"MaxResults": 100}), false),
+        (json!({"MaxResults": 100, "SortBy": "name", "SortOrder": "asc"}), true),
+        (json!({"MaxResults": 100, "Filters": [{"Key": "name", "Values": ["s", "team", "big"]}]}), false),
+    ] {
+        let (mut names, costs) = client.pages(&store, ("secretsmanager", "ListSecrets"), body, "SecretList").await;
+        assert!(!sorted || names == expected);
+        names.sort();
+        assert_eq!(names, expected, "each once");
+        // The list is made once, with the first page.
+        is_even(&costs[1..], 300);
+    }
+
+    let kv = json!({"type": "kv", "options": {"version": "2"}});
+    server.operator().post("sys/mounts/parameter", kv).await.expect(204);
+    let mut expected: Vec<String> = (0..MANY / 5).map(|number| format!("/{}", name(number))).collect();
+    for path in &expected {
+        let path = format!("parameter/data{path}");
+        server.operator().post(&path, json!({"data": {"value": "x"}})).await.expect(200);
+    }
+    expected.sort();
+    for (operation, body) in [
+        ("DescribeParameters", json!({"MaxResults": 50})),
+        ("GetParametersByPath", json!({"Path": "/", "Recursive": true, "MaxResults": 10})),
+    ] {
+        let (mut names, costs) = client.pages(&store, ("AmazonSSM", operation), body, "Parameters").await;
+        names.sort();
+        assert_eq!(names, expected, "{operation}: each once");
+        // The first page looks at the beginning of the list besides, to see whether it is short.
+        is_even(&costs, 600);
+    }
+    for (body, wanted) in [
+        (json!({"Path": "/big"}), "/big/s"),
+        (json!({"Path": "/big/deep", "Recursive": true}), "/big/deep/"),
+        (json!({"Path": "/team-1/", "Recursive": true}), "/team-1/"),
+    ] {
+        let (mut names, _) = client.pages(&store, ("AmazonSSM", "GetParametersByPath"), body, "Parameters").await;
+        names.sort();
+        let expected: Vec<&String> = expected.iter().filter(|name| name.starts_with(wanted)).collect();
+        assert_eq!(names.iter().collect::<Vec<_>>(), expected, "{wanted}");
+    }
+    for (values, option, count, most) in
+        [("/s0004", "Equals", 1, 20), ("/big/s", "BeginsWith", 250, 800), ("s0", "Contains", 1_000, 9_000)]
+    {
+        let body = json!({"ParameterFilters": [{"Key": "Name", "Option": option, "Values": [values]}], "MaxResults": 50});
+        let (names, costs) = client.pages(&store, ("AmazonSSM", "DescribeParameters"), body, "Parameters").await;
+        assert_eq!(names.len(), count, "{values}");
+        assert!(costs.iter().sum::<usize>() <= most, "{values}: {costs:?}");
+    }
+    server.stop().await;
+}
+
+/// What waits for the webhook, oldest first, as (event, version).
+async fn told(server: &TestServer, after: &mut String) -> Vec<(String, u64)> {
+    let query = format!("/api/v1/events?type=parameter-reminder&wait=0s&after={after}");
+    let headers = [("X-Vault-Token", server.root.as_str())];
+    let answer = server.send_raw("GET", &query, &headers, Vec::new()).await.expect(200);
+    let events = answer.at("/data/events").as_array().unwrap().clone();
+    *after = answer.text_at("/data/after");
+    let one = |event: &Value| (event["detail"].as_str().unwrap().to_owned(), event["version"].as_u64().unwrap());
+    events.iter().map(one).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_policies_of_a_parameter_want_told_is_told_once_and_of_the_newest_version_only() {
+    let server = TestServer::open().await;
+    server.operator().post("sys/mounts/parameter", json!({"type": "kv", "options": {"version": "2"}})).await.expect(204);
+    let headers = [("X-Vault-Token", server.root.as_str()), ("content-type", "application/json")];
+    let hook = json!({"url": "http://127.0.0.1:9/x", "topics": ["parameter"], "internal": true}).to_string();
+    server.send_raw("POST", "/api/v1/webhooks/ops", &headers, hook.into_bytes()).await.expect(200);
+    let client = Client::new(&server).await;
+    let (now, day) = (server.world.strongroom.clock().now(), Duration::from_secs(86_400));
+    let policy = |kind: &str, attributes: Value| json!({"Type": kind, "Version": "1.0", "Attributes": attributes});
+    let end = now.plus(day * 30).to_string();
+    let policies = json!([
+        policy("Expiration", json!({"Timestamp": end})),
+        policy("ExpirationNotification", json!({"Before": "5", "Unit": "Days"})),
+        policy("NoChangeNotification", json!({"After": "240", "Unit": "Hours"})),
+    ]);
+    let mut put = json!({"Name": "/app/url", "Value": "x", "Type": "String", "Tier": "Advanced", "Policies": policies.to_string()});
+    client.call("AmazonSSM", "PutParameter", &put).await;
+    let waiting = async || {
+        let listed = server.send_raw("GET", "/api/v1/webhooks", &headers, Vec::new()).await.expect(200);
+        listed.at("/data/webhooks/0/waiting").as_u64().unwrap()
+    };
+    let mut place = String::new();
+    let mut later = async |days: u32| {
+        server.world.clock.advance(day * days);
+        server.world.rooms().housekeep().await;
+        told(&server, &mut place).await
+    };
+    assert_eq!(later(9).await, []);
+    // A new version, to which the same policies apply: nobody needs to hear of the old one.
+    put["Value"] = json!("y");
+    put["Overwrite"] = json!(true);
+    put.as_object_mut().unwrap().remove("Policies");
+    client.call("AmazonSSM", "PutParameter", &put).await;
+    assert_eq!(later(9).await, []);
+    assert_eq!(waiting().await, 0);
+    assert_eq!(later(1).await, [("unchanged".to_owned(), 2)]);
+    assert_eq!(waiting().await, 1);
+    assert_eq!(later(5).await, []);
+    assert_eq!(later(1).await, [("expiring".to_owned(), 2)]);
+    assert_eq!(later(5).await, [("expired".to_owned(), 2)]);
+    assert_eq!(later(40).await, []);
     server.stop().await;
 }
 

@@ -283,6 +283,7 @@ impl Open {
             secrets: Arc::clone(&secrets),
             access_keys: Arc::clone(&access_keys),
             leases: Arc::clone(&leases),
+            webhooks: Arc::clone(&webhooks),
             clock: Arc::clone(c),
             worked: Mutex::new(c.now()),
             emergency: Arc::clone(&emergency),
@@ -452,6 +453,7 @@ struct Housekeeper {
     secrets: Arc<Secrets>,
     access_keys: Arc<AccessKeys>,
     leases: Arc<Leases>,
+    webhooks: Arc<Webhooks>,
     clock: Arc<dyn Clock>,
     /// When auth methods were last asked to do what is due.
     worked: Mutex<Timestamp>,
@@ -472,6 +474,7 @@ impl Housekeeper {
         self.secrets.resume().await?;
         self.secrets.note_reads().await?;
         self.secrets.purge_due().await?;
+        self.secrets.remind_due(&self.webhooks).await?;
         self.secrets.end_due().await?;
         self.access_keys.housekeep().await?;
         while self.tokens.sweep(256).await? == 256 {}

@@ -14,7 +14,7 @@ const fn given(name: &'static str, kind: &'static str, about: &'static str) -> P
 const NEW: &[Parameter] = &[
     given("url", "string", "Where messages are posted to: https://..."),
     given("style", "string", "json (when not given), or slack: a text in the form that Slack takes."),
-    given("topics", "array", "alert, rotation, incident, drill, server; all when not given."),
+    given("topics", "array", "alert, rotation, incident, drill, parameter, server; all when not given."),
     given("ca", "string", "Who vouches for the receiver, in PEM; the machine's authorities when not given."),
     given("key", "string", "What messages are signed with (Standard Webhooks); made and shown once when not given."),
     given("internal", "boolean", "Allows addresses of this machine, its link, and its cloud's metadata."),
@@ -88,7 +88,7 @@ fn new(name: &str, fields: &Fields) -> Result<NewWebhook, CoreError> {
         Some(word) => Style::parse(&word).ok_or_else(|| wrong("style", "must be json or slack"))?,
     };
     let topic = |word: String| {
-        Topic::parse(&word).ok_or_else(|| wrong("topics", "must be of alert, rotation, incident, drill, server"))
+        Topic::parse(&word).ok_or_else(|| wrong("topics", "must be of alert, rotation, incident, drill, parameter, server"))
     };
     let topics: BTreeSet<Topic> =
         fields.list("topics")?.unwrap_or_default().into_iter().map(topic).collect::<Result<_, _>>()?;

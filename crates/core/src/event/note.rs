@@ -25,6 +25,8 @@ pub enum EventKind {
     TokenRevoked,
     /// Something was mounted, moved, changed or removed.
     MountChanged,
+    /// What a rule of a parameter wants to be told: its end is near or has come, or nobody changed it for long.
+    ParameterReminder,
     /// An incident was opened or moved on.
     Incident,
 }
@@ -43,6 +45,7 @@ impl EventKind {
             EventKind::LeaseCut => "lease-cut",
             EventKind::TokenRevoked => "token-revoked",
             EventKind::MountChanged => "mount-changed",
+            EventKind::ParameterReminder => "parameter-reminder",
             EventKind::Incident => "incident",
         }
     }

@@ -20,6 +20,8 @@ pub enum Topic {
     Incident,
     /// A drill, or one that is overdue.
     Drill,
+    /// What the policies of a parameter want told: that its end is near or has come, that nobody changed it for long.
+    Parameter,
     /// How the server itself does: shipping that falls behind, archives that do not verify.
     Server,
     /// A message by which an operator tries a destination out; it goes nowhere else.
@@ -28,7 +30,8 @@ pub enum Topic {
 
 impl Topic {
     /// All that a destination can choose.
-    pub const ALL: [Topic; 5] = [Topic::Alert, Topic::Rotation, Topic::Incident, Topic::Drill, Topic::Server];
+    pub const ALL: [Topic; 6] =
+        [Topic::Alert, Topic::Rotation, Topic::Incident, Topic::Drill, Topic::Parameter, Topic::Server];
 
     /// The word on the wire.
     pub fn word(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Topic {
             Topic::Rotation => "rotation",
             Topic::Incident => "incident",
             Topic::Drill => "drill",
+            Topic::Parameter => "parameter",
             Topic::Server => "server",
             Topic::Trial => "trial",
         }

@@ -99,7 +99,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         flags: &[
             valued("url-file", "file", "Holds the URL; - for standard input is not taken"),
             valued("style", "form", "json (usual) or slack"),
-            valued("topic", "name", "alert, rotation, incident, drill, server; may be repeated"),
+            valued("topic", "name", "alert, rotation, incident, drill, parameter, server; may be repeated"),
             valued("ca-file", "file", "Who vouches for the receiver, in PEM"),
             valued("key-file", "file", "Holds the key that messages are signed with"),
             switch("internal", "Allow addresses of the server's own machine, link and metadata"),

@@ -1,8 +1,10 @@
-//! Policies of a parameter: when it ends, and what is to be told before. The end is acted on; what is to be told is kept
-//! and shown.
+//! Policies of a parameter: when it ends, and what is to be told before. Read here, kept as they were sent, and acted on
+//! by the core.
 
 use crate::aws::refusal::Refusal;
 use serde_json::{Value, json};
+use std::time::Duration;
+use strongroom_core::secret::{Reminder, ReminderKind};
 use strongroom_model::Timestamp;
 
 /// Policies as they are to be kept.
@@ -41,8 +43,8 @@ pub(super) fn read(text: &str) -> Result<Policies, Refusal> {
         let of = |name: &str| one.get("Attributes").and_then(|attributes| attributes.get(name)).and_then(Value::as_str);
         match kind {
             "Expiration" => policies.expires = Some(moment(of("Timestamp"))?),
-            "ExpirationNotification" => span(of("Before"), of("Unit"))?,
-            "NoChangeNotification" => span(of("After"), of("Unit"))?,
+            "ExpirationNotification" => drop(span(of("Before"), of("Unit"))?),
+            "NoChangeNotification" => drop(span(of("After"), of("Unit"))?),
             _ => {
                 return Err(Refusal::said(
                     "InvalidPolicyTypeException",
@@ -83,15 +85,36 @@ pub(super) fn end(texts: &[String]) -> Option<Timestamp> {
     texts.iter().find_map(moment)
 }
 
+/// What kept policies want told of a version that is written now.
+pub(super) fn reminders(texts: &[String], now: Timestamp) -> Vec<Reminder> {
+    let end = end(texts);
+    let reminder = |text: &String| {
+        let policy: Value = serde_json::from_str(text).ok()?;
+        let of = |name: &str| policy.get("Attributes")?.get(name)?.as_str();
+        let (at, kind) = match policy.get("Type")?.as_str()? {
+            "Expiration" => (end?, ReminderKind::Expired),
+            "ExpirationNotification" => {
+                let before = span(of("Before"), of("Unit")).ok()?;
+                let nanos = u64::try_from(before.as_nanos()).unwrap_or(u64::MAX);
+                (Timestamp::from_nanos(end?.nanos().saturating_sub(nanos)), ReminderKind::Expiring)
+            }
+            _ => (now.plus(span(of("After"), of("Unit")).ok()?), ReminderKind::Unchanged),
+        };
+        Some(Reminder { at, kind, policy: text.clone() })
+    };
+    texts.iter().filter_map(reminder).collect()
+}
+
 fn moment(text: Option<&str>) -> Result<Timestamp, Refusal> {
     let parsed = text.and_then(Timestamp::parse);
     parsed.ok_or_else(|| attribute("the Timestamp of an Expiration is a moment as 2026-12-02T21:34:33.000Z"))
 }
 
-fn span(length: Option<&str>, unit: Option<&str>) -> Result<(), Refusal> {
+fn span(length: Option<&str>, unit: Option<&str>) -> Result<Duration, Refusal> {
     let number = length.and_then(|text| text.parse::<u32>().ok()).filter(|number| *number > 0);
     match (number, unit) {
-        (Some(_), Some("Days" | "Hours")) => Ok(()),
+        (Some(number), Some("Days")) => Ok(Duration::from_secs(u64::from(number) * 86_400)),
+        (Some(number), Some("Hours")) => Ok(Duration::from_secs(u64::from(number) * 3_600)),
         _ => Err(attribute("a notification needs Before or After, a number as text, and the Unit Days or Hours")),
     }
 }
@@ -114,6 +137,17 @@ mod tests {
         let policies = read_all(&[end, tell, quiet]).ok().unwrap();
         assert_eq!((policies.texts.len(), policies.expires), (3, Timestamp::parse("2026-12-02T21:34:33Z")));
         assert_eq!(super::end(&policies.texts), policies.expires);
+        let now = Timestamp::parse("2026-11-21T00:00:00Z").unwrap();
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let told: Vec<_> = reminders(&policies.texts, now).into_iter().map(|one| (one.at, one.kind)).collect();
+        assert_eq!(
+            told,
+            [
+                (at("2026-12-02T21:34:33Z"), ReminderKind::Expired),
+                (at("2026-11-17T21:34:33Z"), ReminderKind::Expiring),
+                (at("2026-12-11T00:00:00Z"), ReminderKind::Unchanged),
+            ]
+        );
         for none in ["[]", "{}", "[{}]"] {
             assert!(read(none).ok().unwrap().texts.is_empty());
         }

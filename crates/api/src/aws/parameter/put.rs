@@ -45,8 +45,12 @@ async fn attempt(call: &Call<'_>, named: &Named) -> Result<Reply, Refusal> {
     let before = secrets.granted_sight(call.grant).await.map_err(ours)?;
     check_overwrite(input, before.as_ref())?;
     let (change, warnings) = change(call, named, before.as_ref())?;
-    if let Some(end) = change.parameter.as_ref().and_then(|parameter| parameter.expires) {
-        secrets.note_end(call.grant, end).await.map_err(ours)?;
+    if let Some(parameter) = &change.parameter {
+        if let Some(end) = parameter.expires {
+            secrets.note_end(call.grant, end).await.map_err(ours)?;
+        }
+        let reminders = policy::reminders(&parameter.policies, call.grant.visit().arrived);
+        secrets.note_reminders(call.grant, parameter, reminders).await.map_err(ours)?;
     }
     let value = SecretValue::Text(SecretString::new(input.need("Value")?.to_owned()));
     let version = NewVersion { value, id: version_id(call)?, stages: Vec::new() };

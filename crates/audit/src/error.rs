@@ -32,7 +32,9 @@ pub enum TrailError {
         path: String,
     },
     /// The index has not reached the end of the trail in time, so an answer would not be complete.
-    #[error("the trail's index is at line {done} of {target} ({why}); ask again in a moment")]
+    #[error(
+        "the trail's index is at line {done} of {target} ({why}); ask again in a moment, or for what it has reached: `audit query -stale`"
+    )]
     Behind {
         /// How far it is.
         done: u64,

@@ -36,7 +36,7 @@ pub use entry::{
 pub use error::TrailError;
 pub use index::{Index, IndexFinding, IndexReport, Line, check_index, object_of, path_object, rebuild_index};
 pub use proof::Inclusion;
-pub use query::{AddressTest, Page, PathTest, Query, Row, Thing};
+pub use query::{AddressTest, Behind, Page, PathTest, Query, Row, Thing};
 pub use redact::{Redactor, redact, redact_except, redact_text, spell_hash};
 pub use ship::{CopyFile, Form, Formatter, Lines, Numbered, Parcel, Reader};
 pub use trail::{Options, Place, Receipt, Seal, SyncMode, Trail, TrailHealth};

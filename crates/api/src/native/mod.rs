@@ -12,6 +12,7 @@ mod event;
 mod incident;
 mod openapi;
 mod request;
+mod retention;
 mod revoke;
 mod rotation;
 mod route;

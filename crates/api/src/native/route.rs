@@ -87,6 +87,7 @@ pub(crate) fn itself(_captures: &Captures, _operation: Operation) -> Result<Obje
 /// All tables, one per noun.
 pub(super) const ROUTES: &[&[Route]] = &[
     super::trail::ROUTES,
+    super::retention::ROUTES,
     super::event::ROUTES,
     super::revoke::ROUTES,
     super::incident::ROUTES,

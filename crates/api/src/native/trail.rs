@@ -37,6 +37,7 @@ const FILTERS: &[Parameter] = &[
     parameter("start", "integer", "The page: the `next` of the page before, or an `end` to see what came later."),
     parameter("order", "string", "oldest (when not given) or newest: what comes first."),
     parameter("limit", "integer", "How many entries at most; 100 when not given, 1000 at most, 200 with a proof."),
+    parameter("stale", "boolean", "Whether to answer, after a second, as of what the index has reached; see behind."),
     parameter("proof", "boolean", "Whether to prove that the entries stand in the trail; needs sudo."),
 ];
 
@@ -56,7 +57,7 @@ pub(super) const ROUTES: &[Route] = &[
         },
         policy: "sys/trail/query",
         parameters: FILTERS,
-        answer: "entries, next, end, proof",
+        answer: "entries, next, end, absent, behind, proof",
         object: itself,
         handler: |context| Box::pin(query(context)),
     },
@@ -107,11 +108,17 @@ async fn query(context: Context<'_>) -> Result<Reply, CoreError> {
         Some(true) => context.open.inquiry.query_proven(context.grant, question).await?,
         _ => context.open.inquiry.query(context.grant, question).await?,
     };
-    let Answer { rows, next, end, proof } = answer;
+    let Answer { rows, next, end, absent, behind, proof } = answer;
     let mut data = Map::new();
     data.insert("entries".to_owned(), to_json(&rows)?);
     data.insert("next".to_owned(), json!(next));
     data.insert("end".to_owned(), json!(end));
+    if !absent.is_empty() {
+        data.insert("absent".to_owned(), to_json(&absent)?);
+    }
+    if let Some(behind) = behind {
+        data.insert("behind".to_owned(), to_json(&behind)?);
+    }
     if let Some(proof) = proof {
         data.insert("proof".to_owned(), to_json(&proof)?);
     }
@@ -163,6 +170,7 @@ fn question(fields: &Fields) -> Result<Question, CoreError> {
         start: fields.count("start")?,
         backwards,
         limit: fields.count("limit")?,
+        stale: fields.flag("stale")?.unwrap_or_default(),
     })
 }
 

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+use strongroom_model::Timestamp;
 
 /// How often the thread looks for new lines when nobody asks.
 const LOOK: Duration = Duration::from_millis(100);
@@ -174,12 +175,28 @@ impl Inside {
         Err(TrailError::Behind { done, target, why: why.unwrap_or_else(|| "it is still being made".to_owned()) })
     }
 
+    /// As [`Inside::catch_up`], but what is reached by then will do: the number behind it, and how many lines lack.
+    pub(crate) fn reach(&self, at_most: Duration) -> Result<(u64, u64), TrailError> {
+        match self.catch_up(at_most) {
+            Err(TrailError::Behind { done, target, .. }) => Ok((done, target.saturating_sub(done))),
+            reached => reached.map(|end| (end, 0)),
+        }
+    }
+
     /// Says how far the index is now; nearer the beginning than before when a part has to be made anew.
     fn tell(&self, next: u64, error: Option<String>) {
         let mut progress = lock(&self.progress);
         (progress.next, progress.error) = (next, error);
         drop(progress);
         self.moved.notify_all();
+    }
+
+    /// The time of the latest entry in the index.
+    pub(crate) fn latest(&self) -> Timestamp {
+        let state = self.read();
+        let live = state.live.as_ref().map(|live| live.facts()).filter(|facts| facts.rows > 0);
+        let facts = live.or_else(|| state.parts.iter().rev().map(Part::facts).find(|facts| facts.rows > 0));
+        Timestamp::from_nanos(facts.map_or(0, |facts| facts.latest))
     }
 
     /// The number before which all lines are in the parts.

@@ -22,9 +22,12 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
+use strongroom_model::Timestamp;
 
 /// How long a question waits for the index to reach the trail's end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one waits that takes what the index has by then.
+const SHORT: Duration = Duration::from_secs(1);
 /// One question reads no more lines than this; who wants more asks for the next page.
 const MOST_LINES: usize = 100_000;
 
@@ -70,6 +73,8 @@ pub struct Query {
     pub backwards: bool,
     /// So many at most.
     pub limit: usize,
+    /// Whether what the index has reached after a moment will do, when it is behind.
+    pub stale: bool,
 }
 
 /// One way to name what entries are about.
@@ -95,15 +100,27 @@ pub struct Page {
     pub end: u64,
     /// What of the time asked about lies in archives, or is missing, so that nothing of it can be in the answer.
     pub absent: Vec<Absence>,
+    /// How far the index was behind what was written when it was asked, if that was let pass.
+    pub behind: Option<Behind>,
     /// Where the lines are, for a proof.
     pub(crate) spots: Vec<(u64, u64)>,
 }
 
-/// Answers a question, complete as of its beginning. Blocks.
+/// What an answer lacks because the index had not come to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// So many lines.
+    pub entries: u64,
+    /// The time of the last entry that was looked at.
+    pub reached: Timestamp,
+}
+
+/// Answers a question, complete as of its beginning unless it may be stale. Blocks.
 pub(crate) fn run(inside: &Inside, query: &Query) -> Result<Page, TrailError> {
-    let end = inside.catch_up(PATIENCE)?;
+    let (end, lacking) = if query.stale { inside.reach(SHORT)? } else { (inside.catch_up(PATIENCE)?, 0) };
     let _files = inside.files_to_read();
-    let page = Page { end, ..Page::default() };
+    let behind = (lacking > 0).then(|| Behind { entries: lacking, reached: inside.latest() });
+    let page = Page { end, behind, ..Page::default() };
     let lines = Lines::new(inside.source.clone());
     let mut asking = Asking { query, lines, judged: HashMap::new(), read: 0, page };
     asking.answer(inside)?;
@@ -246,7 +263,7 @@ impl Query {
     /// Whether a line answers the question, the caller's rights aside.
     pub(crate) fn takes(&self, line: &Line<'_>) -> bool {
         let any = |wanted: &[String], is: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|one| is(one));
-        let time = strongroom_model::Timestamp::parse(&line.time).map_or(0, strongroom_model::Timestamp::nanos);
+        let time = Timestamp::parse(&line.time).map_or(0, Timestamp::nanos);
         let mut object = String::new();
         line.object_into(&mut object);
         let result = line.outcome.as_ref().map_or("", |outcome| &outcome.result);

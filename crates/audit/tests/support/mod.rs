@@ -60,6 +60,11 @@ pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
+/// A folder in memory where there is such a thing: for tests that write ten thousand times and want no disk.
+pub fn memory_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| folder())
+}
+
 pub async fn open(dir: &TempDir) -> Arc<Trail> {
     Trail::open(Place::Folder(dir.path().join("trail")), ManualClock::at(1)).await.unwrap()
 }

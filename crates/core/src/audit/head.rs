@@ -102,8 +102,9 @@ impl TrailMemory {
         }
     }
 
-    /// How many lines the store remembers; none when it remembers nothing yet. The last of them has to stay.
+    /// How many lines the store remembers as of now; none when it could not note any. The last of them has to stay.
     pub(crate) async fn size(&self) -> Option<u64> {
+        self.remember().await;
         self.written.lock().await.as_ref().map(|head| head.size)
     }
 

@@ -5,7 +5,7 @@ use super::sight::{Aim, Sight};
 use crate::{CoreError, Grant};
 use serde::Serialize;
 use std::collections::HashMap;
-use strongroom_audit::{Habit, Use};
+use strongroom_audit::{Absence, Habit, Use};
 use strongroom_model::{EntityId, SecretPath, Timestamp};
 
 /// Whether a consumer has what is in force.
@@ -88,6 +88,9 @@ pub struct Readers {
     pub current_since: Option<Timestamp>,
     /// The consumers, the latest first.
     pub consumers: Vec<Consumer>,
+    /// What is not counted, since it is not in the trail any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absence>,
 }
 
 /// What one principal reads.
@@ -97,6 +100,9 @@ pub struct Reading {
     pub principal: String,
     /// The things, the latest first.
     pub uses: Vec<Consumer>,
+    /// What is not counted, since it is not in the trail any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absence>,
 }
 
 /// The version in force.
@@ -128,6 +134,7 @@ impl Inquiry {
             current_version: in_force.version,
             current_since: in_force.since,
             consumers,
+            absent: self.trail.absent().await?,
         })
     }
 
@@ -153,7 +160,7 @@ impl Inquiry {
             uses.push(Consumer::of(&one, self.name_of(&one).await?, path, in_force));
         }
         uses.sort_by_key(|one| std::cmp::Reverse(one.last.max(one.last_refused)));
-        Ok(Reading { principal: principal.to_owned(), uses })
+        Ok(Reading { principal: principal.to_owned(), uses, absent: self.trail.absent().await? })
     }
 
     async fn in_force(&self, aim: &Aim) -> Result<InForce, CoreError> {

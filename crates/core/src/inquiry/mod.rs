@@ -10,9 +10,10 @@ mod review;
 mod sight;
 
 pub use consumer::{Consumer, Freshness, Readers, Reading};
-pub use question::{Answer, Question};
-pub(crate) use sight::Sight;
+pub use question::{Answer, Lack, Question};
 pub use review::{IdleAccess, IdleRule, Review, UnusedSecret};
+pub(crate) use sight::Sight;
+pub use strongroom_audit::Absence;
 
 use crate::identity::Identity;
 use crate::mount::Mounts;

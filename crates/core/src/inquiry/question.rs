@@ -3,7 +3,8 @@
 use super::Inquiry;
 use super::sight::Sight;
 use crate::{Cidr, CoreError, Grant};
-use strongroom_audit::{Page, Query, Row, Seal, Thing};
+use serde::Serialize;
+use strongroom_audit::{Absence, Page, Query, Row, Seal, Thing};
 use strongroom_model::{EntityName, NamespacePath, Timestamp};
 use strongroom_proof::{Bundle, Statement};
 
@@ -42,6 +43,19 @@ pub struct Question {
     pub backwards: bool,
     /// At most so many; a hundred when not given, a thousand at most.
     pub limit: Option<u64>,
+    /// Whether an answer as of what the index has reached will do, when it is behind.
+    pub stale: bool,
+}
+
+/// How far an answer is behind what is written.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Lack {
+    /// Lines that were written and not looked at.
+    pub entries: u64,
+    /// How long ago the last entry was written that was looked at, in seconds.
+    pub seconds: f64,
+    /// When that was.
+    pub reached: Timestamp,
 }
 
 /// What was found.
@@ -52,6 +66,10 @@ pub struct Answer {
     pub next: Option<u64>,
     /// Later entries begin here.
     pub end: u64,
+    /// What of the time asked about is not in the trail any more.
+    pub absent: Vec<Absence>,
+    /// What the answer lacks, where that was allowed.
+    pub behind: Option<Lack>,
     /// A proof that the entries stand in the trail, if one was asked for.
     pub proof: Option<Bundle>,
 }
@@ -65,7 +83,7 @@ impl Inquiry {
     /// Which entries are about this.
     pub async fn query(&self, grant: &Grant, question: Question) -> Result<Answer, CoreError> {
         let query = self.prepare(grant, question, MOST).await?;
-        Ok(Answer::of(self.trail.query(query).await?, None))
+        Ok(self.answer(self.trail.query(query).await?, None))
     }
 
     /// As [`Inquiry::query`], with a proof. What is not read can be proven neither to be there nor to be complete.
@@ -87,7 +105,7 @@ impl Inquiry {
             signature: String::new(),
         };
         statement.signature = hex::encode(seal.sign(statement.text().as_bytes()));
-        Ok(Answer::of(page, Some(Bundle::new(statement, inclusion.entries))))
+        Ok(self.answer(page, Some(Bundle::new(statement, inclusion.entries))))
     }
 
     async fn prepare(&self, grant: &Grant, question: Question, most: u64) -> Result<Query, CoreError> {
@@ -120,7 +138,18 @@ impl Inquiry {
             start: question.start,
             backwards: question.backwards,
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            stale: question.stale,
         })
+    }
+
+    fn answer(&self, page: Page, proof: Option<Bundle>) -> Answer {
+        let now = self.clock.now();
+        let behind = page.behind.map(|behind| Lack {
+            entries: behind.entries,
+            seconds: now.since(behind.reached).as_millis() as f64 / 1_000.0,
+            reached: behind.reached,
+        });
+        Answer { rows: page.rows, next: page.next, end: page.end, absent: page.absent, behind, proof }
     }
 
     /// The beginnings of paths and names that lie in what was typed, for who may see everything.
@@ -147,10 +176,4 @@ fn prefixes(sight: &Sight, typed: &str) -> Vec<Thing> {
         other => other,
     });
     objects.chain([Thing::Path(folder.to_owned()), Thing::Typed(folder.to_owned())]).collect()
-}
-
-impl Answer {
-    fn of(page: Page, proof: Option<Bundle>) -> Self {
-        Self { rows: page.rows, next: page.next, end: page.end, proof }
-    }
 }

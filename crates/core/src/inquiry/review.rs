@@ -7,7 +7,7 @@ use crate::{CoreError, Grant};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use strongroom_audit::{Use, object_of};
+use strongroom_audit::{Absence, Use, object_of};
 use strongroom_model::policy::{Acl, Policy, Question};
 use strongroom_model::{Capability, PolicyName, RequestPath, Timestamp};
 
@@ -33,6 +33,9 @@ pub struct Review {
     pub unused_rules: Vec<IdleRule>,
     /// Principals who may read a secret and did not.
     pub unused_access: Vec<IdleAccess>,
+    /// Reads that do not count, since they are not in the trail any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absence>,
     /// What was left out because there is too much of it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<String>,
@@ -91,6 +94,7 @@ impl Inquiry {
             unused_secrets: unused(&secrets, &uses, since),
             unused_rules: Vec::new(),
             unused_access: Vec::new(),
+            absent: self.trail.absent().await?,
             limits,
         };
         if sight.is_whole() {

@@ -10,6 +10,8 @@ use super::request::{Request, object};
 use super::session::Session;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufReader;
 use std::path::Path;
 use strongroom_audit::{Finding, Report, VerifyOptions};
 
@@ -54,26 +56,72 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         words: "audit verify",
-        usage: "[flags] FOLDER",
-        about: "Check the audit trail in a folder: nothing changed, removed or inserted",
+        usage: "[flags] [FOLDER]",
+        about: "Check the audit trail in a folder, or archives: nothing changed, removed or inserted",
         details: "\nReads the files and needs no server. Ends with 0 when every line holds, with 2 at\n\
                   the first that does not. Without -key a forger who signs everything anew is not\n\
-                  found; without -expected lines cut off at the end are not found.",
+                  found; without -expected lines cut off at the end are not found. Lines that were\n\
+                  archived are counted by the signed manifests in the folder; their files are checked\n\
+                  with -archive, wherever they are.",
         flags: &[
             valued("key", "hex", "Public key that may have signed; may be repeated"),
             valued("expected", "n:hex", "Size and head of a checkpoint kept elsewhere, which the trail must have"),
-            switch("pruned", "The oldest segments were archived: begin with the oldest there is"),
+            switch("pruned", "The oldest segments were removed by hand: begin with the oldest there is"),
+            valued("archive", "file", "Check this archive of the trail; may be repeated"),
         ],
-        count: (1, 1),
+        count: (0, 1),
         run: verify,
     },
 ];
 
 fn verify(session: &mut Session) -> Result<Exit, CliError> {
+    let keys = session.parsed.list("key").iter().map(|key| read_hash("key", key)).collect::<Result<Vec<_>, _>>()?;
+    for file in session.parsed.list("archive").to_vec() {
+        if !verify_archive(session, &file, &keys)? {
+            return Ok(Exit::Negative);
+        }
+    }
+    match session.parsed.arg(0) {
+        "" if session.parsed.list("archive").is_empty() => {
+            Err(CliError::usage("a trail's folder is needed, or an archive with -archive"))
+        }
+        "" => Ok(Exit::Good),
+        _ => verify_folder(session, keys),
+    }
+}
+
+/// Whether an archive holds.
+fn verify_archive(session: &mut Session, file: &str, keys: &[[u8; 32]]) -> Result<bool, CliError> {
+    let opened = File::open(file).map_err(|error| CliError::usage(format!("{file} cannot be read: {error}")))?;
+    let mut lines = 0_u64;
+    match strongroom_proof::check_archive(BufReader::new(opened), keys, &mut |_| lines += 1) {
+        Err(error) => {
+            session.out.say(&format!("The archive {file} does not hold: {error}"));
+            Ok(false)
+        }
+        Ok(manifest) => {
+            let ends = manifest.segments.first().zip(manifest.segments.last());
+            let shown = object([
+                ("archive", Some(file.into())),
+                ("lines", Some(lines.into())),
+                ("starts_at", Some(manifest.first().into())),
+                ("before", ends.map(|(first, _)| first.before.as_str().into())),
+                ("head", ends.map(|(_, last)| format!("{}:{}", last.next, last.head).into())),
+                ("signed", Some(manifest.time.as_str().into())),
+                ("key", Some(manifest.key.as_str().into())),
+            ]);
+            session.show_object(&shown)?;
+            session.success(&format!("\nSuccess! All {lines} lines of the archive hold."));
+            Ok(true)
+        }
+    }
+}
+
+fn verify_folder(session: &mut Session, keys: Vec<[u8; 32]>) -> Result<Exit, CliError> {
     let given = Path::new(session.parsed.arg(0)).to_owned();
     let folder = if given.is_file() { given.parent().unwrap_or(Path::new(".")) } else { &given };
     let options = VerifyOptions {
-        keys: session.parsed.list("key").iter().map(|key| read_hash("key", key)).collect::<Result<_, _>>()?,
+        keys,
         expected: session.parsed.text("expected").map(read_expected).transpose()?,
         pruned: session.parsed.is_on("pruned"),
     };
@@ -119,6 +167,7 @@ fn report_of(report: &Report) -> Map<String, Value> {
         ("entries", Some(report.entries.into())),
         ("checkpoints", Some(report.checkpoints.into())),
         ("starts_at", Some(report.starts_at.into())),
+        ("archived", Some(report.archived.into())),
         ("unsigned_tail", Some(report.unsigned_tail.into())),
         ("key", report.key.map(|key| hex::encode(key).into())),
         ("last_checkpoint", checkpoint.map(|last| format!("{}:{}", last.size, hex::encode(last.head)).into())),

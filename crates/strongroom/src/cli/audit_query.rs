@@ -1,5 +1,6 @@
 //! `audit query`: who did what, when, from where, by which rule.
 
+use super::audit_absent;
 use super::error::{CliError, Doing};
 use super::format::{self, Format, go_text};
 use super::grammar::{Command, Exit, switch, valued};
@@ -39,6 +40,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         valued("order", "word", "oldest or newest first"),
         valued("limit", "n", "Entries to show; 100 when not given"),
         valued("page", "n", "Where to begin, as the page before said"),
+        switch("stale", "Take what the index has reached after a second, and say how far that is behind"),
         switch("follow", "Go on showing what comes"),
         valued("proof", "file", "Write a proof that the entries stand in the trail; needs sudo"),
     ],
@@ -71,6 +73,8 @@ struct Page {
     entries: Vec<Value>,
     next: Option<u64>,
     end: u64,
+    /// What it lacks.
+    lacks: Map<String, Value>,
     /// The id of the request that asked for it.
     request: String,
 }
@@ -84,18 +88,25 @@ fn query(session: &mut Session) -> Result<Exit, CliError> {
     }
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (mut entries, mut own): (Vec<Value>, Vec<String>) = Default::default();
+    let mut lacks = None;
     let end = loop {
         let wanted = (limit - entries.len()).min(PAGE);
         let (page, _) = ask(session, &filters, wanted as u64, start, false)?;
         entries.extend(page.entries);
+        // Later pages lack what the first one does, or less.
+        lacks.get_or_insert(page.lacks);
         own.push(page.request);
         start = page.next;
         if start.is_none() || entries.len() >= limit {
             break page.end;
         }
     };
-    let none = entries.is_empty();
-    show(session, &entries, true)?;
+    let (none, lacks) = (entries.is_empty(), lacks.unwrap_or_default());
+    match session.parsed.is_on("stale") {
+        true => show_with(session, &entries, &lacks)?,
+        false => show(session, &entries, true)?,
+    }
+    audit_absent::say(session, &lacks);
     if session.parsed.is_on("follow") {
         // What did not fit comes first, unless the newest were shown and the rest is older.
         let newest = session.parsed.text("order") == Some("newest");
@@ -128,6 +139,9 @@ fn filters(session: &Session) -> Result<Vec<(&'static str, String)>, CliError> {
         ("order", "order"),
     ] {
         filters.extend(parsed.text(flag).map(|text| (name, text.to_owned())));
+    }
+    if parsed.is_on("stale") {
+        filters.push(("stale", "true".to_owned()));
     }
     let reference = Reference::new(parsed.text("tz"), parsed.text("date"), jiff::Timestamp::now())?;
     let (from, to) = (parsed.text("from"), parsed.text("to"));
@@ -162,11 +176,12 @@ fn ask(
     let (request, mut data) = answered(session, &request, "Error asking the trail")?;
     let number = |data: &Map<String, Value>, name: &str| data.get(name).and_then(Value::as_u64);
     let (next, end) = (number(&data, "next"), number(&data, "end").unwrap_or_default());
+    let lacks = audit_absent::FIELDS.into_iter().filter_map(|name| data.remove_entry(name)).collect();
     let entries = match data.remove("entries") {
         Some(Value::Array(entries)) => entries,
         _ => Vec::new(),
     };
-    Ok((Page { entries, next, end, request }, data.remove("proof")))
+    Ok((Page { entries, next, end, lacks, request }, data.remove("proof")))
 }
 
 /// The data of a native answer.
@@ -205,6 +220,16 @@ fn show(session: &mut Session, entries: &[Value], heading: bool) -> Result<(), C
         None => entries.iter().for_each(|entry| session.out.line(&entry.to_string())),
     }
     Ok(())
+}
+
+/// As [`show`]; what programs read has the answer's shortcomings in it.
+fn show_with(session: &mut Session, entries: &[Value], lacks: &Map<String, Value>) -> Result<(), CliError> {
+    if format::rows(session.settings.format, &[], &[]).is_some() {
+        return show(session, entries, true);
+    }
+    let mut whole = lacks.clone();
+    whole.insert("entries".to_owned(), entries.to_vec().into());
+    session.show_value(&Value::Object(whole), String::new).map(|_| ())
 }
 
 fn row(entry: &Value) -> Vec<String> {
@@ -270,6 +295,7 @@ fn prove(
     let written = written.and_then(|mut to| to.write_all(proof.to_string().as_bytes()));
     written.map_err(|error| CliError::usage(format!("{file} cannot be written: {error}")))?;
     show(session, &page.entries, true)?;
+    audit_absent::say(session, &page.lacks);
     session.out.say(&format!(
         "The proof of these {} entries is in {file}; `audit prove-check` checks it.",
         page.entries.len()

@@ -2,7 +2,7 @@
 
 use super::grammar::Command;
 use super::{
-    Found, access_key, alert, audit, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history,
+    Found, access_key, alert, audit, audit_archive, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history,
     import, kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
     operator_snapshot, operator_verify, path_help, policy, review, rotate, secrets, server, shipping, status, token,
     version, who_reads,
@@ -33,6 +33,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         auth::COMMANDS,
         audit::COMMANDS,
         audit_index::COMMANDS,
+        audit_archive::COMMANDS,
         audit_query::COMMANDS,
         who_reads::COMMANDS,
         review::COMMANDS,

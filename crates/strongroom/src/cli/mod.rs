@@ -8,6 +8,8 @@ mod advice;
 mod alert;
 mod args;
 mod audit;
+mod audit_absent;
+mod audit_archive;
 mod audit_index;
 mod audit_query;
 mod auth;

@@ -54,6 +54,7 @@ fn show(
     let rows: Vec<Vec<String>> = uses.iter().map(|one| row(one, first)).collect();
     let title = if first == "path" { "Path" } else { "Principal" };
     let heading = [title, "Reads", "Refused", "Per day", "First", "Last", "Version", "State", "How", "From", "Through"];
+    super::audit_absent::say(session, &found);
     match format::rows(session.settings.format, &heading, &rows) {
         Some(_) if rows.is_empty() => session.out.say(nothing),
         Some(text) => session.out.line(&text),

@@ -5,122 +5,35 @@
 //! leaves an intent entry before it is made; when the trail cannot be written, the request fails and a token or
 //! credential just made is revoked. Does not know what the act is: handlers do.
 
+mod credential;
+mod grant;
+mod note;
+mod object;
+
+pub use grant::Grant;
+pub(crate) use note::{entry_of, mount_note};
+pub use object::{Object, SecretAct};
+
 use crate::access_key::{Narrowing, VerifiedKey, Wish};
 use crate::audit::Hmac;
 use crate::emergency::Blocks;
 use crate::identity::Identity;
-use crate::lease::{Leases, Made};
+use crate::lease::Leases;
 use crate::mount::Mount;
 use crate::policy::PolicyStore;
 use crate::secret::{Deed, Secrets};
-use crate::token::{Bearer, TokenKey, Tokens};
+use crate::token::{Bearer, Tokens};
 use crate::wrapping::{Contents, INVALID};
 use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Visit};
+use credential::Credential;
+use grant::cubbyhole_of;
+use note::{note, open_endpoint, secret_note};
+use object::{READING, capability, foreign_name, operation_word, policy_path};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, SecretNote, SourceNote, Trail};
-use strongroom_model::policy::{Acl, Decision, Question, Reason};
-use strongroom_model::{
-    Capability, Clock, FolderPath, Kind, Kinded, Principal, RequestPath, SecretPath, SecretString, TokenRoleName,
-};
-
-/// What a request wants to act on.
-#[derive(Clone)]
-pub enum Object {
-    /// An endpoint that is its own object. `exists` tells create from update where that matters.
-    Path {
-        /// Whether what a write would touch is there; `None`: a write is an update.
-        exists: Option<bool>,
-    },
-    /// A versioned secret.
-    Secret {
-        /// The secret.
-        path: SecretPath,
-        /// What is to be done with it.
-        act: SecretAct,
-    },
-    /// A folder of secrets, to be listed.
-    Folder {
-        /// The folder.
-        path: FolderPath,
-    },
-    /// A place in the caller's own cubbyhole: an entry, or a folder to be listed.
-    Cubbyhole {
-        /// The place.
-        place: FolderPath,
-    },
-    /// A token role.
-    TokenRole {
-        /// Its name.
-        name: TokenRoleName,
-    },
-    /// The answer under a wrapping token: the one in the field `token`, else the one that came with the request.
-    Wrapping,
-}
-
-/// What can be done with a versioned secret. Each has its path for policies, spelled as KV version 2 spells it, whatever
-/// the dialect the request came through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecretAct {
-    /// Read a version's value.
-    Read,
-    /// Write a new version.
-    Write,
-    /// Write a new version from the current one and a merge patch.
-    Patch,
-    /// Hide the current version.
-    DeleteCurrent,
-    /// Hide versions by number.
-    DeleteVersions,
-    /// Bring hidden versions back.
-    Undelete,
-    /// Shred versions.
-    Destroy,
-    /// Read names of fields without values.
-    Subkeys,
-    /// Read the metadata.
-    ReadMetadata,
-    /// Change the metadata.
-    WriteMetadata,
-    /// Change parts of the metadata.
-    PatchMetadata,
-    /// Shred the secret with all versions.
-    DeleteAll,
-}
-
-impl SecretAct {
-    /// The act as the trail names it.
-    pub fn word(self) -> &'static str {
-        match self {
-            SecretAct::Read => "read",
-            SecretAct::Write => "write",
-            SecretAct::Patch => "patch",
-            SecretAct::DeleteCurrent => "delete-current",
-            SecretAct::DeleteVersions => "delete-versions",
-            SecretAct::Undelete => "undelete",
-            SecretAct::Destroy => "destroy",
-            SecretAct::Subkeys => "read-subkeys",
-            SecretAct::ReadMetadata => "read-metadata",
-            SecretAct::WriteMetadata => "write-metadata",
-            SecretAct::PatchMetadata => "patch-metadata",
-            SecretAct::DeleteAll => "delete-all",
-        }
-    }
-
-    /// The section of a KV version 2 mount that the act belongs to.
-    pub fn section(self) -> &'static str {
-        match self {
-            SecretAct::Read | SecretAct::Write | SecretAct::Patch | SecretAct::DeleteCurrent => "data",
-            SecretAct::DeleteVersions => "delete",
-            SecretAct::Undelete => "undelete",
-            SecretAct::Destroy => "destroy",
-            SecretAct::Subkeys => "subkeys",
-            SecretAct::ReadMetadata | SecretAct::WriteMetadata | SecretAct::PatchMetadata | SecretAct::DeleteAll => {
-                "metadata"
-            }
-        }
-    }
-}
+use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail};
+use strongroom_model::policy::Question;
+use strongroom_model::{Capability, Clock, Kind, Kinded, SecretString};
 
 /// A request before the gate.
 pub struct Ask {
@@ -134,188 +47,6 @@ pub struct Ask {
     pub access: Access,
     /// What it wants to act on.
     pub object: Object,
-}
-
-/// What somebody shows at the gate.
-enum Credential<'a> {
-    /// A token, to be looked up.
-    Token(SecretString),
-    /// A signature that has been proved, and what was signed.
-    Key(&'a VerifiedKey, &'a Wish),
-}
-
-impl<'a> Credential<'a> {
-    fn token(&self) -> Option<&SecretString> {
-        match self {
-            Credential::Token(token) => Some(token),
-            Credential::Key(..) => None,
-        }
-    }
-
-    /// The name by which a policy of a secret's own may call the caller, where that is no entity.
-    fn user(&self) -> Option<String> {
-        match self {
-            Credential::Token(_) => None,
-            Credential::Key(key, _) => Some(key.user()),
-        }
-    }
-
-    /// What a key that was lent for one secret may do, in place of policies.
-    fn only(&self) -> Result<Option<Arc<Acl>>, CoreError> {
-        match self {
-            Credential::Token(_) => Ok(None),
-            Credential::Key(key, _) => key.only(),
-        }
-    }
-
-    /// What the maker of a session let it do.
-    fn narrowing(&self) -> Option<(&'a Narrowing, &'a Wish)> {
-        match self {
-            Credential::Token(_) => None,
-            Credential::Key(key, wish) => Some((key.narrowing()?, wish)),
-        }
-    }
-
-    fn into_token(self) -> Option<SecretString> {
-        match self {
-            Credential::Token(token) => Some(token),
-            Credential::Key(..) => None,
-        }
-    }
-}
-
-/// Proof that the gate let a request through: who, where, what. Cannot be made elsewhere, cannot be cloned; closing it
-/// with [`Gate::conclude`] writes the outcome.
-pub struct Grant {
-    visit: Visit,
-    bearer: Option<Bearer>,
-    principal: Option<Principal>,
-    mount: Option<Arc<Mount>>,
-    object: Object,
-    operation: &'static str,
-    /// What the dialect calls the act, where the trail should say it in that dialect's words.
-    action: Option<&'static str>,
-    decision: DecisionNote,
-    token_hash: Option<String>,
-    credential: Option<SecretString>,
-    acl: Option<Arc<Acl>>,
-    sudo: bool,
-    intent: bool,
-    /// How long writing the intent took.
-    intent_took: Duration,
-    wrapping: Option<TokenKey>,
-    /// The lease that the request made.
-    made: OnceLock<Made>,
-}
-
-impl Grant {
-    /// The request.
-    pub fn visit(&self) -> &Visit {
-        &self.visit
-    }
-
-    /// The token it came with; none at endpoints that are open to anybody.
-    pub fn bearer(&self) -> Option<&Bearer> {
-        self.bearer.as_ref()
-    }
-
-    /// The token it came with, or an error at endpoints that need one.
-    pub fn require_bearer(&self) -> Result<&Bearer, CoreError> {
-        self.bearer.as_ref().ok_or(CoreError::Denied)
-    }
-
-    /// How long it took to record that the request is about to be done; `None` for requests that change nothing.
-    pub fn intent_took(&self) -> Option<Duration> {
-        self.intent.then_some(self.intent_took)
-    }
-
-    /// Who asks.
-    pub fn principal(&self) -> Option<&Principal> {
-        self.principal.as_ref()
-    }
-
-    /// The token itself, for endpoints that give it back to its bearer.
-    pub fn credential(&self) -> Option<&SecretString> {
-        self.credential.as_ref()
-    }
-
-    /// Whether the caller's policies give `sudo` on the path, for fields that only operators may set.
-    pub fn has_sudo(&self) -> bool {
-        self.sudo
-    }
-
-    /// What the caller's policies allow, for answers that show only that. None without a token.
-    pub fn acl(&self) -> Option<&Acl> {
-        self.acl.as_deref()
-    }
-
-    /// As [`Grant::acl`], to be kept beyond the request's own work.
-    pub(crate) fn shared_acl(&self) -> Option<Arc<Acl>> {
-        self.acl.clone()
-    }
-
-    /// The mount, or an error where there must be one.
-    pub fn mount(&self) -> Result<&Arc<Mount>, CoreError> {
-        self.mount.as_ref().ok_or(CoreError::Internal("a grant without a mount"))
-    }
-
-    /// Whether policy took a write as the creation of something new.
-    pub fn creates(&self) -> bool {
-        self.operation == "create"
-    }
-
-    /// Notes the lease that the request made: it goes if the answer cannot leave.
-    pub(crate) fn note_made(&self, made: Made) {
-        // A request makes at most one.
-        let _ = self.made.set(made);
-    }
-
-    /// The lease that the request made.
-    pub(crate) fn made(&self) -> Option<&Made> {
-        self.made.get()
-    }
-
-    /// How long the answer is to be wrapped for. `None` also for what is taken out of a wrapping token.
-    pub(crate) fn wrap_ttl(&self) -> Option<Duration> {
-        self.visit.wrap_ttl.filter(|_| !matches!(self.object, Object::Wrapping))
-    }
-
-    /// The wrapping token that the request names; the gate has seen that it is one.
-    pub(crate) fn wrapping(&self) -> Result<TokenKey, CoreError> {
-        self.wrapping.ok_or(CoreError::Internal("a grant was used for an act it was not given for"))
-    }
-
-    /// The place in the caller's own cubbyhole that was granted.
-    pub(crate) fn cubbyhole(&self) -> Result<(TokenKey, &FolderPath), CoreError> {
-        match &self.object {
-            Object::Cubbyhole { place } => Ok((cubbyhole_of(self.require_bearer()?)?, place)),
-            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
-        }
-    }
-
-    /// The secret that was granted, if it was granted for this act.
-    pub(crate) fn secret(&self, wanted: SecretAct) -> Result<(&Arc<Mount>, &SecretPath), CoreError> {
-        match &self.object {
-            Object::Secret { path, act } if *act == wanted => Ok((self.mount()?, path)),
-            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
-        }
-    }
-
-    /// The secret that was granted, for whatever act: for what tells nothing of its content.
-    pub(crate) fn any_secret(&self) -> Result<(&Arc<Mount>, &SecretPath), CoreError> {
-        match &self.object {
-            Object::Secret { path, .. } => Ok((self.mount()?, path)),
-            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
-        }
-    }
-
-    /// The folder that was granted for listing.
-    pub(crate) fn folder(&self) -> Result<(&Arc<Mount>, &FolderPath), CoreError> {
-        match &self.object {
-            Object::Folder { path } => Ok((self.mount()?, path)),
-            _ => Err(CoreError::Internal("a grant was used for an act it was not given for")),
-        }
-    }
 }
 
 /// The gate of an open strongroom.
@@ -668,49 +399,6 @@ impl Gate {
     }
 }
 
-/// The secret as the trail names it: the same through every dialect.
-fn secret_note(object: &Object) -> Option<SecretNote> {
-    match object {
-        Object::Secret { path, act } => Some(SecretNote { name: path.as_str().to_owned(), act: act.word().to_owned() }),
-        _ => None,
-    }
-}
-
-/// An entry with what every request has.
-pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &dyn Clock) -> Entry {
-    let mut entry = Entry::new(kind, visit.request, visit.dialect, operation, visit.path.as_str());
-    entry.namespace = visit.namespace.as_str().to_owned();
-    entry.typed = visit.typed.clone();
-    entry.request_headers = visit.headers.clone();
-    entry.source = SourceNote { address: visit.source.text(), port: visit.source.port };
-    entry.wrap_ttl = visit.wrap_ttl.map(|ttl| ttl.as_secs());
-    entry.duration_us = u64::try_from(clock.now().since(visit.arrived).as_micros()).unwrap_or(u64::MAX);
-    entry
-}
-
-/// The cubbyhole of a token is kept under the token's name, which a batch token does not have.
-fn cubbyhole_of(bearer: &Bearer) -> Result<TokenKey, CoreError> {
-    let refused = "cubbyhole operations are only supported by 'service' type tokens";
-    bearer.key().ok_or_else(|| CoreError::Invalid(refused.to_owned()))
-}
-
-/// The act that policies of secrets themselves speak of when they forbid reading.
-const READING: &str = "GetSecretValue";
-
-/// What an act is called in the language of policies of secrets themselves, for dialects with names of their own.
-fn foreign_name(act: SecretAct) -> &'static str {
-    match act {
-        SecretAct::Read | SecretAct::Subkeys => READING,
-        SecretAct::Write | SecretAct::Patch => "PutSecretValue",
-        SecretAct::DeleteCurrent | SecretAct::DeleteVersions | SecretAct::Destroy | SecretAct::DeleteAll => {
-            "DeleteSecret"
-        }
-        SecretAct::Undelete => "RestoreSecret",
-        SecretAct::ReadMetadata => "DescribeSecret",
-        SecretAct::WriteMetadata | SecretAct::PatchMetadata => "UpdateSecret",
-    }
-}
-
 fn deny(grant: &mut Grant, reason: &str) -> Result<(), CoreError> {
     grant.decision = DecisionNote { granted: false, policy: None, rule: None, line: None, reason: reason.to_owned() };
     Err(CoreError::Denied)
@@ -721,70 +409,4 @@ fn bare(grant: &Grant, result: &Result<Reply, CoreError>) -> Option<CoreError> {
     let bare = |reply: &&Reply| grant.wrap_ttl().is_some() && reply.has_body() && reply.wrap.is_none();
     let reply = result.as_ref().ok().filter(bare);
     reply.map(|_| CoreError::Internal("an answer that was to be wrapped was not"))
-}
-
-fn open_endpoint() -> DecisionNote {
-    DecisionNote { granted: true, policy: None, rule: None, line: None, reason: "unauthenticated endpoint".to_owned() }
-}
-
-/// The path that policies speak of. For secrets it is built from the parsed name, never from what was typed.
-fn policy_path(grant: &Grant) -> Result<RequestPath, CoreError> {
-    let (section, name) = match &grant.object {
-        Object::Path { .. } | Object::Cubbyhole { .. } | Object::TokenRole { .. } | Object::Wrapping => {
-            return Ok(grant.visit.path.clone());
-        }
-        Object::Secret { path, act } => (act.section(), path.as_str()),
-        Object::Folder { path } => ("metadata", path.as_str()),
-    };
-    let mount = grant.mount()?;
-    let text = match (mount.is_versioned_kv(), name) {
-        (true, "") => format!("{}/{section}", mount.path),
-        (true, name) => format!("{}/{section}/{name}", mount.path),
-        (false, "") => mount.path.to_string(),
-        (false, name) => format!("{}/{name}", mount.path),
-    };
-    Ok(RequestPath::parse(&text)?)
-}
-
-fn capability(operation: Operation, exists: Option<bool>) -> Capability {
-    match (operation, exists) {
-        (Operation::Read, _) => Capability::Read,
-        (Operation::Write, Some(false)) => Capability::Create,
-        (Operation::Write, _) => Capability::Update,
-        (Operation::Patch, _) => Capability::Patch,
-        (Operation::Delete, _) => Capability::Delete,
-        (Operation::List, _) => Capability::List,
-    }
-}
-
-fn operation_word(operation: Operation, exists: Option<bool>) -> &'static str {
-    capability(operation, exists).word()
-}
-
-pub(crate) fn mount_note(mount: &Mount) -> MountNote {
-    MountNote {
-        path: mount.path.to_string(),
-        kind: mount.kind.clone(),
-        accessor: mount.accessor.clone(),
-        class: mount.class.word().to_owned(),
-    }
-}
-
-fn note(decision: &Decision) -> DecisionNote {
-    let reason = match &decision.reason {
-        Reason::Root => "root".to_owned(),
-        Reason::Granted => "granted".to_owned(),
-        Reason::NoRule => "no rule".to_owned(),
-        Reason::Denied => "denied by rule".to_owned(),
-        Reason::Lacks(capability) => format!("lacks {capability}"),
-        Reason::Parameter(name) => format!("parameter {name}"),
-        Reason::Wrapping => "wrapping".to_owned(),
-    };
-    DecisionNote {
-        granted: decision.granted,
-        policy: decision.policy.as_ref().map(ToString::to_string),
-        rule: decision.rule.clone(),
-        line: decision.line,
-        reason,
-    }
 }

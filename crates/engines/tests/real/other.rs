@@ -75,3 +75,29 @@ async fn redis_users_come_and_go_and_their_passwords_change() {
     let role = json!({"db_name": "other", "creation_statements": "[\"~app:*\", \"+@read\"]", "default_ttl": "5m"});
     other.goes_through_everything(role, "existing").await;
 }
+
+/// Expired together, and so not recalled: each comes due for itself.
+#[tokio::test]
+async fn ten_thousand_leases_that_end_at_once_leave_no_user() {
+    const MANY: usize = 10_000;
+    const CALLERS: usize = 16;
+    let (house, redis) = (std::sync::Arc::new(House::open().await), Redis::start().await);
+    let other = Other { house: &house, system: System::Redis, admin: redis.admin() };
+    other.configure("redis-database-plugin", json!({"max_open_connections": CALLERS})).await;
+    let role = json!({"db_name": "other", "creation_statements": "[\"+@read\"]", "default_ttl": "1h"});
+    house.server.operator().post("database/roles/other", role).await.expect(204);
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..CALLERS {
+        let house = std::sync::Arc::clone(&house);
+        asking.spawn(async move {
+            for _ in 0..MANY / CALLERS {
+                house.server.operator().get("database/creds/other").await.expect(200);
+            }
+        });
+    }
+    asking.join_all().await;
+    let users = || redis.command(&["ACL", "USERS"]).lines().filter(|user| user.starts_with('V')).count();
+    assert_eq!((users(), house.leases()), (MANY, MANY as u64));
+    house.later(3_600).await;
+    assert_eq!((users(), house.leases()), (0, 0));
+}

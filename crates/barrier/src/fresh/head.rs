@@ -1,5 +1,5 @@
 use crate::codec::{Put, Take};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Pages that objects are spread over.
 pub(crate) const BUCKETS: usize = 65_536;
@@ -37,23 +37,39 @@ impl Head {
     /// Which middles to write with this commit: the ones that unload most, until the changes are few again, at most
     /// `most`. Their changes leave the head, so they must be written.
     pub(crate) fn unload(&mut self, most: usize) -> Vec<u8> {
-        let mut chosen = Vec::new();
-        while self.delta.len() > ENOUGH && chosen.len() < most {
-            let mut counts = BTreeMap::<u8, usize>::new();
-            self.delta.keys().for_each(|bucket| *counts.entry(mid_of(*bucket)).or_default() += 1);
-            let Some((fullest, _)) = counts.into_iter().max_by_key(|(_, count)| *count) else { break };
-            self.rewrite(fullest);
-            chosen.push(fullest);
+        if self.delta.len() <= ENOUGH {
+            return Vec::new();
         }
-        chosen
+        let mut counts = BTreeMap::<u8, usize>::new();
+        self.delta.keys().for_each(|bucket| *counts.entry(mid_of(*bucket)).or_default() += 1);
+        let mut fullest: Vec<(usize, u8)> = counts.into_iter().map(|(mid, count)| (count, mid)).collect();
+        fullest.sort_unstable_by(|one, other| other.cmp(one));
+        let mut left = self.delta.len();
+        let mut chosen = BTreeSet::new();
+        for (count, mid) in fullest.into_iter().take(most) {
+            if left <= ENOUGH {
+                break;
+            }
+            left -= count;
+            chosen.insert(mid);
+        }
+        self.rewrite_all(&chosen);
+        chosen.into_iter().collect()
+    }
+
+    /// Notes that these middles are written with this generation, all in one pass.
+    fn rewrite_all(&mut self, chosen: &BTreeSet<u8>) {
+        self.delta.retain(|bucket, _| !chosen.contains(&mid_of(*bucket)));
+        for mid in chosen {
+            if let Some(generation) = self.mids.get_mut(usize::from(*mid)) {
+                *generation = self.generation;
+            }
+        }
     }
 
     /// Notes that the middle is written with this generation, so that its changes leave the head.
     pub(crate) fn rewrite(&mut self, mid: u8) {
-        self.delta.retain(|bucket, _| mid_of(*bucket) != mid);
-        if let Some(generation) = self.mids.get_mut(usize::from(mid)) {
-            *generation = self.generation;
-        }
+        self.rewrite_all(&BTreeSet::from([mid]));
     }
 
     pub(crate) fn mid_generation(&self, mid: u8) -> u64 {

@@ -13,7 +13,7 @@ use strongroom_audit::{
     Checkpoint, Entry, Options, Place, Report, Trail, VerifyOptions, check_index, rebuild_index, verify,
 };
 use strongroom_model::Timestamp;
-use support::{Key, ManualClock, entry, folder};
+use support::{Key, ManualClock, entry};
 use tempfile::TempDir;
 
 /// A trail of several segments, with checkpoints inside, signed to its end.

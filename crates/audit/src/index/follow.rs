@@ -178,12 +178,17 @@ impl<'a> Follow<'a> {
 fn write_files(inside: &Inside, complete: Receiver<(PathBuf, Arc<Builder>)>) {
     for (folder, builder) in complete {
         match Sealed::write(&folder, &builder) {
-            Ok(sealed) => inside.change(|state| {
+            Ok(sealed) => {
                 let is_it = |part: &&mut Part| part.first() == builder.first();
-                if let Some(held) = state.parts.iter_mut().rev().find(is_it) {
-                    *held = Part::Sealed(Arc::new(sealed));
+                let is_there = inside.change(|state| {
+                    let held = state.parts.iter_mut().rev().find(is_it);
+                    held.map(|held| *held = Part::Sealed(Arc::new(sealed))).is_some()
+                });
+                if !is_there {
+                    // Archived meanwhile: an index without its segment would look like one that was lost.
+                    let _ = fs::remove_file(super::file_of(&folder, builder.first()));
                 }
-            }),
+            }
             Err(error) => {
                 tracing::warn!(%error, "the index of a segment of the trail could not be written; it stays in memory");
             }

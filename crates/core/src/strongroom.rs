@@ -225,16 +225,23 @@ impl Strongroom {
         }
     }
 
-    /// Makes a root token beside those that exist, for `-dev` on data that was kept.
-    pub async fn dev_root(&self, root: Option<SecretString>) -> Result<Auth, CoreError> {
+    /// The root token of `-dev` on data that was kept: the one that is there, with all that hangs on it, or a new one
+    /// beside those that exist.
+    pub async fn dev_root(&self, root: Option<SecretString>) -> Result<SecretString, CoreError> {
         let open = self.open()?;
         open.mount_dev_secrets().await?;
         if let Some(known) = &root
-            && let Some(key) = open.tokens.find(known).await?.and_then(|bearer| bearer.key())
+            && let Some(bearer) = open.tokens.find(known).await?
         {
-            open.tokens.revoke_orphan(key).await?;
+            let token = bearer.token();
+            if token.is_root() && token.expires.is_none() && !bearer.is_counted() {
+                return Ok(known.duplicate());
+            }
+            if let Some(key) = bearer.key() {
+                open.tokens.revoke_orphan(key).await?;
+            }
         }
-        open.root_token(root).await
+        Ok(open.root_token(root).await?.client_token)
     }
 
     /// Makes an access key for whoever holds `root`, for `-dev`: with an id and a secret of the user's choice, or fresh.

@@ -68,9 +68,9 @@ pub(super) async fn open(running: &Running, args: &ServerArgs) -> anyhow::Result
             made.root.client_token
         }
         State::Open(_) => match (chosen, kept.as_deref().map(read_secret).transpose()?.flatten()) {
-            (Some(chosen), _) => running.strongroom.dev_root(Some(chosen)).await?.client_token,
-            (None, Some(known)) => running.strongroom.dev_root(Some(known)).await?.client_token,
-            (None, None) => running.strongroom.dev_root(None).await?.client_token,
+            (Some(chosen), _) => running.strongroom.dev_root(Some(chosen)).await?,
+            (None, Some(known)) => running.strongroom.dev_root(Some(known)).await?,
+            (None, None) => running.strongroom.dev_root(None).await?,
         },
         State::Sealed(_) => anyhow::bail!(
             "the data in this folder is sealed by another key than the `unseal.key` beside it; put the right key file back"

@@ -19,6 +19,7 @@ pub(super) const ROUTES: &[Route] = &[
         entity_by_id,
         "Reads, changes or removes an entity by its id."
     ),
+    route!("entity/batch-delete", [Write], Token, remove_many, "Removes entities by their ids."),
     route!("entity/name", [List], Token, list_names, "Lists entities by name."),
     route!(
         "entity/name/{name..}",
@@ -54,6 +55,9 @@ async fn write_entity(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn entity_by_id(context: Context<'_>) -> Result<Reply, CoreError> {
+    if is_gone(&context) {
+        return Ok(Reply::empty());
+    }
     let id = parse_id(context.captures.get("id"))?;
     match context.operation {
         Operation::Read => Ok(Reply::data(shown(&context, context.open.identity.by_id(id).await?)?)),
@@ -95,6 +99,20 @@ async fn remove(context: Context<'_>, id: Option<EntityId>) -> Result<Reply, Cor
         context.open.identity.delete(context.grant, id).await?;
     }
     Ok(Reply::empty())
+}
+
+/// Ids that are none are passed over, as those of entities that are gone.
+async fn remove_many(context: Context<'_>) -> Result<Reply, CoreError> {
+    let ids = context.fields.list("entity_ids")?.ok_or(CoreError::Missing("entity_ids"))?;
+    for id in ids.iter().filter_map(|id| EntityId::parse(id)) {
+        context.open.identity.delete(context.grant, id).await?;
+    }
+    Ok(Reply::empty())
+}
+
+/// Whether something is to be removed under an id that can be nobody's: as in Vault, that is done already.
+fn is_gone(context: &Context<'_>) -> bool {
+    context.operation == Operation::Delete && EntityId::parse(context.captures.get("id")).is_none()
 }
 
 fn change(fields: &Fields) -> Result<EntityChange, CoreError> {
@@ -196,6 +214,9 @@ fn alias_reply(entity: &Entity, accessor: &str) -> Reply {
 }
 
 async fn alias_by_id(context: Context<'_>) -> Result<Reply, CoreError> {
+    if is_gone(&context) {
+        return Ok(Reply::empty());
+    }
     let id = parse_id(context.captures.get("id"))?;
     match context.operation {
         Operation::Read => {
@@ -225,6 +246,17 @@ async fn change_alias(context: Context<'_>, id: EntityId) -> Result<Reply, CoreE
             "an alias cannot be moved to another entity: delete it and make it anew there".to_owned(),
         ));
     }
+    let alias = found.value.aliases.iter().find(|alias| alias.id == id);
+    if let Some(accessor) = context.fields.text("mount_accessor")?.filter(|accessor| !accessor.is_empty()) {
+        if context.open.mounts.table().by_accessor(&accessor).is_none() {
+            return Err(CoreError::Invalid("invalid mount accessor".to_owned()));
+        }
+        if alias.is_some_and(|alias| alias.mount_accessor != accessor) {
+            return Err(CoreError::Invalid(
+                "an alias cannot be moved to another mount: delete it and make it anew there".to_owned(),
+            ));
+        }
+    }
     let name = context.fields.text("name")?.filter(|name| !name.is_empty());
     context.open.identity.update_alias(context.grant, id, name, context.fields.text_map("custom_metadata")?).await?;
     Ok(Reply::data(json!({ "id": id, "canonical_id": found.value.id })))
@@ -235,11 +267,17 @@ async fn lookup(context: Context<'_>) -> Result<Reply, CoreError> {
     let text = |field| fields.text(field).map(|text: Option<String>| text.filter(|text| !text.is_empty()));
     let identity = &context.open.identity;
     let found = if let Some(id) = text("id")? {
-        identity.by_id(parse_id(&id)?).await?
+        match EntityId::parse(&id) {
+            Some(id) => identity.by_id(id).await?,
+            None => None,
+        }
     } else if let Some(name) = text("name")? {
         identity.by_name(&EntityName::parse(&name)?).await?
     } else if let Some(id) = text("alias_id")? {
-        identity.by_alias_id(parse_id(&id)?).await?
+        match EntityId::parse(&id) {
+            Some(id) => identity.by_alias_id(id).await?,
+            None => None,
+        }
     } else if let (Some(name), Some(accessor)) = (text("alias_name")?, text("alias_mount_accessor")?) {
         identity.by_alias(&accessor, &name).await?
     } else {

@@ -216,6 +216,42 @@ async fn an_alias_written_before_the_first_login_decides_who_logs_in() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn what_is_nobodys_id_is_answered_as_what_is_gone() {
+    let server = with_approle().await;
+    let operator = server.operator();
+    for id in ["None", "not-an-id", "00000000-0000-0000-0000-000000000000"] {
+        for kind in ["entity", "entity-alias"] {
+            operator.delete(&format!("identity/{kind}/id/{id}")).await.expect(204);
+            operator.get(&format!("identity/{kind}/id/{id}")).await.expect(404);
+        }
+        for field in ["id", "alias_id"] {
+            operator.post("identity/lookup/entity", json!({ field: id })).await.expect(204);
+        }
+    }
+    let accessor = accessor_of(&server, "approle").await;
+    let alias = json!({"name": "web", "mount_accessor": accessor});
+    let alias = operator.post("identity/entity-alias", alias).await.expect(200).text_at("/data/id");
+    let at = format!("identity/entity-alias/id/{alias}");
+    for (other, why) in
+        [("not an accessor", "invalid mount accessor"), (&*accessor_of(&server, "token").await, "moved")]
+    {
+        let refused = operator.post(&at, json!({"name": "web", "mount_accessor": other})).await.expect(400);
+        assert!(refused.errors()[0].contains(why), "{}", refused.text);
+    }
+    operator.post(&at, json!({"name": "shop", "mount_accessor": accessor})).await.expect(200);
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        ids.push(operator.post("identity/entity", json!({"name": name})).await.expect(200).text_at("/data/id"));
+    }
+    operator.post("identity/entity/batch-delete", json!({"entity_ids": [ids[0], ids[1], "none"]})).await.expect(204);
+    for (id, status) in ids.iter().zip([404, 404, 200]) {
+        operator.get(&format!("identity/entity/id/{id}")).await.expect(status);
+    }
+    operator.post("identity/entity/batch-delete", json!({})).await.expect(400);
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_writers_of_one_alias_agree_on_its_entity() {
     let server = std::sync::Arc::new(with_approle().await);

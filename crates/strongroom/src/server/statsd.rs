@@ -203,10 +203,7 @@ mod tests {
         assert_eq!(sent.lines(&at(4, 1, 1_500)).len(), 3, "what was not sent goes with the next");
         sent.note(&at(4, 1, 1_500));
         assert_eq!(sent.lines(&at(4, 1, 1_500)), [gauge]);
-        assert_eq!(
-            sent.lines(&at(9, 5, 9_500)),
-            [gauge, "vault.token.creation:5|c", "x.duration.read:2.000|ms|@0.25"]
-        );
+        assert_eq!(sent.lines(&at(9, 5, 9_500)), [gauge, "vault.token.creation:5|c", "x.duration.read:2.000|ms|@0.25"]);
     }
 
     #[test]

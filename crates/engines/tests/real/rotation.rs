@@ -430,11 +430,14 @@ async fn killed_at_every_commit(outside: Outside, way: &'static str) {
     panic!("a rotation of {} {way} never ended", case.outside.word());
 }
 
+/// How a relay is told to fail.
+type Fault = fn(&Relay, &str);
+
 /// Each kind of request is lost on its way there or back, or unanswered when the process dies.
 async fn lost_at_every_act(outside: Outside, way: &'static str) {
     let relay = Relay::to(outside.port()).await;
     let mut case = Case::new(House::open().await, outside, way, relay.port()).await;
-    let faults: [(&str, fn(&Relay, &str)); 3] =
+    let faults: [(&str, Fault); 3] =
         [("request", Relay::lose_request), ("reply", Relay::lose_reply), ("answer and process", Relay::lose_reply)];
     for (number, mark) in case.outside.marks().into_iter().enumerate() {
         for (what, fault) in faults {

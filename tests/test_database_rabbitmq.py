@@ -83,7 +83,7 @@ def rabbitmq():
 
 
 def test_hvac_configures_rabbitmq_and_gets_users_that_die_on_time(disk_server, rabbitmq):
-    # Each start of a development server ends the root token of the one before, and what was asked for by it.
+    # A token that no start of the server ends, or its leases would end with it.
     made = disk_server.root.auth.token.create_orphan(policies=["root"], ttl="1h")
     disk_server.root_token = made["auth"]["client_token"]
     root = disk_server.root

@@ -102,7 +102,7 @@ async fn many_leases(table: &mut Table, program: &Path, many: usize) -> anyhow::
     let plugin = json!({"plugin_name": "redis-database-plugin", "max_open_connections": 16});
     configure(&client, plugin, &redis.admin(), json!({"creation_statements": "[\"+@read\"]"})).await?;
     client.expect("POST", "secret/data/bench", r#"{"data":{"a":"b"}}"#).await?;
-    // Each start ends the root token of the one before, and with it what was asked for by it.
+    // By a token that no start of the server ends, or its leases would end with it.
     let made = client.expect("POST", "auth/token/create-orphan", r#"{"policies":["root"],"ttl":"100h"}"#).await?;
     let issuer = text(&made, "/auth/client_token")?;
     let asker = client.with_token(&issuer);

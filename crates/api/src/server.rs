@@ -135,7 +135,10 @@ impl Server {
     /// The same doors, told how to serve the AWS dialect.
     pub fn with_aws(mut self, settings: AwsSettings) -> Self {
         if let Some(aws) = Arc::get_mut(&mut self.aws) {
-            aws.settings = settings;
+            aws.settings = settings.clone();
+        }
+        if let Some(native) = Arc::get_mut(&mut self.native) {
+            native.aws = settings;
         }
         self
     }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -449,5 +451,211 @@ async fn revoking_takes_sudo_and_a_target_that_may_not_be_known_is_as_one_that_i
     let answer = get(&server, &tokens[0], &format!("incidents/{hidden}")).await.expect(404);
     assert_eq!(answer.at("/error"), get(&server, &tokens[0], "incidents/nonsense").await.at("/error"));
     get(&server, &tokens[0], &format!("incidents/{hidden}/report")).await.expect(404);
+    server.stop().await;
+}
+
+/// A client of AWS's with a key of its own.
+struct Aws<'a> {
+    server: &'a TestServer,
+    id: String,
+    secret: String,
+}
+
+impl<'a> Aws<'a> {
+    async fn new(server: &'a TestServer, name: &str, rules: &str) -> Self {
+        server.policy(name, rules).await;
+        let wanted = json!({"name": name, "policies": [name]});
+        let made = server.operator().post("sys/access-keys", wanted).await.expect(200);
+        let text = |name: &str| made.text_at(&format!("/data/{name}"));
+        Self { server, id: text("access_key_id"), secret: text("secret_access_key") }
+    }
+
+    async fn read(&self, name: &str) -> Answer {
+        let stamp = self.server.world.strongroom.clock().now().to_string();
+        let digits: String = stamp.chars().take(19).filter(char::is_ascii_alphanumeric).collect();
+        let (stamp, day) = (format!("{digits}Z"), &digits[..8]);
+        let (body, target) = (json!({"SecretId": name}).to_string(), "secretsmanager.GetSecretValue");
+        let hash = |text: &str| hex::encode(digest(&SHA256, text.as_bytes()));
+        let signed = "host;x-amz-date;x-amz-target";
+        let canonical = format!(
+            "POST\n/\n\nhost:localhost\nx-amz-date:{stamp}\nx-amz-target:{target}\n\n{signed}\n{}",
+            hash(&body)
+        );
+        let scope = [day, "us-east-1", "secretsmanager", "aws4_request"];
+        let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{}\n{}", scope.join("/"), hash(&canonical));
+        let first = format!("AWS4{}", self.secret).into_bytes();
+        let key =
+            scope.iter().fold(first, |key, part| sign(&Key::new(HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec());
+        let signature = hex::encode(sign(&Key::new(HMAC_SHA256, &key), text.as_bytes()));
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed}, Signature={signature}",
+            self.id,
+            scope.join("/")
+        );
+        let headers = [
+            ("x-amz-date", stamp.as_str()),
+            ("x-amz-target", target),
+            ("content-type", "application/x-amz-json-1.1"),
+            ("authorization", &authorization),
+        ];
+        self.server.send_raw("POST", "/", &headers, body.into_bytes()).await
+    }
+}
+
+const READS_APP: &str = "path \"secret/data/app/*\" { capabilities = [\"read\"] }";
+
+async fn lift(server: &TestServer, id: &str) -> Answer {
+    let reason = json!({"reason": "a false alarm"});
+    ask(server, &server.root, "POST", &format!("incidents/{id}/lift"), Some(reason)).await
+}
+
+/// The id of an incident that was carried out.
+async fn incident(server: &TestServer, target: Value) -> String {
+    let id = revoke(server, &server.root, target).await.expect(200).text_at("/data/incident/id");
+    done(server, &id).await;
+    id
+}
+
+/// Entries of AWS's clients say `GetSecretValue` where others say `read`: they were nobody's reads.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_through_aws_is_a_reader_wherever_readers_are_asked_for() {
+    let server = TestServer::open().await;
+    let root = server.root.clone();
+    server.operator().post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let svc = Aws::new(&server, "svc", READS_APP).await;
+    for _ in 0..3 {
+        svc.read("app/db").await.expect(200);
+    }
+    let arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:app/db-AbCdEf";
+    for path in ["secret/app/db", "secret/data/app/db", arn] {
+        let readers = get(&server, &root, &format!("trail/who-reads?path={path}")).await.expect(200);
+        assert_eq!(readers.at("/data/path"), "secret/data/app/db");
+        assert_eq!(readers.at("/data/consumers/0/principal"), "access-key-svc", "{}", readers.text);
+        assert_eq!((readers.at("/data/consumers/0/reads"), readers.at("/data/consumers/1")), (&json!(3), &json!(null)));
+        let entries = get(&server, &root, &format!("trail/query?operation=read&path={path}")).await.expect(200);
+        assert_eq!(entries.at("/data/entries").as_array().unwrap().len(), 3, "{path}: {}", entries.text);
+    }
+    for name in ["access-key-svc", &svc.id] {
+        let reads = get(&server, &root, &format!("trail/reads-what?principal={name}")).await.expect(200);
+        assert_eq!(reads.at("/data/uses/0/path"), "secret/data/app/db", "{name}: {}", reads.text);
+    }
+    let review = get(&server, &root, "trail/review").await.expect(200);
+    assert!(!review.at("/data/unused_secrets").to_string().contains("app/db"), "{}", review.text);
+    for foreign in ["arn:aws:secretsmanager:us-east-1:111111111111:secret:app/db", "arn:aws:s3:::app"] {
+        get(&server, &root, &format!("trail/query?path={foreign}")).await.expect(400);
+    }
+    // An incident counts them too.
+    let target = json!({"secret": arn});
+    let preview = ask(&server, &root, "POST", "revoke/preview", Some(target.clone())).await.expect(200);
+    assert_eq!(preview.at("/data/touches/1/count"), 1, "{}", preview.text);
+    server.world.clock.advance(Duration::from_secs(1));
+    let id = incident(&server, target).await;
+    server.world.clock.advance(Duration::from_secs(1));
+    assert_ne!(svc.read("app/db").await.status, 200);
+    let shown = get(&server, &root, &format!("incidents/{id}")).await.expect(200);
+    assert_eq!(shown.at("/data/figures/refused_after"), 1, "{}", shown.text);
+    assert_eq!(shown.at("/data/figures/consumers/0/state"), "refused", "{}", shown.text);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_incident_holds_stays_cut_off_until_that_very_incident_is_lifted() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    let credentials = credentials(&server, "web").await;
+    let entity =
+        server.by("").post("auth/approle/login", credentials.clone()).await.expect(200).text_at("/auth/entity_id");
+    let logs_in = async || server.by("").post("auth/approle/login", credentials.clone()).await.status == 200;
+    // Whichever is lifted first, the other one holds.
+    for order in [[0, 1], [1, 0]] {
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            server.world.clock.advance(Duration::from_secs(1));
+            ids.push(incident(&server, json!({"principal": entity})).await);
+        }
+        lift(&server, &ids[order[0]]).await.expect(200);
+        assert!(!logs_in().await, "{order:?}");
+        lift(&server, &ids[order[1]]).await.expect(200);
+        assert!(logs_in().await, "{order:?}");
+        let mut ids = Vec::new();
+        for _ in 0..2 {
+            server.world.clock.advance(Duration::from_secs(1));
+            ids.push(incident(&server, json!({"secret": "secret/app/db"})).await);
+        }
+        // Nor does an ordinary way bring the version back; what is deleted without an incident comes back as ever.
+        for (number, id) in order.iter().map(|number| (*number, &ids[*number])) {
+            let refused = operator.post("secret/undelete/app/db", json!({"versions": [1]})).await.expect(400);
+            assert!(ids.iter().any(|id| refused.text.contains(id.as_str())), "{}", refused.text);
+            operator.get("secret/data/app/db").await.expect(404);
+            lift(&server, id).await.expect(200);
+            if number == order[1] {
+                operator.get("secret/data/app/db").await.expect(200);
+            }
+        }
+        operator.delete("secret/data/app/db").await.expect(204);
+        operator.post("secret/undelete/app/db", json!({"versions": [1]})).await.expect(204);
+        operator.get("secret/data/app/db").await.expect(200);
+    }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_is_cut_off_by_the_name_that_the_trail_prints_and_a_key_by_its_name_or_id() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    operator.post("sys/auth/userpass", json!({"type": "userpass"})).await.expect(204);
+    let user = json!({"password": "p4ssw0rd", "token_policies": ["default"]});
+    operator.post("auth/userpass/users/alice", user).await.expect(204);
+    let password = json!({"password": "p4ssw0rd"});
+    let alice = server.by("").post("auth/userpass/login/alice", password.clone()).await.expect(200);
+    let answer = revoke(&server, &root, json!({"principal": "userpass-alice"})).await.expect(200);
+    assert_eq!(answer.at("/data/incident/target/entity"), alice.at("/auth/entity_id"), "{}", answer.text);
+    assert_ne!(server.by("").post("auth/userpass/login/alice", password).await.status, 200);
+    revoke(&server, &root, json!({"principal": "userpass-bob"})).await.expect(404);
+    let svc = Aws::new(&server, "svc", READS_APP).await;
+    for name in ["svc", "access-key-svc", &svc.id] {
+        svc.read("app/db").await.expect(200);
+        let id = incident(&server, json!({"principal": name})).await;
+        assert_ne!(svc.read("app/db").await.status, 200, "{name}");
+        let shown = get(&server, &root, &format!("incidents/{id}")).await.expect(200);
+        assert_eq!(shown.at("/data/incident/target/kind"), "access-key");
+        // One that was ordered meanwhile holds the key on.
+        let other = incident(&server, json!({"principal": svc.id})).await;
+        lift(&server, &id).await.expect(200);
+        assert_ne!(svc.read("app/db").await.status, 200, "{name}");
+        lift(&server, &other).await.expect(200);
+    }
+    svc.read("app/db").await.expect(200);
+    // Two of one name: which is meant has to be said.
+    operator.post("sys/access-keys", json!({"name": "svc", "policies": ["svc"]})).await.expect(200);
+    let refused = revoke(&server, &root, json!({"principal": "svc"})).await.expect(400);
+    assert!(refused.text.contains(&svc.id), "{}", refused.text);
+    server.stop().await;
+}
+
+/// A misspelt filter found nothing, which read like nothing having happened.
+#[tokio::test]
+async fn a_filter_by_a_word_that_no_entry_has_is_refused_with_those_that_there_are() {
+    let server = TestServer::open().await;
+    let root = server.root.clone();
+    server.operator().post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    for (path, names) in [
+        ("trail/query?outcome=bogus", "denied"),
+        ("trail/query?outcome=ok,bogus", "failed"),
+        ("trail/query?kind=x", "intent"),
+        ("trail/query?operation=bogus", "read-metadata"),
+        ("trail/query?operation=GetSecretValue", "read-metadata"),
+        ("events?type=bogus", "secret-written"),
+        ("events/stream?type=secret-written,bogus", "lease-cut"),
+    ] {
+        let refused = get(&server, &root, path).await.expect(400);
+        assert!(refused.text.contains(names), "{path}: {}", refused.text);
+    }
+    for good in ["outcome=ok,denied", "kind=intent,event", "operation=patch,destroy", "operation=update"] {
+        get(&server, &root, &format!("trail/query?{good}")).await.expect(200);
+    }
     server.stop().await;
 }

@@ -441,7 +441,7 @@ async fn an_index_that_is_changed_torn_or_lost_is_found_and_made_again() {
     }
     // Torn, lost or of another trail: made again at the next start, and the answers are complete.
     fs::remove_file(&all[1]).unwrap();
-    fs::write(&all[2], b"SRTRIDX1 torn").unwrap();
+    fs::write(&all[2], b"SRTRIDX2 torn").unwrap();
     fs::copy(&all[4], &all[3]).unwrap();
     let trail = week.open().await;
     let page = trail.query(Query { things: vec![thing(1)], limit: 100_000, ..Query::default() }).await.unwrap();

@@ -50,7 +50,7 @@ impl AwsSettings {
     }
 
     /// The mount where the parameters of a region are, if the region is served.
-    pub(super) fn parameter_mount(&self, region: &str) -> Option<RequestPath> {
+    pub(crate) fn parameter_mount(&self, region: &str) -> Option<RequestPath> {
         self.mount(region)?;
         let mount = self.parameter_regions.get(region).map_or("parameter", MountPath::as_str);
         RequestPath::parse(mount).ok()

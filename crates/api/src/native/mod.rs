@@ -7,6 +7,7 @@
 
 mod alert;
 mod answer;
+mod arn;
 mod drill;
 mod event;
 mod incident;
@@ -39,13 +40,15 @@ pub(crate) use request::is_ours;
 /// The dialect over one strongroom.
 pub(crate) struct Native {
     pub(crate) strongroom: Arc<Strongroom>,
+    /// What ARNs stand for.
+    pub(crate) aws: crate::AwsSettings,
     limits: Limits,
     budget: Budget,
 }
 
 impl Native {
     pub(crate) fn new(strongroom: Arc<Strongroom>, limits: Limits, budget: Budget) -> Self {
-        Self { strongroom, limits, budget }
+        Self { strongroom, aws: crate::AwsSettings::default(), limits, budget }
     }
 
     /// Serves one request below `/api/`.

@@ -1,13 +1,18 @@
 //! Cutting something off, and what that would touch.
 
+use super::arn;
 use super::route::{Context, Parameter, Route, itself, parameter};
 use super::trail::{needed, to_json, told};
 use serde_json::json;
 use strongroom_core::emergency::Aim;
-use strongroom_core::{Access, Cidr, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_core::{Access, Cidr, CoreError, Endpoint, Operation, Reply};
 
 const SECRET: Parameter = parameter("secret", "string", "A secret, whose version in force is put out of use.");
-const PRINCIPAL: Parameter = parameter("principal", "string", "An entity's name or id, or a token's accessor.");
+const PRINCIPAL: Parameter = parameter(
+    "principal",
+    "string",
+    "An entity's name or id, the name that the trail prints, a token's accessor, or an access key's id or name.",
+);
 const LEASES: Parameter = parameter("lease_prefix", "string", "The beginning of ids of leases, whole parts of it.");
 const MOUNT: Parameter = parameter("mount", "string", "A mount; `auth/...` for an auth method.");
 const ADDRESS: Parameter = parameter("address", "string", "A network, or an address.");
@@ -63,7 +68,7 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 async fn revoke(context: Context<'_>) -> Result<Reply, CoreError> {
-    let (aim, reason) = (aim(context.fields)?, needed(context.fields, "reason")?);
+    let (aim, reason) = (aim(&context)?, needed(context.fields, "reason")?);
     let open = context.open;
     let incident = open.emergency.revoke(&open.incidents, context.grant, &aim, &reason).await?;
     let (incident, figures) = open.incidents.ordered(context.grant, incident).await?;
@@ -71,7 +76,7 @@ async fn revoke(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn preview(context: Context<'_>) -> Result<Reply, CoreError> {
-    let preview = context.open.emergency.preview(context.grant, &aim(context.fields)?).await?;
+    let preview = context.open.emergency.preview(context.grant, &aim(&context)?).await?;
     told(&context, &preview)
 }
 
@@ -85,10 +90,12 @@ async fn blocks(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 /// Exactly one of the five.
-fn aim(fields: &Fields) -> Result<Aim, CoreError> {
+fn aim(context: &Context<'_>) -> Result<Aim, CoreError> {
+    let fields = context.fields;
     let mut aims = Vec::new();
     let some = |name| fields.text(name).map(|text| text.filter(|text| !text.is_empty()));
-    aims.extend(some("secret")?.map(Aim::Secret));
+    let named = |text| arn::path_of(&context.native.aws, text);
+    aims.extend(some("secret")?.map(named).transpose()?.map(Aim::Secret));
     aims.extend(some("principal")?.map(Aim::Principal));
     aims.extend(some("lease_prefix")?.map(Aim::LeasePrefix));
     aims.extend(some("mount")?.map(Aim::Mount));

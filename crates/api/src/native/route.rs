@@ -11,7 +11,6 @@ pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, CoreError
 /// What a handler is given: a granted request and the rooms it may call.
 pub(crate) struct Context<'a> {
     /// The dialect, for endpoints that speak of the server itself.
-    #[expect(dead_code, reason = "for endpoints to come; a handler is given the same rooms in every dialect")]
     pub(crate) native: &'a Native,
     /// The rooms.
     pub(crate) open: &'a Open,

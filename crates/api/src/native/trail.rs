@@ -1,6 +1,7 @@
 //! `trail/`: questions to the audit trail. Answers do not go into the trail once more: that a question was asked, by whom
 //! and with which (hashed) filters does.
 
+use super::arn;
 use super::route::{Context, Parameter, Route, itself, parameter};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -12,7 +13,7 @@ const FILTERS: &[Parameter] = &[
     parameter(
         "path",
         "string",
-        "A path in any spelling: as in policies, as on the command line, or an ARN as it was typed.",
+        "A path in any spelling: as in policies, as on the command line, or an ARN of a secret or parameter.",
     ),
     parameter("prefix", "string", "The beginning of paths."),
     parameter(
@@ -41,7 +42,7 @@ const FILTERS: &[Parameter] = &[
     parameter("proof", "boolean", "Whether to prove that the entries stand in the trail; needs sudo."),
 ];
 
-const PATH: &[Parameter] = &[parameter("path", "string", "The secret, or the path of an engine.")];
+const PATH: &[Parameter] = &[parameter("path", "string", "The secret by its path or ARN, or the path of an engine.")];
 const PRINCIPAL: &[Parameter] =
     &[parameter("principal", "string", "The name, id or display name of an entity, or the accessor of a token.")];
 const SINCE: &[Parameter] = &[parameter("since", "string", "Reads before this time count as none; in RFC 3339.")];
@@ -103,7 +104,7 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 async fn query(context: Context<'_>) -> Result<Reply, CoreError> {
-    let question = question(context.fields)?;
+    let question = question(&context)?;
     let answer = match context.fields.flag("proof")? {
         Some(true) => context.open.inquiry.query_proven(context.grant, question).await?,
         _ => context.open.inquiry.query(context.grant, question).await?,
@@ -126,7 +127,7 @@ async fn query(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn who_reads(context: Context<'_>) -> Result<Reply, CoreError> {
-    let path = needed(context.fields, "path")?;
+    let path = arn::path_of(&context.native.aws, needed(context.fields, "path")?)?;
     let readers = context.open.inquiry.who_reads(context.grant, &path).await?;
     told(&context, &readers)
 }
@@ -143,7 +144,9 @@ async fn review(context: Context<'_>) -> Result<Reply, CoreError> {
     told(&context, &review)
 }
 
-fn question(fields: &Fields) -> Result<Question, CoreError> {
+fn question(context: &Context<'_>) -> Result<Question, CoreError> {
+    let fields = context.fields;
+    let named = |text| arn::path_of(&context.native.aws, text);
     let some = |name| fields.text(name).map(|text| text.filter(|text| !text.is_empty()));
     let list = |name| fields.list(name).map(Option::unwrap_or_default);
     let wrong = |field: &str, problem: String| CoreError::Field { field: field.to_owned(), problem };
@@ -154,7 +157,7 @@ fn question(fields: &Fields) -> Result<Question, CoreError> {
         Some(_) => return Err(wrong("order", "must be oldest or newest".to_owned())),
     };
     Ok(Question {
-        path: some("path")?,
+        path: some("path")?.map(named).transpose()?,
         prefix: some("prefix")?,
         principals: list("principal")?,
         operations: list("operation")?,

@@ -20,7 +20,7 @@ pub(crate) struct RowAt {
 }
 
 /// What a file begins with.
-pub(crate) const MAGIC: &[u8; 8] = b"SRTRIDX1";
+pub(crate) const MAGIC: &[u8; 8] = b"SRTRIDX2";
 /// How long the fixed part of a file is.
 pub(crate) const HEADER: usize = 208;
 
@@ -124,6 +124,9 @@ impl Builder {
         self.object = object;
         self.add(Field::Path, &entry.path, row);
         self.add(Field::Operation, &entry.operation, row);
+        if let Some(secret) = &entry.secret {
+            self.add(Field::Operation, &secret.act, row);
+        }
         self.add(Field::Address, &entry.source.address, row);
         self.add(Field::Dialect, &entry.dialect, row);
         self.add(Field::Kind, &entry.kind, row);

@@ -192,8 +192,12 @@ impl<'a> Line<'a> {
     pub(crate) fn is_use(&self) -> bool {
         let Some(mount) = &self.mount else { return false };
         let engine = mount.class == "secret" && !matches!(&*mount.kind, "system" | "identity" | "cubbyhole" | "token");
-        let act = self.secret.as_ref().is_none_or(|secret| secret.act == "read");
-        engine && act && self.kind == "outcome" && self.operation == "read"
+        // Dialects have names of their own for reading a secret (`GetSecretValue`); the act is the same in all.
+        let reads = match &self.secret {
+            Some(secret) => secret.act == "read",
+            None => self.operation == "read",
+        };
+        engine && reads && self.kind == "outcome"
     }
 
     /// The rule that let it through.

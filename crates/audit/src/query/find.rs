@@ -76,9 +76,7 @@ impl<'a> Seek<'a> {
             let passes = &mut |term: &[u8]| query.outcomes.iter().any(|word| outcome_is(value(term), word));
             rows.keep(self.0.postings(&[Field::Result as u8], passes)?);
         }
-        // An act on a secret is no term of its own; the lines tell.
-        let plain = query.operations.iter().all(|word| !word.contains('-'));
-        if plain && !query.operations.is_empty() && !rows.is_few() {
+        if !query.operations.is_empty() && !rows.is_few() {
             rows.keep(self.any(query.operations.iter().map(|word| (Field::Operation, word.as_str())))?);
         }
         for (field, words) in [(Field::Dialect, &query.dialects), (Field::Kind, &query.kinds)] {

@@ -19,6 +19,29 @@ impl AccessKeys {
         }
     }
 
+    /// The key with that id, of whatever kind, or the lasting keys that people call so or the trail prints so.
+    pub(crate) async fn called(&self, text: &str) -> Result<Vec<AccessKey>, CoreError> {
+        if let Ok(id) = AccessKeyId::parse(text)
+            && let Some(found) = self.find(&id).await?
+        {
+            return Ok(vec![found.value.key.clone()]);
+        }
+        let name = text.strip_prefix("access-key-").unwrap_or(text);
+        let (mut keys, mut after) = (Vec::new(), None::<Address>);
+        loop {
+            let page = self.records.scan::<Record>(&shelf(), after.as_ref(), 256).await?;
+            let Some(last) = page.last() else { return Ok(keys) };
+            after = Some(shelf().named(&last.name));
+            let own = page.into_iter().map(|one| one.value.key);
+            keys.extend(own.filter(|key| key.session.is_none() && (key.name == name || key.name == text)));
+        }
+    }
+
+    /// Whether a key is out of use; `None` when there is none.
+    pub(crate) async fn is_disabled(&self, id: &AccessKeyId) -> Result<Option<bool>, CoreError> {
+        Ok(self.find(id).await?.map(|found| found.value.key.disabled))
+    }
+
     /// Puts a key out of use, or in use again; `false` when there is no such key or it is so already.
     pub(crate) async fn set_disabled(&self, id: &AccessKeyId, disabled: bool) -> Result<bool, CoreError> {
         match self.find(id).await? {

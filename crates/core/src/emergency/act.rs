@@ -1,12 +1,26 @@
 //! Taking an order: recorded first, then the one act that makes all later use fail, then the rest in the background.
 
 use super::block::{Block, Blocked};
-use super::{Aim, Emergency, Preview, Target};
-use crate::access_key::AccessKeyId;
-use crate::incident::{Cut, Incident, Incidents, Lifted, Operator, StepKind};
+use super::{Aim, Emergency, Preview, Target, Turned};
+use crate::incident::{Cut, Incident, Incidents, Operator, Step, StepKind};
 use crate::{CoreError, Grant};
 use std::sync::Arc;
 use strongroom_model::{Timestamp, VersionNumber};
+
+/// What the first act was.
+struct Done {
+    how: String,
+    version: Option<u64>,
+    rotated: bool,
+    /// Whether a rotation is still to come, or to end.
+    waits: bool,
+}
+
+impl Done {
+    fn of(how: impl Into<String>) -> Self {
+        Self { how: how.into(), version: None, rotated: false, waits: false }
+    }
+}
 
 /// The longest reason.
 const LONGEST_REASON: usize = 1_024;
@@ -23,7 +37,8 @@ impl Emergency {
         let reason = checked(reason)?;
         let target = self.resolve(grant, aim).await?;
         // Counting tokens takes a while when there are many, and can be done when they are refused already.
-        let counts_tokens = !matches!(target, Target::Secret { .. } | Target::LeasePrefix { .. });
+        let counts_tokens =
+            !matches!(target, Target::Secret { .. } | Target::AccessKey { .. } | Target::LeasePrefix { .. });
         let before = match counts_tokens {
             false => self.preview_of(grant, &target).await?,
             true => Preview { target: target.text(), kind: target.kind().to_owned(), touches: Vec::new() },
@@ -32,6 +47,7 @@ impl Emergency {
             Target::Principal { entity, .. } => {
                 self.rooms.identity.by_id(*entity).await?.is_some_and(|entity| entity.value.disabled)
             }
+            Target::AccessKey { key, .. } => self.rooms.access_keys.is_disabled(key).await? == Some(true),
             _ => false,
         };
         let opened = self.rooms.clock.now();
@@ -71,7 +87,8 @@ impl Emergency {
         if let Err(error) = incidents.note(&incident, &begins, true).await {
             tracing::error!(%error, incident = incident.id, "an incident could not be noted in the trail; it goes on");
         }
-        let (how, version, rotated) = self.cut_target(&incident).await?;
+        let Done { how, version, rotated, waits } = self.cut_target(&incident).await?;
+        self.hold(&incident, version.filter(|_| !rotated)).await?;
         let cut = Cut { at: self.rooms.clock.now(), how, version, rotated };
         let refused = self.is_refused(&incident, &cut).await?.then(|| self.rooms.clock.now());
         let acknowledged = incident.acknowledged.unwrap_or(incident.opened);
@@ -80,6 +97,9 @@ impl Emergency {
                 kept.acknowledged = kept.acknowledged.or(Some(acknowledged));
                 kept.cut = Some(cut.clone());
                 kept.refused = refused;
+                if waits && !kept.steps.iter().any(|step| step.what == StepKind::Rotation) {
+                    kept.steps.push(Step::new(StepKind::Rotation));
+                }
             })
             .await?;
         let said = format!("cut off: {}", cut.how);
@@ -110,73 +130,83 @@ impl Emergency {
         self.cut_target(&incident).await.map(|_| ())
     }
 
-    async fn cut_target(&self, incident: &Incident) -> Result<(String, Option<u64>, bool), CoreError> {
+    async fn cut_target(&self, incident: &Incident) -> Result<Done, CoreError> {
         let block = |what| Block { incident: incident.id.clone(), since: incident.opened, what };
         match &incident.target {
             Target::Secret { .. } => return self.cut_secret(incident).await,
             Target::Principal { entity, .. } => {
                 self.rooms.identity.set_disabled(*entity, true).await?;
-                Ok(("the entity is disabled, and with it all of its tokens and keys".to_owned(), None, false))
+                Ok(Done::of("the entity is disabled, and with it all of its tokens and keys"))
+            }
+            Target::AccessKey { key, .. } => {
+                self.rooms.access_keys.set_disabled(key, true).await?;
+                Ok(Done::of("the access key is out of use, and with it the sessions that were made with it"))
             }
             Target::Token { accessor } => {
                 if let Some(key) = self.rooms.tokens.key_of_accessor(accessor).await? {
                     self.rooms.tokens.revoke_tree(key).await?;
                 }
-                Ok(("the token is revoked".to_owned(), None, false))
+                Ok(Done::of("the token is revoked"))
             }
             Target::LeasePrefix { .. } => {
                 let count = match incident.target.leases() {
                     Some(scope) => self.rooms.leases.cut_off(&scope).await?,
                     None => 0,
                 };
-                Ok((format!("{count} leases are marked; each is gone when its system says so"), None, false))
+                Ok(Done::of(format!("{count} leases are marked; each is gone when its system says so")))
             }
             Target::Mount { mount, .. } => {
                 self.rooms.blocks.add(block(Blocked::Mount(*mount))).await?;
-                Ok(("requests to the mount, and tokens that came through it, are refused".to_owned(), None, false))
+                Ok(Done::of("requests to the mount, and tokens that came through it, are refused"))
             }
             Target::Address { network } => {
                 self.rooms.blocks.add(block(Blocked::Network(*network))).await?;
-                Ok(("requests from the network are refused".to_owned(), None, false))
+                Ok(Done::of("requests from the network are refused"))
             }
         }
     }
 
-    async fn cut_secret(&self, incident: &Incident) -> Result<(String, Option<u64>, bool), CoreError> {
+    async fn cut_secret(&self, incident: &Incident) -> Result<Done, CoreError> {
         let Target::Secret { mount, name, .. } = &incident.target else {
             return Err(CoreError::Internal("the secret of an incident is none"));
         };
-        let Some(mount) = self.mount_by_id(*mount) else {
-            return Ok(("the mount is gone".to_owned(), None, false));
+        let Some(mount) = self.mount_by_id(*mount) else { return Ok(Done::of("the mount is gone")) };
+        let turned = match self.rotate.get() {
+            Some(rotate) => rotate.rotate(mount.id, name).await?,
+            None => Turned::NoPlan,
         };
-        if let Some(rotate) = self.rotate.get()
-            && let Some(version) = rotate.rotate(mount.id, name).await?
-        {
-            return Ok((format!("rotated to version {version}"), Some(version), true));
-        }
+        let waits = match turned {
+            Turned::Done(version) => {
+                return Ok(Done {
+                    version: Some(version),
+                    rotated: true,
+                    ..Done::of(format!("rotated to version {version}"))
+                });
+            }
+            Turned::Pending { version: Some(version), .. } => {
+                let how = format!("rotated to version {version}; the former value is still to be made worthless");
+                return Ok(Done { version: Some(version), rotated: true, waits: true, ..Done::of(how) });
+            }
+            Turned::Pending { version: None, .. } => true,
+            Turned::NoPlan => false,
+        };
         let hidden = self.rooms.secrets.disable_current(&mount, name, incident.opened).await?;
         let hidden = match hidden {
             Some(number) => Some(number),
-            // Done before a crash.
+            // Done before a crash, or by another incident.
             None => self.hidden_version(incident).await?,
         };
         let number = hidden.map(VersionNumber::get);
-        let how = number.map_or_else(
-            || "no version was in force".to_owned(),
-            |number| format!("version {number} is out of use in every dialect"),
-        );
-        Ok((how, number, false))
-    }
-
-    /// The version that this incident hid.
-    async fn hidden_version(&self, incident: &Incident) -> Result<Option<VersionNumber>, CoreError> {
-        let Target::Secret { mount, name, .. } = &incident.target else { return Ok(None) };
-        let Some(mount) = self.mount_by_id(*mount) else { return Ok(None) };
-        let meta = self.rooms.secrets.known(&mount, name).await?;
-        Ok(meta.and_then(|meta| {
-            let mut versions = meta.versions.iter();
-            versions.find(|(_, version)| version.deletion == Some(incident.opened)).map(|(number, _)| *number)
-        }))
+        let how = match (number, waits) {
+            (None, _) => "no version was in force".to_owned(),
+            (Some(number), false) => format!("version {number} is out of use in every dialect"),
+            (Some(number), true) => {
+                format!(
+                    "version {number} is out of use in every dialect; it could not be rotated yet, and still lets in"
+                )
+            }
+        };
+        Ok(Done { version: number, waits, ..Done::of(how) })
     }
 
     /// Whether use is refused, found out by trying what a user would.
@@ -199,6 +229,9 @@ impl Emergency {
                 }
                 Ok(rooms.identity.by_id(*entity).await?.is_none_or(|entity| entity.value.disabled))
             }
+            Target::AccessKey { key, .. } => {
+                Ok(rooms.access_keys.is_disabled(key).await?.is_none_or(|disabled| disabled))
+            }
             Target::Token { accessor } => Ok(rooms.tokens.by_accessor(accessor).await?.is_none()),
             Target::Mount { mount, .. } => Ok(rooms.blocks.holds(*mount)),
             Target::Address { network } => {
@@ -207,73 +240,6 @@ impl Emergency {
             // Outside systems say when; the step of the leases tells.
             Target::LeasePrefix { .. } => Ok(false),
         }
-    }
-
-    /// Takes an incident back as far as it can be: a version is shown again, an entity and its keys are enabled, a block
-    /// is removed. Tokens and leases stay revoked.
-    pub async fn lift(
-        &self,
-        incidents: &Incidents,
-        grant: &Grant,
-        id: &str,
-        reason: &str,
-    ) -> Result<Incident, CoreError> {
-        let reason = checked(reason)?;
-        let incident = incidents.read(grant, id).await?;
-        if incident.lifted.is_some() {
-            return Err(CoreError::Unfit("the incident is lifted already".to_owned()));
-        }
-        if incident.finished.is_none() {
-            return Err(CoreError::Unfit(
-                "the incident is still being carried out; see `incident show`, and lift it when it is done".to_owned(),
-            ));
-        }
-        let restored = self.restore(&incident).await?;
-        let by = Operator::of(grant)?;
-        let at = self.rooms.clock.now();
-        let lifted = Lifted { at, by, reason, restored };
-        let incident = incidents.amend(id, |kept| kept.lifted = Some(lifted.clone())).await?;
-        let said = format!("lifted by {}: {}", lifted.by.name, lifted.reason);
-        incidents.note(&incident, &said, true).await?;
-        Ok(incident)
-    }
-
-    async fn restore(&self, incident: &Incident) -> Result<Vec<String>, CoreError> {
-        let mut restored = Vec::new();
-        match &incident.target {
-            Target::Secret { mount, name, .. } => {
-                let version = incident.cut.as_ref().filter(|cut| !cut.rotated).and_then(|cut| cut.version);
-                let version = version.and_then(VersionNumber::new);
-                if let (Some(mount), Some(number)) = (self.mount_by_id(*mount), version)
-                    && self.rooms.secrets.enable_version(&mount, name, number, incident.opened).await?
-                {
-                    restored.push(format!("version {number}"));
-                }
-            }
-            Target::Principal { entity, .. } => {
-                if !incident.was_disabled && self.rooms.identity.set_disabled(*entity, false).await? {
-                    restored.push("the entity".to_owned());
-                }
-                let mut steps = incident.steps.iter();
-                let keys: &[AccessKeyId] =
-                    steps.find(|step| step.what == StepKind::AccessKeys).map_or(&[], |s| &s.keys);
-                for key in keys {
-                    if self.rooms.access_keys.set_disabled(key, false).await? {
-                        restored.push(format!("access key {key}"));
-                    }
-                }
-            }
-            Target::Mount { path, .. } => {
-                self.rooms.blocks.remove(&incident.id).await?;
-                restored.push(format!("requests to {path}"));
-            }
-            Target::Address { network } => {
-                self.rooms.blocks.remove(&incident.id).await?;
-                restored.push(format!("requests from {network}"));
-            }
-            Target::Token { .. } | Target::LeasePrefix { .. } => {}
-        }
-        Ok(restored)
     }
 
     /// What is refused whoever asks, for who sees everything.
@@ -295,7 +261,7 @@ impl Emergency {
     }
 }
 
-fn checked(reason: &str) -> Result<String, CoreError> {
+pub(super) fn checked(reason: &str) -> Result<String, CoreError> {
     let reason = reason.trim();
     if reason.is_empty() {
         return Err(CoreError::Missing("reason: say why, for those who read the record later"));

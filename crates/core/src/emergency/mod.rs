@@ -7,6 +7,7 @@
 
 mod act;
 mod block;
+mod lift;
 mod preview;
 mod rotate;
 mod target;
@@ -15,7 +16,7 @@ mod work;
 pub use block::Block;
 pub(crate) use block::Blocks;
 pub use preview::{Preview, Touch};
-pub use rotate::Rotate;
+pub use rotate::{Rotate, Turned};
 pub use target::{Aim, Target};
 
 use crate::access_key::AccessKeys;

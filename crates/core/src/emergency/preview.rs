@@ -59,6 +59,11 @@ impl Emergency {
                 touches.push(touch("access-keys", keys.len() as u64, names, "put out of use; can be put in use again"));
                 touches.push(self.preview_tokens(acl, target).await?);
             }
+            Target::AccessKey { key, .. } => {
+                let names = Some(key.to_string()).filter(|_| shows(acl, "sys/access-keys")).into_iter().collect();
+                let effect = "put out of use, with the sessions that were made with it; can be put in use again";
+                touches.push(touch("access-keys", 1, names, effect));
+            }
             Target::Token { .. } => touches.push(self.preview_tokens(acl, target).await?),
             Target::Mount { auth, path, .. } => {
                 touches.push(touch("requests", 0, vec![path.clone()], "all refused until the incident is lifted"));

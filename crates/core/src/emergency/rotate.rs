@@ -1,11 +1,41 @@
 use crate::CoreError;
 use async_trait::async_trait;
-use strongroom_model::{MountId, SecretPath};
+use strongroom_model::{MountId, SecretPath, Timestamp};
+
+/// What became of a rotation that an emergency asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Turned {
+    /// Nobody said how the secret rotates.
+    NoPlan,
+    /// This version is in force, and the former value is worthless.
+    Done(u64),
+    /// Not yet, and why; it goes on.
+    Pending {
+        /// The new version, when it is in force already and only the former value is still good.
+        version: Option<u64>,
+        /// What keeps it.
+        why: String,
+    },
+}
 
 /// Makes a new value of a secret where the thing that it opens can be told so. With none attached, or when it has no
 /// strategy for the secret, an emergency takes the version in force out of use.
 #[async_trait]
 pub trait Rotate: Send + Sync {
-    /// Puts a new version in force and makes the old one worthless; gives its number. `None`: there is no strategy.
-    async fn rotate(&self, mount: MountId, secret: &SecretPath) -> Result<Option<u64>, CoreError>;
+    /// Puts a new version in force and makes the old one worthless. What does not come to its end soon goes on after
+    /// `Pending`.
+    async fn rotate(&self, mount: MountId, secret: &SecretPath) -> Result<Turned, CoreError>;
+
+    /// How far it is with a secret that is to be rotated since then, and of which that version was hidden. Begins again
+    /// what was rolled back.
+    async fn pursue(
+        &self,
+        mount: MountId,
+        secret: &SecretPath,
+        since: Timestamp,
+        hidden: Option<u64>,
+    ) -> Result<Turned, CoreError>;
+
+    /// Ends what an emergency began and is not wanted any more, where the new version is not in force.
+    async fn give_up(&self, mount: MountId, secret: &SecretPath) -> Result<(), CoreError>;
 }

@@ -1,10 +1,12 @@
 use super::Emergency;
+use crate::access_key::AccessKeyId;
 use crate::event::shows;
 use crate::lease::LeaseScope;
 use crate::mount::{Mount, MountClass, MountTable};
 use crate::{Cidr, CoreError, Grant};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use strongroom_model::policy::Acl;
 use strongroom_model::{EntityId, EntityName, MountId, MountPath, RequestPath, SecretPath};
 
 /// What somebody wants cut off, as they write it.
@@ -12,7 +14,7 @@ use strongroom_model::{EntityId, EntityName, MountId, MountPath, RequestPath, Se
 pub enum Aim {
     /// A secret, by its path with or without the section of its mount.
     Secret(String),
-    /// An entity by name or id, or a token by its accessor.
+    /// An entity by name, id or the name that the trail prints, a token by its accessor, an access key by id or name.
     Principal(String),
     /// Leases below a path.
     LeasePrefix(String),
@@ -42,6 +44,13 @@ pub enum Target {
         /// Its id.
         entity: EntityId,
         /// Its name at that time.
+        name: String,
+    },
+    /// One access key, with the sessions that were made with it.
+    AccessKey {
+        /// Its id.
+        key: AccessKeyId,
+        /// What people called it at that time.
         name: String,
     },
     /// One token with all that descends from it.
@@ -78,6 +87,7 @@ impl Target {
         match self {
             Target::Secret { place, name, .. } => format!("{place}/{name}"),
             Target::Principal { name, .. } => name.clone(),
+            Target::AccessKey { key, .. } => key.to_string(),
             Target::Token { accessor } => accessor.clone(),
             Target::LeasePrefix { prefix } => prefix.clone(),
             Target::Mount { path, .. } => path.clone(),
@@ -90,6 +100,7 @@ impl Target {
         match self {
             Target::Secret { .. } => "secret",
             Target::Principal { .. } => "principal",
+            Target::AccessKey { .. } => "access-key",
             Target::Token { .. } => "token",
             Target::LeasePrefix { .. } => "lease-prefix",
             Target::Mount { .. } => "mount",
@@ -107,6 +118,7 @@ impl Target {
             Target::Principal { entity, name } => {
                 vec![format!("identity/entity/id/{entity}"), format!("identity/entity/name/{name}")]
             }
+            Target::AccessKey { key, .. } => vec![format!("sys/access-keys/{key}"), "sys/access-keys".to_owned()],
             Target::Token { .. } => vec!["auth/token/accessors".to_owned()],
             Target::LeasePrefix { prefix } => {
                 vec![format!("sys/leases/lookup/{prefix}"), format!("sys/leases/revoke-prefix/{prefix}")]
@@ -135,7 +147,7 @@ impl Emergency {
     pub(super) async fn resolve(&self, grant: &Grant, aim: &Aim) -> Result<Target, CoreError> {
         let target = match aim {
             Aim::Secret(text) => self.secret(text).await?,
-            Aim::Principal(text) => self.principal(text).await?,
+            Aim::Principal(text) => self.principal(grant.acl().ok_or(CoreError::Denied)?, text).await?,
             Aim::LeasePrefix(text) => {
                 let prefix = text.trim_matches('/').to_owned();
                 RequestPath::parse(&prefix)?;
@@ -171,7 +183,7 @@ impl Emergency {
         Ok(known.map(|_| Target::Secret { mount: mount.id, place, name, versioned }))
     }
 
-    async fn principal(&self, text: &str) -> Result<Option<Target>, CoreError> {
+    async fn principal(&self, acl: &Acl, text: &str) -> Result<Option<Target>, CoreError> {
         let identity = &self.rooms.identity;
         let by_id = match EntityId::parse(text) {
             Some(id) => identity.by_id(id).await?,
@@ -185,8 +197,40 @@ impl Emergency {
             let (entity, name) = (entity.value.id, entity.value.name.to_string());
             return Ok(Some(Target::Principal { entity, name }));
         }
-        let token = self.rooms.tokens.key_of_accessor(text).await?;
-        Ok(token.map(|_| Target::Token { accessor: text.to_owned() }))
+        if self.rooms.tokens.key_of_accessor(text).await?.is_some() {
+            return Ok(Some(Target::Token { accessor: text.to_owned() }));
+        }
+        match self.entity_printed(acl, text).await? {
+            Some(target) => Ok(Some(target)),
+            None => self.access_key(acl, text).await,
+        }
+    }
+
+    /// The entity that logs in under the name that the trail prints: the mount, a hyphen, the name there.
+    async fn entity_printed(&self, acl: &Acl, text: &str) -> Result<Option<Target>, CoreError> {
+        let mut found: Vec<Target> = Vec::new();
+        let mounts = self.rooms.mounts.table().of(MountClass::Auth);
+        for mount in mounts {
+            let path = mount.path.as_str();
+            let printed = path.strip_prefix("auth/").unwrap_or(path).replace('/', "-");
+            let alias = text.strip_prefix(&printed).and_then(|rest| rest.strip_prefix('-'));
+            let Some(alias) = alias.filter(|alias| !alias.is_empty()) else { continue };
+            if let Some(entity) = self.rooms.identity.by_alias(&mount.accessor, alias).await? {
+                let (entity, name) = (entity.value.id, entity.value.name.to_string());
+                let target = Target::Principal { entity, name };
+                if !found.contains(&target) {
+                    found.push(target);
+                }
+            }
+        }
+        only_one(acl, text, found)
+    }
+
+    /// The access key with that id, or the lasting one with that name, alone or as the trail prints it.
+    async fn access_key(&self, acl: &Acl, text: &str) -> Result<Option<Target>, CoreError> {
+        let keys = self.rooms.access_keys.called(text).await?;
+        let keys = keys.into_iter().map(|key| Target::AccessKey { key: key.id, name: key.name });
+        only_one(acl, text, keys.collect())
     }
 
     fn mount(&self, text: &str) -> Result<Option<Target>, CoreError> {
@@ -206,6 +250,7 @@ impl Emergency {
         let token = bearer.token();
         let hit = match target {
             Target::Principal { entity, .. } => token.entity == Some(*entity),
+            Target::AccessKey { key, .. } => token.accessor == key.as_str(),
             Target::Token { accessor } => token.accessor == *accessor,
             Target::Mount { mount, .. } => [token.mount, token.through].contains(&Some(*mount)),
             Target::Address { network } => {
@@ -227,4 +272,20 @@ impl Emergency {
         let table: arc_swap::Guard<Arc<MountTable>> = self.rooms.mounts.table();
         table.by_id(id).cloned()
     }
+}
+
+/// What is cut off must be meant: of a name that several bear, as far as the caller may know of them, an id is asked for.
+fn only_one(acl: &Acl, text: &str, mut found: Vec<Target>) -> Result<Option<Target>, CoreError> {
+    found.retain(|target| target.paths().iter().any(|path| shows(acl, path)));
+    if found.len() < 2 {
+        return Ok(found.pop());
+    }
+    let ids: Vec<String> = found
+        .iter()
+        .map(|target| match target {
+            Target::Principal { entity, .. } => entity.to_string(),
+            other => other.text(),
+        })
+        .collect();
+    Err(CoreError::Invalid(format!("`{text}` may mean {}: name one of them by its id", ids.join(", "))))
 }

@@ -2,7 +2,7 @@
 //! Every act is repeatable, so it does not matter where a crash cuts it off.
 
 use super::preview::TokenWalk;
-use super::{Emergency, Target};
+use super::{Emergency, Target, Turned};
 use crate::CoreError;
 use crate::access_key::AccessKeyId;
 use crate::incident::{Failure, Incident, Incidents, Step, StepKind};
@@ -57,14 +57,17 @@ impl Emergency {
 
     /// Does what is left of an incident.
     async fn work(self: &Arc<Self>, incidents: &Arc<Incidents>, id: &str) -> Result<(), CoreError> {
-        let Some(incident) = incidents.find(id).await? else { return Ok(()) };
+        let Some(incident) = incidents.find(id).await?.filter(|incident| incident.lifted.is_none()) else {
+            return Ok(());
+        };
         let incident = self.cut(incidents, incident).await?;
-        let (keys, tokens, leases) = tokio::join!(
+        let (keys, tokens, leases, rotation) = tokio::join!(
             self.tidy(incidents, &incident, StepKind::AccessKeys),
             self.tidy(incidents, &incident, StepKind::Tokens),
             self.tidy(incidents, &incident, StepKind::Leases),
+            self.tidy(incidents, &incident, StepKind::Rotation),
         );
-        keys.and(tokens).and(leases)?;
+        keys.and(tokens).and(leases).and(rotation)?;
         let now = self.now();
         let incident = incidents
             .amend(id, |kept| {
@@ -93,7 +96,50 @@ impl Emergency {
             StepKind::AccessKeys => self.tidy_keys(incidents, incident).await,
             StepKind::Tokens => self.tidy_tokens(incidents, incident).await,
             StepKind::Leases => self.tidy_leases(incidents, incident).await,
+            StepKind::Rotation => self.tidy_rotation(incidents, incident).await,
         }
+    }
+
+    /// A value that others know is good until its system has another: that is not given up before somebody lifts it.
+    async fn tidy_rotation(&self, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
+        let what = StepKind::Rotation;
+        let (Target::Secret { mount, name, .. }, Some(rotate)) = (&incident.target, self.rotate.get()) else {
+            return Ok(());
+        };
+        let known = match self.mount_by_id(*mount) {
+            Some(mount) => self.rooms.secrets.known(&mount, name).await?,
+            None => None,
+        };
+        if known.is_none() {
+            return self.end_step(incidents, incident, what, 0, Vec::new()).await;
+        }
+        let hidden = incident.cut.as_ref().filter(|cut| !cut.rotated).and_then(|cut| cut.version);
+        let why = match rotate.pursue(*mount, name, incident.opened, hidden).await? {
+            Turned::Done(version) => {
+                self.note_rotated(incidents, incident, version).await?;
+                return self.end_step(incidents, incident, what, 1, Vec::new()).await;
+            }
+            Turned::Pending { why, .. } => why,
+            Turned::NoPlan => "nobody says any more how it rotates".to_owned(),
+        };
+        let failure = rotation_failure(why);
+        if incident.steps.iter().any(|step| step.what == what && step.failures.first() == Some(&failure)) {
+            return Ok(());
+        }
+        self.end_step(incidents, incident, what, 0, vec![failure]).await
+    }
+
+    async fn note_rotated(&self, incidents: &Incidents, incident: &Incident, version: u64) -> Result<(), CoreError> {
+        let amended = incidents.amend(&incident.id, |kept| {
+            if let Some(cut) = kept.cut.as_mut() {
+                cut.how = match (cut.rotated, cut.version) {
+                    (false, Some(hidden)) => format!("version {hidden} was out of use; rotated to version {version}"),
+                    _ => format!("rotated to version {version}"),
+                };
+                (cut.rotated, cut.version) = (true, Some(version));
+            }
+        });
+        amended.await.map(|_| ())
     }
 
     async fn tidy_keys(&self, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
@@ -237,4 +283,10 @@ fn lease_failure(what: String, why: String) -> Failure {
     let next = "it is tried again until it works: mend the outside system, or have it forgotten with \
                 `lease revoke -prefix -force`, which leaves the credential in place";
     Failure { what, why, next: next.to_owned() }
+}
+
+fn rotation_failure(why: String) -> Failure {
+    let next = "the former value still lets in; it is tried again until it works: mend the outside system or the plan \
+                (`rotate status`), or lift the incident when the value is worthless by other means";
+    Failure { what: "the rotation".to_owned(), why, next: next.to_owned() }
 }

@@ -1,7 +1,7 @@
 //! Events for one reader: those below a prefix that the reader's policies show, from a place on.
 
 use super::hub::{Hub, Later};
-use super::note::{Event, Note};
+use super::note::{Event, EventKind, Note};
 use crate::identity::Identity;
 use crate::policy::PolicyStore;
 use crate::snapshot::Streamed;
@@ -160,6 +160,11 @@ impl Events {
 
     fn reader(&self, grant: &Grant, wanted: Wanted) -> Result<Reader, CoreError> {
         let bearer = grant.require_bearer()?;
+        if let Some(kind) = wanted.kinds.iter().find(|kind| !EventKind::ALL.iter().any(|known| known.word() == *kind)) {
+            let words: Vec<_> = EventKind::ALL.iter().map(|known| known.word()).collect();
+            let problem = format!("must be of {}; not `{kind}`", words.join(", "));
+            return Err(CoreError::Field { field: "type".to_owned(), problem });
+        }
         let who = match (bearer.key(), grant.credential()) {
             (Some(key), _) => Who::Key(key),
             (None, Some(text)) => Who::Text(text.duplicate(), grant.visit().source.clone()),

@@ -32,6 +32,22 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        EventKind::SecretWritten,
+        EventKind::SecretStageMoved,
+        EventKind::SecretDeleted,
+        EventKind::SecretUndeleted,
+        EventKind::SecretDestroyed,
+        EventKind::SecretRemoved,
+        EventKind::LeaseIssued,
+        EventKind::LeaseCut,
+        EventKind::TokenRevoked,
+        EventKind::MountChanged,
+        EventKind::ParameterReminder,
+        EventKind::Incident,
+    ];
+
     /// The word on the wire.
     pub fn word(self) -> &'static str {
         match self {

@@ -101,6 +101,7 @@ impl Incidents {
                 Some(Query { things: vec![Thing::Object(object)], ..outcomes })
             }
             Target::Principal { entity, .. } => Some(Query { principals: vec![entity.to_string()], ..outcomes }),
+            Target::AccessKey { key, .. } => Some(Query { principals: vec![key.to_string()], ..outcomes }),
             Target::Token { accessor } => Some(Query { principals: vec![accessor.clone()], ..outcomes }),
             Target::Mount { path, auth: false, .. } => {
                 Some(Query { prefixes: vec![Thing::Path(format!("{path}/"))], ..outcomes })
@@ -130,6 +131,10 @@ impl Incidents {
                 let id = entity.to_string();
                 self.trail.uses(None, move |one| one.consumer == id).await?
             }
+            Target::AccessKey { key, .. } => {
+                let id = key.to_string();
+                self.trail.uses(None, move |one| one.consumer == id).await?
+            }
             _ => Vec::new(),
         };
         let mut figures: Vec<_> = uses.iter().map(|one| consumer(incident, start, one)).collect();
@@ -144,9 +149,13 @@ fn is_use(incident: &Incident, row: &Row) -> Option<bool> {
     let accepted = row.granted == Some(true) && row.result.as_deref() == Some("ok");
     match &incident.target {
         Target::Secret { .. } => {
-            let reads = row.operation == "read" && row.act.as_deref().is_none_or(|act| act == "read");
-            let hidden = incident.cut.as_ref().filter(|cut| !cut.rotated).and_then(|cut| cut.version);
-            let is_newer = accepted && hidden.zip(row.version).is_some_and(|(hidden, given)| given > hidden);
+            // The act is the same whatever a dialect calls reading.
+            let reads = row.act.as_deref().map_or(row.operation == "read", |act| act == "read");
+            let cut = incident.cut.as_ref();
+            let is_newer = accepted
+                && cut
+                    .and_then(|cut| Some((cut, cut.version?, row.version?)))
+                    .is_some_and(|(cut, known, given)| if cut.rotated { given >= known } else { given > known });
             (reads && !is_newer).then_some(accepted)
         }
         _ => Some(accepted),

@@ -104,6 +104,8 @@ pub enum StepKind {
     Tokens,
     /// Leases are revoked.
     Leases,
+    /// A secret that could not be rotated at once is.
+    Rotation,
 }
 
 impl StepKind {
@@ -113,6 +115,7 @@ impl StepKind {
             StepKind::AccessKeys => "access keys",
             StepKind::Tokens => "tokens",
             StepKind::Leases => "leases",
+            StepKind::Rotation => "rotation",
         }
     }
 }
@@ -154,7 +157,7 @@ impl Incident {
             Target::Principal { .. } => &[StepKind::AccessKeys, StepKind::Tokens, StepKind::Leases],
             Target::Token { .. } | Target::Address { .. } | Target::Mount { auth: true, .. } => &[StepKind::Tokens],
             Target::LeasePrefix { .. } | Target::Mount { leases: true, .. } => &[StepKind::Leases],
-            Target::Secret { .. } | Target::Mount { .. } => &[],
+            Target::Secret { .. } | Target::AccessKey { .. } | Target::Mount { .. } => &[],
         };
         kinds.iter().copied().map(Step::new).collect()
     }
@@ -166,6 +169,12 @@ impl Incident {
             (None, Some(_)) => "done",
             (None, None) => "open",
         }
+    }
+
+    /// Whether it can be taken back: nothing is left to do, but for a rotation that does not go on.
+    pub(crate) fn is_liftable(&self) -> bool {
+        let done = |step: &Step| step.ended.is_some() || step.what == StepKind::Rotation;
+        self.finished.is_some() || (self.cut.is_some() && self.needs(StepKind::Rotation) && self.steps.iter().all(done))
     }
 
     /// The step of that kind.

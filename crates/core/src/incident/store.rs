@@ -80,6 +80,12 @@ impl Incidents {
         Ok(ids)
     }
 
+    /// Those that are not lifted, but for this one.
+    pub(crate) async fn standing_beside(&self, id: &str) -> Result<Vec<Incident>, CoreError> {
+        let listed = self.records.scan_all::<Incident>(&shelf()).await?.into_iter().map(|listed| listed.value);
+        Ok(listed.filter(|incident| incident.lifted.is_none() && incident.id != id).collect())
+    }
+
     /// Changes a record; the change runs again when somebody else changed it first. Gives what was made of it.
     pub(crate) async fn amend(
         &self,

@@ -8,6 +8,7 @@ mod consumer;
 mod question;
 mod review;
 mod sight;
+mod word;
 
 pub use consumer::{Consumer, Freshness, Readers, Reading};
 pub use question::{Answer, Lack, Question};

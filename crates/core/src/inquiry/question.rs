@@ -2,6 +2,7 @@
 
 use super::Inquiry;
 use super::sight::Sight;
+use super::word;
 use crate::{Cidr, CoreError, Grant};
 use serde::Serialize;
 use strongroom_audit::{Absence, Page, Query, Row, Seal, Thing};
@@ -110,6 +111,9 @@ impl Inquiry {
 
     async fn prepare(&self, grant: &Grant, question: Question, most: u64) -> Result<Query, CoreError> {
         let sight = Sight::of(grant, &self.mounts)?;
+        word::known("kind", &question.kinds, &word::kinds())?;
+        word::known("outcome", &question.outcomes, &word::outcomes())?;
+        self.know_operations(&question).await?;
         let mut principals = question.principals;
         for name in principals.clone() {
             principals.extend(self.entity_named(&name).await?);
@@ -140,6 +144,22 @@ impl Inquiry {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             stale: question.stale,
         })
+    }
+
+    /// Dialects have operations of their own, so the trail itself says which there are: a misspelt one must not look like
+    /// nothing having happened.
+    async fn know_operations(&self, question: &Question) -> Result<(), CoreError> {
+        for word in question.operations.iter().filter(|word| !word::OPERATIONS.contains(&word.as_str())) {
+            let query = Query { operations: vec![word.clone()], limit: 1, stale: question.stale, ..Query::default() };
+            if self.trail.query(query).await?.rows.is_empty() {
+                let problem = format!(
+                    "`{word}` is of no entry in the trail; there are {}, and those of other APIs as they spell them",
+                    word::OPERATIONS.join(", ")
+                );
+                return Err(CoreError::Field { field: "operation".to_owned(), problem });
+            }
+        }
+        Ok(())
     }
 
     fn answer(&self, page: Page, proof: Option<Bundle>) -> Answer {

@@ -11,6 +11,7 @@ mod alarm;
 mod book;
 mod crew;
 mod drive;
+mod emergency;
 mod lane;
 mod manage;
 mod method;

@@ -195,8 +195,7 @@ impl Rotations {
         former: VersionNumber,
         since: Duration,
     ) -> Result<Next, CoreError> {
-        let which = VersionSelector::Number(former);
-        let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? else {
+        let Some(value) = self.known_value(work, VersionSelector::Number(former)).await? else {
             return Ok(Next::End(Ending::Rotated));
         };
         let values = self.values(work).await?;
@@ -322,9 +321,9 @@ impl Rotations {
 
     async fn values(&self, work: &Work<'_>) -> Result<Values, CoreError> {
         let peek = |path, which| async move { self.secrets.peek(&work.mount, path, &which).await };
-        let current = peek(work.path(), VersionSelector::Current).await?;
+        let current = self.known_value(work, VersionSelector::Current).await?;
         let gone = || CoreError::NotFound("the value in force was deleted; write one, then rotate again".to_owned());
-        let (_, current) = current.ok_or_else(gone)?;
+        let current = current.ok_or_else(gone)?;
         let previous = peek(work.path(), VersionSelector::Stage(Stage::Previous)).await?.map(|(_, value)| value);
         let admin = match &work.rotation.plan.admin {
             None => None,
@@ -336,6 +335,15 @@ impl Rotations {
             }
         };
         Ok(Values { current, previous, admin })
+    }
+
+    /// A value that was in force. One that others know may be hidden, and is to be made worthless all the same.
+    async fn known_value(&self, work: &Work<'_>, which: VersionSelector) -> Result<Option<SecretValue>, CoreError> {
+        let found = match work.job.leaked {
+            true => self.secrets.peek_hidden(&work.mount, work.path(), &which).await?,
+            false => self.secrets.peek(&work.mount, work.path(), &which).await?,
+        };
+        Ok(found.map(|(_, value)| value))
     }
 
     async fn version(&self, work: &Work<'_>, number: VersionNumber) -> Result<SecretValue, CoreError> {

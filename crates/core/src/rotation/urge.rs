@@ -1,5 +1,5 @@
 //! Rotations that something other than a caller or the schedule asks for: a value that is known to others, somebody who
-//! read it and is cut off, an emergency.
+//! read it and is cut off.
 //!
 //! That somebody was cut off is noted in the commit that does it, so no crash loses it; which secrets they read is asked
 //! of the trail. Only secrets whose plan says so rotate by that.
@@ -7,18 +7,12 @@
 use super::Rotations;
 use super::record::{Cause, Key, Phase, Rotation};
 use crate::CoreError;
-use crate::emergency::Rotate;
 use crate::gate::Grant;
-use crate::mount::Mount;
 use crate::records::PutRecord;
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 use strongroom_barrier::{Shelf, Txn};
-use strongroom_model::{MountId, NamespaceId, SecretPath, Timestamp, VersionNumber};
+use strongroom_model::{MountId, NamespaceId, SecretPath, Timestamp};
 
-/// How long an emergency waits for a rotation before it takes the value out of use instead.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Notes read at once.
 const PAGE: usize = 32;
 
@@ -129,64 +123,5 @@ impl Rotations {
         let (accessor, path) = object.split_once(':')?;
         let mount = self.mounts.table().by_accessor(accessor)?.id;
         Some(Key { mount, path: SecretPath::parse(path).ok()? })
-    }
-
-    async fn in_force(&self, mount: &Mount, path: &SecretPath) -> Result<Option<VersionNumber>, CoreError> {
-        match self.secrets.identify(mount, path).await {
-            Ok((_, meta)) => Ok(meta.current()),
-            Err(CoreError::Nothing | CoreError::Marked) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Waits until no rotation of that secret is under way. `false` when one does not go on, or not in time.
-    async fn wait_for(&self, key: &Key) -> Result<bool, CoreError> {
-        let waiting = async {
-            let mut moved = self.moved.subscribe();
-            loop {
-                moved.borrow_and_update();
-                let Some(known) = self.book.get(key).await? else { return Ok(true) };
-                match &known.value.job {
-                    None if known.value.again.is_none() => return Ok(true),
-                    Some(job) if job.attempts > 0 => return Ok(false),
-                    _ => {}
-                }
-                // The sender lives as long as `self`, so waiting cannot fail.
-                let _ = moved.changed().await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or(Ok(false))
-    }
-}
-
-#[async_trait]
-impl Rotate for Rotations {
-    async fn rotate(&self, mount: MountId, secret: &SecretPath) -> Result<Option<u64>, CoreError> {
-        let key = Key { mount, path: secret.clone() };
-        let Some(place) = self.mounts.table().by_id(mount).cloned() else { return Ok(None) };
-        let (Some(known), Some(before)) = (self.book.get(&key).await?, self.in_force(&place, secret).await?) else {
-            return Ok(None);
-        };
-        let cause = Cause { trigger: "emergency (leaked)".to_owned(), leaked: true };
-        match known.value.job.as_ref().filter(|job| !job.trial) {
-            Some(_) => drop(self.hasten(&key, &cause).await?),
-            None => {
-                let begun = self.begin_job(&key, &cause, None).await?;
-                self.hand_over(begun.as_ref());
-            }
-        }
-        if !self.wait_for(&key).await? {
-            self.book
-                .change(&key, |rotation| {
-                    rotation.again = None;
-                    if let Some(job) = &mut rotation.job {
-                        job.cancelled = Some("an emergency that could not wait".to_owned());
-                    }
-                    Ok(None)
-                })
-                .await?;
-        }
-        let now = self.in_force(&place, secret).await?;
-        Ok(now.filter(|now| *now != before).map(VersionNumber::get))
     }
 }

@@ -13,6 +13,7 @@ mod doom;
 mod expire;
 mod guard;
 mod head;
+mod hold;
 mod inline;
 mod merge;
 mod metadata;

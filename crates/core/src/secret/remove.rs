@@ -1,5 +1,6 @@
 use super::change::Changed;
 use super::doom::doom_at;
+use super::hold::Hold;
 use super::place::{NameKind, debris, folders_above, names, version_at};
 use super::store::{Found, Secrets, TRIES};
 use super::wipe::{BATCH, Debris};
@@ -42,12 +43,20 @@ impl Secrets {
         changed.await.map(|_| ())
     }
 
-    /// Shows hidden versions again, for as long as a new version would be shown. Destroyed ones stay destroyed.
+    /// Shows hidden versions again, for as long as a new version would be shown. Destroyed ones stay destroyed. `Unfit` when
+    /// an incident holds one of them.
     pub async fn undelete(&self, grant: &Grant, numbers: &[VersionNumber]) -> Result<(), CoreError> {
         let (mount, path) = grant.secret(SecretAct::Undelete)?;
         let now = self.clock.now();
+        let holds = self.holds(mount, path).await?;
         let changed = self.change(mount, path, |meta, config| {
             let deletion = meta.deletion(now, config);
+            let hidden =
+                |hold: &&Hold| meta.versions.get(&hold.version).is_some_and(|it| it.deletion == Some(hold.since));
+            let mut held = holds.iter().filter(|hold| numbers.contains(&hold.version)).filter(hidden);
+            if let Some(hold) = held.next() {
+                return Err(held_by(hold));
+            }
             for number in numbers {
                 if let Some(version) = meta.versions.get_mut(number).filter(|version| !version.destroyed) {
                     version.deletion = deletion;
@@ -141,4 +150,12 @@ impl Secrets {
         }
         Ok(emptied)
     }
+}
+
+fn held_by(hold: &Hold) -> CoreError {
+    let (number, incident) = (hold.version, &hold.incident);
+    CoreError::Unfit(format!(
+        "version {number} was put out of use by incident {incident}, which stands: the version comes back when that is \
+         lifted, with `strongroom incident lift {incident}`"
+    ))
 }

@@ -7,12 +7,14 @@
 use super::change::Changed;
 use super::head::SecretMetadata;
 use super::particular::{RotationSetting, VersionId};
+use super::place::version_at;
 use super::read::Seen;
 use super::staged::{NewVersion, ParticularsChange, alive};
 use super::store::{Found, Secrets, TRIES};
 use super::value::SecretValue;
 use crate::CoreError;
 use crate::mount::Mount;
+use strongroom_barrier::SealedValue;
 use strongroom_model::{SecretId, SecretPath, Stage, VersionNumber, VersionSelector};
 
 /// What is left of a secret that rotates.
@@ -59,6 +61,32 @@ impl Secrets {
             Ok(Seen::Gone(_)) | Err(CoreError::Nothing) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// As [`Secrets::peek`], also of a version that is hidden: what others know is to be made worthless although nobody may
+    /// read it any more.
+    pub(crate) async fn peek_hidden(
+        &self,
+        mount: &Mount,
+        path: &SecretPath,
+        which: &VersionSelector,
+    ) -> Result<Option<(VersionNumber, SecretValue)>, CoreError> {
+        let Some(found) = self.find(mount, path).await? else { return Ok(None) };
+        let head = &found.head.value;
+        let info = head.meta.select(which).and_then(|number| head.meta.info(number));
+        let Some(info) = info.filter(|info| !info.version.destroyed) else { return Ok(None) };
+        let number = info.number;
+        let plain = match head.inline(number) {
+            Some(inline) => self.open_inline(mount, head, number, inline).await?,
+            None => {
+                let Some(record) = self.records.barrier().get(&version_at(head.id, number)).await? else {
+                    return Ok(None);
+                };
+                let sealed = SealedValue::from_bytes(record.bytes.expose().to_vec());
+                self.open(mount, head, number, &sealed).await?
+            }
+        };
+        Ok(Some((number, SecretValue::decode(&plain)?)))
     }
 
     /// Announces a version in preparation that has no value yet.

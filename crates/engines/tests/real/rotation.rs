@@ -601,18 +601,74 @@ async fn a_value_that_others_know_is_worthless_after_an_urgent_rotation() {
     }
 }
 
-#[tokio::test]
-async fn an_emergency_takes_the_value_out_of_use_where_it_cannot_be_rotated() {
-    let redis = Arc::new(Redis::start().await);
-    let case = Case::straight(Outside::Redis(Arc::clone(&redis)), "single").await;
-    redis.stop();
+/// Cuts the secret off while its system does not answer; the incident's id.
+async fn cut_off_while_it_is_away(case: &Case) -> String {
     let order = json!({"secret": "secret/app/db", "reason": "found in a repository"}).to_string();
     let headers = [("X-Vault-Token", case.house.server.root.as_str())];
     let done = case.house.server.send_raw("POST", "/api/v1/revoke", &headers, order.into_bytes()).await.expect(200);
     assert_eq!(done.at("/data/incident/cut/rotated"), false, "{}", done.text);
     case.house.server.operator().get("secret/data/app/db").await.expect(404);
-    case.to_the_end().await;
-    assert_eq!(case.history().await[0]["outcome"]["result"], "rolled-back");
+    done.text_at("/data/incident/id")
+}
+
+/// The incident when housekeeping has worked at it, in the state wanted.
+async fn incident_until(case: &Case, id: &str, is_so: impl Fn(&Answer) -> bool) -> Answer {
+    let headers = [("X-Vault-Token", case.house.server.root.as_str())];
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        case.house.server.world.rooms().housekeep().await;
+        let path = format!("/api/v1/incidents/{id}");
+        let shown = case.house.server.send_raw("GET", &path, &headers, Vec::new()).await.expect(200);
+        if is_so(&shown) {
+            return shown;
+        }
+        assert!(std::time::Instant::now() < deadline, "{}", shown.text);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn an_emergency_takes_the_value_out_of_use_where_it_cannot_be_rotated_and_stays_open_until_lifted() {
+    let redis = Arc::new(Redis::start().await);
+    let case = Case::straight(Outside::Redis(Arc::clone(&redis)), "single").await;
+    redis.stop();
+    let id = cut_off_while_it_is_away(&case).await;
+    for _ in 0..5 {
+        case.later(301).await;
+    }
+    let failed = |shown: &Answer| !shown.at("/data/incident/steps/0/failures/0").is_null();
+    let shown = incident_until(&case, &id, failed).await;
+    assert_eq!(shown.at("/data/incident/state"), "open", "{}", shown.text);
+    assert_eq!(shown.at("/data/incident/steps/0/what"), "rotation");
+    assert!(shown.text_at("/data/incident/steps/0/failures/0/next").contains("still lets in"), "{}", shown.text);
+    assert!(!shown.text.contains("canary"));
+    // A person may say that it is over.
+    let headers = [("X-Vault-Token", case.house.server.root.as_str())];
+    let (path, why) = (format!("/api/v1/incidents/{id}/lift"), json!({"reason": "it was ours"}).to_string());
+    let lifted = case.house.server.send_raw("POST", &path, &headers, why.into_bytes()).await.expect(200);
+    assert_eq!(lifted.at("/data/incident/state"), "lifted", "{}", lifted.text);
+    assert_eq!(case.value().await.1, FIRST);
+}
+
+/// The rotation was cancelled, the incident said that nothing was left, and the value that others knew let in for ever.
+#[tokio::test]
+async fn a_value_that_others_know_is_made_worthless_when_its_system_is_back() {
+    let outside = Outside::mariadb().await;
+    for way in ["single", "alternating"] {
+        let relay = Relay::to(outside.port()).await;
+        let case = Case::new(House::open().await, outside.clone(), way, relay.port()).await;
+        let known = if way == "alternating" { case.rotate().await } else { case.value().await };
+        relay.lose_request(case.outside.marks()[1]);
+        let id = cut_off_while_it_is_away(&case).await;
+        assert!(case.works(&known).await, "{way}");
+        for _ in 0..3 {
+            case.later(301).await;
+        }
+        let shown = incident_until(&case, &id, |shown| shown.at("/data/incident/state") == "done").await;
+        assert_eq!(shown.at("/data/incident/cut/rotated"), true, "{}", shown.text);
+        let now = case.value().await;
+        assert!(case.works(&now).await && !case.works(&known).await, "{way}");
+    }
 }
 
 /// Writes a parameter that ends by itself, as AWS's clients do.

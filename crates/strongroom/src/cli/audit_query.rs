@@ -22,7 +22,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
               with commas. Needs `read` on sys/trail/query and shows what your policies show;\n\
               with `sudo` on that path, everything. Ends with 3 when nothing was found.",
     flags: &[
-        valued("path", "path", "A path in any spelling: as in policies, as for kv, or an ARN as it was typed"),
+        valued("path", "path", "A path in any spelling: as in policies, as for kv, or an ARN"),
         valued("prefix", "path", "The beginning of paths"),
         valued("principal", "name", "Names, ids or display names of entities, or accessors"),
         valued("operation", "word", "read, create, update, patch, delete, list, or an act such as read-metadata"),

@@ -1,6 +1,8 @@
 //! The AWS door from outside: every operation of every table, by nobody, by a stranger, on a sealed server; and that the
 //! manual names each. What clients see when they are let in is tested with the clients themselves (`tests/test_aws_*.py`).
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
 use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
@@ -202,9 +204,8 @@ impl<'a> Client<'a> {
         let scope = [day, "us-east-1", scope, "aws4_request"];
         let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{}\n{}", scope.join("/"), hash(&canonical));
         let first = format!("AWS4{}", self.secret).into_bytes();
-        let key = scope.iter().fold(first, |key, part| {
-            sign(&Key::new(HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec()
-        });
+        let key =
+            scope.iter().fold(first, |key, part| sign(&Key::new(HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec());
         let signature = hex::encode(sign(&Key::new(HMAC_SHA256, &key), text.as_bytes()));
         let authorization = format!(
             "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed}, Signature={signature}",
@@ -223,7 +224,13 @@ impl<'a> Client<'a> {
     }
 
     /// The names of all pages, and how many records each page cost.
-    async fn pages(&self, store: &Counting, operation: (&str, &str), body: Value, list: &str) -> (Vec<String>, Vec<usize>) {
+    async fn pages(
+        &self,
+        store: &Counting,
+        operation: (&str, &str),
+        body: Value,
+        list: &str,
+    ) -> (Vec<String>, Vec<usize>) {
         let (mut names, mut costs, mut body) = (Vec::new(), Vec::new(), body);
         loop {
             let before = store.read.load(Ordering::SeqCst);
@@ -311,14 +318,20 @@ async fn the_last_page_of_five_thousand_costs_what_the_second_does() {
         let expected: Vec<&String> = expected.iter().filter(|name| name.starts_with(wanted)).collect();
         assert_eq!(names.iter().collect::<Vec<_>>(), expected, "{wanted}");
     }
-    for (values, option, count, most) in
-        [("/s0004", "Equals", 1, 20), ("/big/s", "BeginsWith", 250, 800), ("s0", "Contains", 1_000, 9_000)]
+    let mut spent = Vec::new();
+    for (values, option, count) in
+        [("/s0004", "Equals", 1), ("/big/s", "BeginsWith", 250), ("/big/s", "Contains", 250), ("s0", "Contains", 1_000)]
     {
-        let body = json!({"ParameterFilters": [{"Key": "Name", "Option": option, "Values": [values]}], "MaxResults": 50});
+        let body =
+            json!({"ParameterFilters": [{"Key": "Name", "Option": option, "Values": [values]}], "MaxResults": 50});
         let (names, costs) = client.pages(&store, ("AmazonSSM", "DescribeParameters"), body, "Parameters").await;
         assert_eq!(names.len(), count, "{values}");
-        assert!(costs.iter().sum::<usize>() <= most, "{values}: {costs:?}");
+        spent.push(costs.iter().sum::<usize>());
     }
+    // A beginning leads to its folder, where half of the names are; where the pages meet in it, and what is read again
+    // there, is another in each store.
+    let is_cheap = matches!(spent[..], [one, begun, held, all] if one <= 20 && begun <= 1_600 && begun * 4 < held * 3 && all <= 9_000);
+    assert!(is_cheap, "{spent:?}");
     server.stop().await;
 }
 
@@ -336,7 +349,11 @@ async fn told(server: &TestServer, after: &mut String) -> Vec<(String, u64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_policies_of_a_parameter_want_told_is_told_once_and_of_the_newest_version_only() {
     let server = TestServer::open().await;
-    server.operator().post("sys/mounts/parameter", json!({"type": "kv", "options": {"version": "2"}})).await.expect(204);
+    server
+        .operator()
+        .post("sys/mounts/parameter", json!({"type": "kv", "options": {"version": "2"}}))
+        .await
+        .expect(204);
     let headers = [("X-Vault-Token", server.root.as_str()), ("content-type", "application/json")];
     let hook = json!({"url": "http://127.0.0.1:9/x", "topics": ["parameter"], "internal": true}).to_string();
     server.send_raw("POST", "/api/v1/webhooks/ops", &headers, hook.into_bytes()).await.expect(200);

@@ -439,10 +439,13 @@ async fn an_index_that_is_changed_torn_or_lost_is_found_and_made_again() {
         assert!(file.ends_with(&found.file), "{found:?}");
         fs::write(file, &good).unwrap();
     }
-    // Torn, lost or of another trail: made again at the next start, and the answers are complete.
+    // Torn, lost, of another trail or of an older format: made again at the next start, and the answers are complete.
     fs::remove_file(&all[1]).unwrap();
     fs::write(&all[2], b"SRTRIDX2 torn").unwrap();
     fs::copy(&all[4], &all[3]).unwrap();
+    let mut older = fs::read(&all[0]).unwrap();
+    older[..8].copy_from_slice(b"SRTRIDX1");
+    fs::write(&all[0], &older).unwrap();
     let trail = week.open().await;
     let page = trail.query(Query { things: vec![thing(1)], limit: 100_000, ..Query::default() }).await.unwrap();
     assert_eq!(ids(&page), wanted(&week.facts, |fact| fact.secret == 1));

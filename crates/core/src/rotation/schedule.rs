@@ -85,7 +85,6 @@ impl Schedule {
         let [minute, hour, day, month, weekday, "*"] = fields.as_slice() else {
             return Err(wrong("cron(...) has six fields, and the last one, the year, is *"));
         };
-        let hour = if hour.starts_with('/') { format!("*{hour}") } else { (*hour).to_owned() };
         Ok(Rule::Cron(format!("{minute} {hour} {day} {month} {weekday}")))
     }
 
@@ -97,6 +96,8 @@ impl Schedule {
             // AWS counts days of the week from 1, Sunday.
             .alternative_weekdays(true)
             .dom_and_dow(true)
+            // AWS's `START/STEP`, and `/STEP` for all of them.
+            .sloppy_ranges(true)
             .build();
         let cron = parser.parse(line).map_err(|error| bad(&error))?;
         let secs = i64::try_from(moment.secs()).map_err(|error| bad(&error))?;
@@ -156,6 +157,13 @@ mod tests {
             ("cron(0 8 * * ? *)", "2026-11-21T10:30:00Z", "2026-11-22T08:00:00Z"),
             ("cron(0 8 1 * ? *)", "2026-11-21T10:30:00Z", "2026-12-01T08:00:00Z"),
             ("cron(0 /8 * * ? *)", "2026-11-21T10:30:00Z", "2026-11-21T16:00:00Z"),
+            ("cron(0 8/8 * * ? *)", "2026-11-21T16:30:00Z", "2026-11-22T08:00:00Z"),
+            ("cron(0 0/4 * * ? *)", "2026-11-21T20:30:00Z", "2026-11-22T00:00:00Z"),
+            ("cron(0 2/10 * * ? *)", "2026-11-21T10:30:00Z", "2026-11-21T12:00:00Z"),
+            ("cron(0 8 1/15 * ? *)", "2026-11-21T10:30:00Z", "2026-12-01T08:00:00Z"),
+            ("cron(0 8 1 1/3 ? *)", "2026-11-21T10:30:00Z", "2027-01-01T08:00:00Z"),
+            ("cron(0 8 ? * 2/2 *)", "2026-11-23T10:30:00Z", "2026-11-25T08:00:00Z"),
+            ("cron(0 8 ? * MON/2 *)", "2026-11-27T10:30:00Z", "2026-11-30T08:00:00Z"),
             ("cron(0 18 ? * MON-FRI *)", "2026-11-21T10:30:00Z", "2026-11-23T18:00:00Z"),
             ("cron(0 1 ? * 1L *)", "2026-11-21T10:30:00Z", "2026-11-29T01:00:00Z"),
             ("cron(0 8 ? * 1#1 *)", "2026-11-21T10:30:00Z", "2026-12-06T08:00:00Z"),
@@ -179,6 +187,9 @@ mod tests {
             "cron(0 8 * * ?)",
             "cron(0 8 1 * ? 2026)",
             "cron(0 25 * * ? *)",
+            "cron(0 24/2 * * ? *)",
+            "cron(0 8/0 * * ? *)",
+            "cron(0 8/ * * ? *)",
             "cron(0 0 31 2 ? *)",
         ] {
             let error = Schedule::parse(bad, None).unwrap_err().to_string();

@@ -2,11 +2,12 @@
 
 use super::Rotations;
 use super::lane::Lane;
+use super::mask::Mask;
 use super::method::{Function, Method, Order, Retired, Rotator, Step, StepOrder};
 use super::record::{Ending, Job, Phase, Rotation};
+use crate::CoreError;
 use crate::mount::Mount;
 use crate::secret::{SecretMetadata, SecretValue, Standing};
-use crate::{CoreError, Fields};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_model::{SecretPath, Stage, Timestamp, Ttl, VersionNumber, VersionSelector};
@@ -167,7 +168,12 @@ impl Rotations {
             // Whoever took the value in force away wants it in force nowhere.
             return Ok(());
         }
-        let values = self.values(work).await?;
+        let mut values = self.values(work).await?;
+        if work.meta.current() != Some(work.job.current) {
+            // Somebody wrote meanwhile, perhaps more than once: what is good outside is what was in force at the beginning.
+            let begun = self.known_value(work, VersionSelector::Number(work.job.current)).await?;
+            values.previous = begun.or(values.previous);
+        }
         self.call(work, rotator.undo(&self.order(work, &values), &value)).await
     }
 
@@ -271,26 +277,32 @@ impl Rotations {
         self.access_keys.take_back(&key).await?;
         match done {
             Err(CoreError::Outside { system, why }) => {
-                Err(CoreError::Outside { system, why: self.without_values(work, why).await? })
+                let mut mask = self.values_of(work).await?;
+                mask.add_text(key.secret.expose());
+                key.session_token.iter().for_each(|token| mask.add_text(token.expose()));
+                Err(CoreError::Outside { system, why: mask.apply(&why) })
             }
             other => other,
         }
     }
 
-    /// What a function said, without any part of a value: nobody knows what it puts into its errors.
-    async fn without_values(&self, work: &Work<'_>, said: String) -> Result<String, CoreError> {
-        let mut said = said;
+    /// All values that a function can have read or made.
+    async fn values_of(&self, work: &Work<'_>) -> Result<Mask, CoreError> {
+        let mut mask = Mask::default();
         let pending = work.meta.version_of(work.rotation.secret, &work.job.token);
         let numbers = [work.meta.current(), work.meta.stages.get(&Stage::Previous).copied(), pending];
         let (_, meta) = self.secrets.identify(&work.mount, work.path()).await?;
         let made = meta.version_of(work.rotation.secret, &work.job.token);
         for number in numbers.into_iter().chain([made]).flatten() {
             let which = VersionSelector::Number(number);
-            if let Some((_, value)) = self.secrets.peek(&work.mount, work.path(), &which).await? {
-                hide(&mut said, &value);
-            }
+            let found = self.secrets.peek(&work.mount, work.path(), &which).await?;
+            found.iter().for_each(|(_, value)| mask.add(value));
         }
-        Ok(said)
+        if let Some(admin) = &work.rotation.plan.admin {
+            let found = self.secrets.peek(&work.mount, admin, &VersionSelector::Current).await?;
+            found.iter().for_each(|(_, value)| mask.add(value));
+        }
+        Ok(mask)
     }
 
     /// A call to an outside system, bounded in number and time.
@@ -350,30 +362,6 @@ impl Rotations {
         let found = self.secrets.peek(&work.mount, work.path(), &VersionSelector::Number(number)).await?;
         let gone = || CoreError::NotFound("somebody removed the version in preparation".to_owned());
         found.map(|(_, value)| value).ok_or_else(gone)
-    }
-}
-
-/// Fields whose values tell where a login is, and are worth reading in an error.
-const PLAIN: &[&str] = &["engine", "host", "port", "username", "dbname", "masterarn", "ssl"];
-
-/// Takes every part of a value out of a text that somebody else said.
-pub fn hide(text: &mut String, value: &SecretValue) {
-    let mut parts: Vec<String> = match value {
-        SecretValue::Object(fields) => {
-            let secret = fields.map().iter().filter(|(name, _)| !PLAIN.contains(&name.as_str()));
-            secret.map(|(_, value)| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect()
-        }
-        SecretValue::Text(whole) => match serde_json::from_str(whole.expose()) {
-            Ok(map) => return hide(text, &SecretValue::Object(Fields::new(map))),
-            Err(_) => vec![whole.expose().to_owned()],
-        },
-        SecretValue::Bytes(_) => Vec::new(),
-    };
-    for part in &mut parts {
-        if !part.is_empty() && text.contains(part.as_str()) {
-            *text = text.replace(part.as_str(), "***");
-        }
-        zeroize::Zeroize::zeroize(part);
     }
 }
 

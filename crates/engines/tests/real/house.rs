@@ -8,7 +8,9 @@ use strongroom_api::Limits as ServerLimits;
 use strongroom_audit::{Options, Place, Trail};
 use strongroom_barrier::SystemEntropy;
 use strongroom_connectors::{Connector, ConnectorError, Limits, PasswordForm, Settings, System, open};
+use strongroom_core::rotation::Methods;
 use strongroom_core::{Init, Setup, SlotSpec, Strongroom};
+use strongroom_engines::rotation::{FunctionSpec, Program, function};
 use strongroom_model::{Clock, SecretBytes, SecretString, base62};
 use strongroom_storage::{Epoch, Memory, Store};
 use strongroom_testkit::outside::{Admin, Postgres};
@@ -164,7 +166,7 @@ async fn started(way: &Arc<Way>, clock: &Arc<ManualClock>, trail: &Arc<Trail>) -
         store: Arc::clone(way) as Arc<dyn Store>,
         epoch: Epoch::default(),
         trail: Arc::clone(trail),
-        plugins: Arc::new(strongroom_engines::plugins()),
+        plugins: Arc::new(strongroom_engines::plugins().with_methods(functions())),
         settings: Default::default(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         entropy: Arc::new(SystemEntropy),
@@ -173,6 +175,21 @@ async fn started(way: &Arc<Way>, clock: &Arc<ManualClock>, trail: &Arc<Trail>) -
     };
     let strongroom = Strongroom::start(setup).await.unwrap();
     World { strongroom, clock: Arc::clone(clock), trail: Arc::clone(trail), store: Arc::clone(way) as Arc<dyn Store> }
+}
+
+/// A rotation function that says on which terms it was called, and fails.
+fn functions() -> Methods {
+    const SAY: &str = r#"read -r call; echo "leaking ${call#*AWS_REGION}" >&2; exit 3"#;
+    let (name, method) = function(FunctionSpec {
+        name: "leaky".to_owned(),
+        program: Program::Command(["/bin/sh", "-c", SAY].map(str::to_owned).to_vec()),
+        user: None,
+        timeout: Duration::from_secs(30),
+        endpoint: "http://127.0.0.1:1".to_owned(),
+        ca_file: None,
+        environment: std::collections::BTreeMap::new(),
+    });
+    Methods::default().with(name, method)
 }
 
 /// A connector that logs in as the administrator, past the strongroom.

@@ -229,6 +229,14 @@ impl Case {
         (answer.text_at("/data/data/username"), answer.text_at("/data/data/password"))
     }
 
+    /// Puts a value in force whose password the outside system was not told.
+    async fn write(&self, password: &str) {
+        let operator = self.house.server.operator();
+        let mut login = operator.get("secret/data/app/db").await.expect(200).at("/data/data").clone();
+        login["password"] = json!(password);
+        operator.post("secret/data/app/db", json!({"data": login})).await.expect(200);
+    }
+
     async fn works(&self, login: &(String, String)) -> bool {
         lets_in(self.outside.system(), &self.outside.admin(), &login.0, &login.1).await
     }
@@ -668,6 +676,77 @@ async fn a_value_that_others_know_is_made_worthless_when_its_system_is_back() {
         assert_eq!(shown.at("/data/incident/cut/rotated"), true, "{}", shown.text);
         let now = case.value().await;
         assert!(case.works(&now).await && !case.works(&known).await, "{way}");
+    }
+}
+
+/// A rotation that waits for its database, which is down.
+async fn held_up(way: &'static str, stored: Option<&str>) -> Case {
+    let house = House::alone().await;
+    let (outside, port) = (Outside::Postgres(Arc::clone(&house.postgres)), house.postgres.port());
+    let case = Case::new(house, outside, way, port).await;
+    if let Some(password) = stored {
+        case.write(password).await;
+    }
+    case.house.postgres.stop();
+    case.ask("POST", "start", None).await.expect(200);
+    case.settle().await;
+    let running = case.running().await.expect("it waits");
+    assert_eq!((&running["phase"], running["attempts"].as_u64() > Some(0)), (&json!("setting"), true), "{running}");
+    case
+}
+
+#[tokio::test]
+async fn what_was_written_while_the_database_was_down_is_made_good_when_it_is_back() {
+    for (way, writes) in [("single-self", 1), ("single-self", 3), ("single", 1)] {
+        let case = held_up(way, None).await;
+        for number in 0..writes {
+            case.write(&format!("wr1tten-canary-{number}")).await;
+        }
+        case.house.postgres.restart().await;
+        case.to_the_end().await;
+        let last = case.history().await.remove(0);
+        assert_eq!((&last["outcome"]["result"], &last["outcome"]["phase"]), (&json!("rolled-back"), &json!("setting")));
+        assert_eq!(case.value().await.1, format!("wr1tten-canary-{}", writes - 1));
+        case.is_well(&format!("written {writes} times")).await;
+        case.rotate().await;
+        case.is_well("rotated again").await;
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_never_was_right_ends_the_rotation_and_says_so() {
+    let case = held_up("single-self", Some("wr0ng-canary")).await;
+    case.house.postgres.restart().await;
+    // Nor was the one before, once it was changed by hand.
+    case.house.postgres.sql(&format!("ALTER ROLE \"{}\" PASSWORD 'by-hand-canary'", case.name));
+    case.to_the_end().await;
+    let last = case.history().await.remove(0);
+    let why = last["outcome"]["why"].as_str().unwrap();
+    assert!(last["outcome"]["result"] == "rolled-back" && why.contains("no known password of"), "{last}");
+    assert!(!last.to_string().contains("canary"), "{last}");
+    case.write("by-hand-canary").await;
+    case.rotate().await;
+    case.is_well("after the right one was written").await;
+}
+
+#[tokio::test]
+async fn a_function_that_prints_what_it_was_given_puts_its_credentials_nowhere() {
+    let case = Case::straight(Outside::redis().await, "single").await;
+    let plan = json!({"method": "function:leaky", "options": {}, "admin": ""});
+    case.ask("POST", "schedule", Some(plan)).await.expect(200);
+    case.ask("POST", "start", None).await.expect(200);
+    case.settle().await;
+    let running = case.running().await.expect("it is tried again");
+    case.to_the_end().await;
+    let status = case.ask("GET", "status", None).await.expect(200).text;
+    let entries = format!("{:?}", case.house.server.world.entries().await);
+    for said in [running["error"].as_str().unwrap(), &status, &entries, &format!("{:?}", case.history().await)] {
+        let said = said.replace('\\', "");
+        assert!(said.contains("leaking"), "{said}");
+        for told in said.split("leaking").skip(1) {
+            let told = told.split("SECRETS_MANAGER_ENDPOINT").next().unwrap();
+            assert!(told.ends_with(r#"AWS_SECRET_ACCESS_KEY":"***","AWS_SESSION_TOKEN":"***",""#), "{told}");
+        }
     }
 }
 

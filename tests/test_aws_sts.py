@@ -246,6 +246,43 @@ def test_a_session_policy_narrows_what_the_role_may_and_never_widens_it(server):
     assert refused["decision"]["granted"] is False and "session" in refused["decision"]["reason"]
 
 
+def test_a_session_may_what_its_role_may_when_it_is_used_and_ends_with_it(server, provider):
+    trust(server, oidc_keys=provider.jwks)
+    sts = client(server, "sts")
+    made = sts.assume_role(RoleArn=ARN, RoleSessionName="job")
+    chained = session(server, made, "sts").assume_role(RoleArn=ARN, RoleSessionName="again")
+    by_token = nobody(server).assume_role_with_web_identity(
+        RoleArn=ARN, RoleSessionName="build", WebIdentityToken=provider.token())
+    # A session of another role that was made with one of this.
+    server.cli("write", "sys/aws/roles/other", "policies=read")
+    other = session(server, made, "sts").assume_role(RoleArn=ARN.replace("reader", "other"), RoleSessionName="job")
+    readers = [session(server, one) for one in (made, chained, by_token)]
+    last = session(server, other)
+
+    def reads():
+        return [one.get_secret_value(SecretId="prod/db")["SecretString"] for one in readers]
+
+    assert reads() == ["canary-value"] * 3 and last.get_secret_value(SecretId="prod/db")
+    server.root.sys.create_or_update_policy("web", 'path "secret/data/prod/web" { capabilities = ["read"] }')
+    server.cli("write", "sys/aws/roles/reader", "policies=web")
+    for one in readers:
+        assert refusal(one.get_secret_value, SecretId="prod/db")[0] == "AccessDeniedException"
+        assert one.get_secret_value(SecretId="prod/web")["SecretString"] == "canary-web"
+    shown = server.root.read("sys/access-keys/" + made["Credentials"]["AccessKeyId"])["data"]
+    assert shown["policies"] == ["web"]
+    server.cli("write", "sys/aws/roles/reader", "policies=read")
+    assert reads() == ["canary-value"] * 3
+
+    server.root.delete("sys/aws/roles/reader")
+    for one in (*readers, last):
+        assert refusal(one.get_secret_value, SecretId="prod/db")[0] == "UnrecognizedClientException"
+    # A role of the same name is another role.
+    server.cli("write", "sys/aws/roles/reader", "policies=read")
+    for one in (*readers, last):
+        assert refusal(one.get_secret_value, SecretId="prod/db")[0] == "UnrecognizedClientException"
+    assert session(server, sts.assume_role(RoleArn=ARN, RoleSessionName="job")).get_secret_value(SecretId="prod/db")
+
+
 def test_what_cannot_be_a_session_is_refused(server):
     sts = client(server, "sts")
     names = f"arn:aws:iam::{ACCOUNT}:policy/"

@@ -55,6 +55,9 @@ pub fn random_bytes(entropy: &dyn Entropy, count: i64) -> Result<SecretBytes, Co
 pub struct Digest(&'static Algorithm);
 
 impl Digest {
+    /// The one that signatures of requests are made with.
+    pub const SHA2_256: Self = Self(&SHA256);
+
     /// Reads the names that Vault's `algorithm` field takes. SHA3-224 is refused: the cryptographic library has it not.
     pub fn parse(name: &str) -> Result<Self, CoreError> {
         Ok(Self(match name {

@@ -137,7 +137,7 @@ impl Aws {
             settings: &self.settings,
             strongroom: &self.strongroom,
             open: &open,
-            key: key.as_deref(),
+            key: key.as_ref(),
             visit: &named.visit,
             region: &region,
             fields: &fields.fields,
@@ -161,7 +161,7 @@ impl Aws {
     }
 
     /// Sees whether the request was signed with a key of ours, for this service, just now.
-    async fn prove(&self, open: &Open, named: &Named, sent: &Parsed) -> Result<Box<VerifiedKey>, Unproved> {
+    async fn prove(&self, open: &Open, named: &Named, sent: &Parsed) -> Result<VerifiedKey, Unproved> {
         let signed = match &named.signed {
             Ok(signed) => signed,
             Err(flaw) => return Err(Unproved::of(*flaw, named.service)),
@@ -173,8 +173,7 @@ impl Aws {
         if signed.service != named.service.signing_name() {
             return refused(Refusal::wrong_scope(named.service));
         }
-        let hash = Digest::parse("sha2-256").map_err(|error| Unproved::Refused(error.into()))?;
-        let digest = |bytes: &[u8]| hex::encode(hash.sum(bytes));
+        let digest = |bytes: &[u8]| hex::encode(Digest::SHA2_256.sum(bytes));
         let body_hash = digest(sent.held.as_ref().map_or(&[], Held::bytes));
         if !sigv4::declared_hash_fits(&named.parts, &body_hash) {
             return refused(Refusal::signature(named.service));

@@ -158,13 +158,27 @@ impl Signed {
     /// The canonical request: method, path, query, headers, their names, and the hash of the body. The path is always
     /// `/`, since nothing else leads here.
     pub(super) fn canonical(&self, parts: &Parts, body_hash: &str) -> String {
-        let mut text = format!("{}\n/\n{}\n", parts.method, canonical_query(parts.uri.query().unwrap_or_default()));
+        let mut text = String::with_capacity(1_024);
+        let query = parts.uri.query().unwrap_or_default();
+        let _ = write!(text, "{}\n/\n", parts.method);
+        canonical_query(query, &mut text);
+        text.push('\n');
         for name in &self.headers {
-            let values = parts.headers.get_all(name.as_str()).iter();
-            let values: Vec<String> = values.map(|value| squeeze(&String::from_utf8_lossy(value.as_bytes()))).collect();
-            let _ = writeln!(text, "{name}:{}", values.join(","));
+            text.push_str(name);
+            for (number, value) in parts.headers.get_all(name.as_str()).iter().enumerate() {
+                text.push(if number == 0 { ':' } else { ',' });
+                squeeze(&String::from_utf8_lossy(value.as_bytes()), &mut text);
+            }
+            if !parts.headers.contains_key(name.as_str()) {
+                text.push(':');
+            }
+            text.push('\n');
         }
-        let _ = write!(text, "\n{}\n{body_hash}", self.headers.join(";"));
+        for (number, name) in self.headers.iter().enumerate() {
+            text.push(if number == 0 { '\n' } else { ';' });
+            text.push_str(name);
+        }
+        let _ = write!(text, "\n{body_hash}");
         text
     }
 
@@ -182,17 +196,25 @@ pub(super) fn declared_hash_fits(parts: &Parts, body_hash: &str) -> bool {
 }
 
 /// Pairs sorted by name and value as they were sent, without the signature itself.
-fn canonical_query(query: &str) -> String {
+fn canonical_query(query: &str, text: &mut String) {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     let mut pairs: Vec<(&str, &str)> = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).collect();
     pairs.retain(|(name, _)| *name != "X-Amz-Signature");
     pairs.sort_unstable();
-    pairs.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&")
+    for (number, (name, value)) in pairs.iter().enumerate() {
+        let and = if number == 0 { "" } else { "&" };
+        let _ = write!(text, "{and}{name}={value}");
+    }
 }
 
 /// Without blanks at the ends, and one in place of several inside.
-fn squeeze(value: &str) -> String {
-    value.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
+fn squeeze(value: &str, text: &mut String) {
+    for (number, word) in value.split_ascii_whitespace().enumerate() {
+        if number > 0 {
+            text.push(' ');
+        }
+        text.push_str(word);
+    }
 }
 
 /// A header that was sent at most once.

@@ -29,7 +29,7 @@ impl AccessKeys {
             bound_cidrs: Vec::new(),
             session: None,
         };
-        let record = Record { secret: self.fresh_secret(), key };
+        let record = Record::new(self.fresh_secret(), key);
         self.insert(&record).await?;
         Ok(MadeKey { key: record.key, secret: record.secret, session_token: None })
     }

@@ -33,6 +33,7 @@ impl AccessKeys {
             token_hash: self.session_hash(&token),
             issuer: None,
             role: None,
+            role_made: None,
             name: "rotation".to_owned(),
             only: Some(rules(mount, path, also)),
             subject: None,
@@ -50,7 +51,7 @@ impl AccessKeys {
             bound_cidrs: Vec::new(),
             session: Some(session),
         };
-        let record = Record { secret: self.fresh_secret(), key };
+        let record = Record::new(self.fresh_secret(), key);
         self.insert(&record).await?;
         Ok(MadeKey { key: record.key, secret: record.secret, session_token: Some(token) })
     }

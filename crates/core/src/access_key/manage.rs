@@ -69,24 +69,26 @@ impl AccessKeys {
             let page = self.records.scan::<Record>(&shelf(), after.as_ref(), 256).await?;
             let Some(last) = page.last() else { return Ok(keys) };
             after = Some(shelf().named(&last.name));
-            keys.extend(page.into_iter().map(|one| one.value.key).filter(|key| sees(grant, key)));
+            for key in page.into_iter().map(|one| one.value.key).filter(|key| sees(grant, key)) {
+                keys.push(self.as_now(key).await?);
+            }
         }
     }
 
     /// One key. `NotFound` also when the caller may not see it.
     pub async fn read(&self, grant: &Grant, id: &AccessKeyId) -> Result<AccessKey, CoreError> {
         let found = self.find(id).await?.filter(|found| sees(grant, &found.value.key));
-        found.map(|found| found.value.key.clone()).ok_or_else(unknown)
+        self.as_now(found.ok_or_else(unknown)?.value.key.clone()).await
     }
 
     /// Changes a key.
     pub async fn update(&self, grant: &Grant, id: &AccessKeyId, change: KeyChange) -> Result<AccessKey, CoreError> {
         self.read(grant, id).await?;
-        self.change(id, |key| {
+        let changed = self.change(id, |key| {
             key.name = change.name.clone().unwrap_or_else(|| key.name.clone());
             key.disabled = change.disabled.unwrap_or(key.disabled);
-        })
-        .await
+        });
+        self.as_now(changed.await?).await
     }
 
     /// Makes a second key for the same holder, and lets the first end after `overlap`: both are good in between.
@@ -152,7 +154,7 @@ impl AccessKeys {
             bound_cidrs: new.bound_cidrs,
             session: None,
         };
-        let record = Record { secret, key };
+        let record = Record::new(secret, key);
         self.insert(&record).await?;
         Ok(MadeKey { key: record.key, secret: record.secret, session_token: None })
     }

@@ -2,12 +2,13 @@
 //! clients of AWS do. A key stands for an entity, for policies, or for both; temporary ones are made of a lasting one.
 //!
 //! Invariants: that a request was signed with a key is proved here and nowhere else, and the proof, a [`VerifiedKey`],
-//! is what the gate takes; a key is as dead as its entity, its own end, or the key that it was made of. The secret must
+//! is what the gate takes; a key is as dead as its entity, its own end, its role, or the key that it was made of. The secret must
 //! be known to check a signature, so it is kept under the barrier as a whole, and shown once, when it is made.
 //! Knows nothing of requests: who speaks HTTP says what was signed.
 
 mod canary;
 mod cut;
+mod derive;
 mod lend;
 mod manage;
 mod narrow;

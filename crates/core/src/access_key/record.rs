@@ -1,3 +1,4 @@
+use super::derive::Derived;
 use super::session::Narrowing;
 use crate::{Cidr, CoreError};
 use serde::{Deserialize, Serialize, Serializer};
@@ -76,6 +77,15 @@ pub(super) struct Record {
     pub(super) secret: SecretString,
     #[serde(flatten)]
     pub(super) key: AccessKey,
+    /// Never written.
+    #[serde(skip)]
+    pub(super) derived: Derived,
+}
+
+impl Record {
+    pub(super) fn new(secret: SecretString, key: AccessKey) -> Self {
+        Self { secret, key, derived: Derived::default() }
+    }
 }
 
 /// What may be told of a key.
@@ -87,7 +97,7 @@ pub struct AccessKey {
     pub name: String,
     /// The principal behind it, whose policies it has too.
     pub entity: Option<EntityId>,
-    /// Its own policies.
+    /// Its own policies. A session of a role is judged by those that the role has when it is used.
     pub policies: Vec<PolicyName>,
     /// When it was made.
     pub created: Timestamp,
@@ -112,6 +122,9 @@ pub struct Session {
     pub issuer: Option<AccessKeyId>,
     /// The role that was assumed.
     pub role: Option<RoleName>,
+    /// When that role was made: one that has the same name later is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) role_made: Option<Timestamp>,
     /// The name that the caller gave the session.
     pub name: String,
     /// The one policy of a key that is lent for one secret.

@@ -1,8 +1,10 @@
+use super::record::AccessKey;
 use super::store::{AccessKeys, TRIES};
 use super::web::WebTrust;
-use crate::records::PutRecord;
+use crate::records::{PutRecord, Stored};
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use strongroom_barrier::{Address, Shelf, Txn};
 use strongroom_model::{EntityId, NamespaceId, PolicyName, RoleName, Timestamp, Ttl};
 
@@ -38,6 +40,16 @@ pub struct RoleChange {
     pub web: Option<Option<WebTrust>>,
 }
 
+/// The role that a key is a session of.
+pub(super) enum Behind {
+    /// It is a session of no role.
+    Nothing,
+    /// The role as it is now.
+    Role(Arc<Stored<AssumableRole>>),
+    /// The role was removed since, or another has its name.
+    Gone,
+}
+
 fn shelf() -> Shelf {
     Shelf::new("aws-role", NamespaceId::ROOT)
 }
@@ -50,6 +62,27 @@ impl AccessKeys {
     /// The role with that name.
     pub async fn role(&self, name: &RoleName) -> Result<Option<AssumableRole>, CoreError> {
         Ok(self.records.get::<AssumableRole>(&role_at(name)).await?.map(|found| found.value.clone()))
+    }
+
+    /// The role that decides what a key may do. Looked up at each use: in AWS, too, who changes a role changes what its
+    /// sessions may do at once (IAM User Guide, "Disabling permissions for temporary security credentials").
+    pub(super) async fn role_behind(&self, key: &AccessKey) -> Result<Behind, CoreError> {
+        let Some((session, name)) = key.session.as_ref().and_then(|one| Some((one, one.role.as_ref()?))) else {
+            return Ok(Behind::Nothing);
+        };
+        let found = self.records.get::<AssumableRole>(&role_at(name)).await?;
+        let is_same = |role: &AssumableRole| session.role_made.is_none_or(|made| made == role.created);
+        Ok(found.filter(|found| is_same(&found.value)).map_or(Behind::Gone, Behind::Role))
+    }
+
+    /// The key as it is to be told: a session has the policies that its role has now.
+    pub(super) async fn as_now(&self, mut key: AccessKey) -> Result<AccessKey, CoreError> {
+        match self.role_behind(&key).await? {
+            Behind::Nothing => {}
+            Behind::Role(role) => key.policies.clone_from(&role.value.policies),
+            Behind::Gone => key.policies.clear(),
+        }
+        Ok(key)
     }
 
     /// The names of all roles.
@@ -90,7 +123,7 @@ impl AccessKeys {
         Err(CoreError::Conflict)
     }
 
-    /// Removes a role; its sessions live to their end.
+    /// Removes a role, and its sessions end with it, because each use looks for the role.
     pub async fn delete_role(&self, _grant: &Grant, name: &RoleName) -> Result<(), CoreError> {
         self.records.commit(Txn::new().delete(role_at(name))).await.map(|_| ())
     }

@@ -55,7 +55,7 @@ const USUAL: u64 = 3_600;
 const TOKEN: usize = 86;
 
 impl AccessKeys {
-    /// Makes a temporary key with the policies of a role. The grant must be one for the path of that role.
+    /// Makes a temporary key with the policies of a role, which it has as they are whenever it is used. The grant must be one for the path of that role.
     pub async fn assume(&self, grant: &Grant, role: &AssumableRole, new: NewSession) -> Result<MadeKey, CoreError> {
         let origin = Origin { issuer: Some(new.issuer), subject: None, narrowing: new.narrowing };
         self.make_session(grant, role, new.name, new.ttl, origin).await
@@ -86,6 +86,7 @@ impl AccessKeys {
             token_hash: self.session_hash(&token),
             issuer: origin.issuer,
             role: Some(role.name.clone()),
+            role_made: Some(role.created),
             name,
             only: None,
             subject: origin.subject,
@@ -103,7 +104,7 @@ impl AccessKeys {
             bound_cidrs: Vec::new(),
             session: Some(session),
         };
-        let record = Record { secret: self.fresh_secret(), key };
+        let record = Record::new(self.fresh_secret(), key);
         self.insert(&record).await?;
         Ok(MadeKey { key: record.key, secret: record.secret, session_token: Some(token) })
     }

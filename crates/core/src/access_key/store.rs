@@ -83,7 +83,7 @@ impl AccessKeys {
     ) -> Result<AccessKey, CoreError> {
         for _ in 0..TRIES {
             let found = self.find(id).await?.ok_or_else(unknown)?;
-            let mut record = Record { secret: found.value.secret.duplicate(), key: found.value.key.clone() };
+            let mut record = Record::new(found.value.secret.duplicate(), found.value.key.clone());
             change(&mut record.key);
             let mut txn = Txn::new().expect(key_at(id), found.rev);
             if found.value.key.expires != record.key.expires {

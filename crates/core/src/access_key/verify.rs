@@ -1,14 +1,16 @@
-//! Checks signatures. The key of a signature is derived from the secret by a chain of HMACs over day, region and service
-//! (AWS General Reference, "Create a signed AWS API request", step 3), so that one that leaks is good for little.
+//! Checks signatures: that the holder of the secret made them, and that the key may be used now and from there.
 
-use super::record::{AccessKey, AccessKeyId};
+use super::derive::derive;
+use super::record::{AccessKey, AccessKeyId, Record};
+use super::role::{AssumableRole, Behind};
 use super::store::AccessKeys;
+use crate::records::Stored;
 use crate::token::Token;
 use crate::{CoreError, Source};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::hmac::{self, HMAC_SHA256, Key};
-use strongroom_model::{SecretString, TokenType, Ttl};
-use zeroize::Zeroizing;
+use aws_lc_rs::hmac;
+use std::sync::Arc;
+use strongroom_model::{PolicyName, SecretString, TokenType, Ttl};
 
 /// What a request says of its signature, read but not believed.
 pub struct Claim<'a> {
@@ -31,7 +33,7 @@ pub struct Claim<'a> {
 /// Why a claim was not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyRefusal {
-    /// There is no such key, or it is disabled, or its maker or principal is gone, or the session token is not its own.
+    /// There is no such key, or it is disabled, or its maker, role or principal is gone, or the session token is not its own.
     Unknown,
     /// It has reached its end.
     Expired,
@@ -44,7 +46,7 @@ pub enum KeyRefusal {
 /// What a check came to.
 pub enum Proof {
     /// The request was signed with this key.
-    Genuine(Box<VerifiedKey>),
+    Genuine(VerifiedKey),
     /// It was not.
     Refused(KeyRefusal),
 }
@@ -52,8 +54,9 @@ pub enum Proof {
 /// Proof that a request was signed with a living key. Made by [`AccessKeys::verify`] and by nothing else; the gate takes
 /// it in place of a token.
 pub struct VerifiedKey {
-    key: AccessKey,
-    _made_here: (),
+    found: Arc<Stored<Record>>,
+    /// As it was when the signature was checked.
+    role: Option<Arc<Stored<AssumableRole>>>,
 }
 
 /// Makers of makers that are followed: a role assumed with a role, and so on.
@@ -62,20 +65,25 @@ const LONGEST_CHAIN: usize = 4;
 impl VerifiedKey {
     /// What may be told of the key.
     pub fn key(&self) -> &AccessKey {
-        &self.key
+        &self.found.value.key
+    }
+
+    /// Its own policies, or those of the role that it is a session of.
+    fn policies(&self) -> &[PolicyName] {
+        self.role.as_ref().map_or(&self.key().policies, |role| &role.value.policies)
     }
 
     /// What a policy of a secret's own may call its holder: `user/NAME`, or `role/NAME` for a session of a role.
     pub(crate) fn user(&self) -> String {
-        match self.key.session.as_ref().and_then(|session| session.role.as_ref()) {
+        match self.key().session.as_ref().and_then(|session| session.role.as_ref()) {
             Some(role) => format!("role/{role}"),
-            None => format!("user/{}", self.key.name),
+            None => format!("user/{}", self.key().name),
         }
     }
 
     /// What the gate sees in place of a token: one that is kept nowhere, has no children and no cubbyhole.
     pub(crate) fn stand_in(&self) -> Token {
-        let key = &self.key;
+        let key = self.key();
         let mut metadata = std::collections::BTreeMap::new();
         metadata.insert("access_key_id".to_owned(), key.id.to_string());
         if let Some(session) = &key.session {
@@ -86,7 +94,7 @@ impl VerifiedKey {
         Token {
             accessor: key.id.to_string(),
             token_type: TokenType::Batch,
-            policies: key.policies.clone(),
+            policies: self.policies().to_vec(),
             entity: key.entity,
             display_name: format!("access-key-{}", key.name),
             metadata,
@@ -120,15 +128,25 @@ impl AccessKeys {
         };
         let Some(found) = found else { return Ok(Proof::Refused(KeyRefusal::Unknown)) };
         let record = &found.value;
-        let expected = signature(&record.secret, claim);
+        let known = record.derived.find(claim);
+        let signer = known.clone().unwrap_or_else(|| Arc::new(derive(&record.secret, claim)));
+        let expected = hmac::sign(&signer, claim.string_to_sign.as_bytes());
         if verify_slices_are_equal(expected.as_ref(), claim.signature).is_err() {
             return Ok(Proof::Refused(KeyRefusal::Signature));
+        }
+        if known.is_none() {
+            record.derived.keep(claim, signer);
         }
         if let Some(refusal) = self.refusal(&record.key, claim, source).await? {
             return Ok(Proof::Refused(refusal));
         }
+        let role = match self.role_behind(&record.key).await? {
+            Behind::Nothing => None,
+            Behind::Role(role) => Some(role),
+            Behind::Gone => return Ok(Proof::Refused(KeyRefusal::Unknown)),
+        };
         self.note_use(&record.key, self.clock.now());
-        Ok(Proof::Genuine(Box::new(VerifiedKey { key: record.key.clone(), _made_here: () })))
+        Ok(Proof::Genuine(VerifiedKey { found, role }))
     }
 
     async fn refusal(
@@ -158,23 +176,27 @@ impl AccessKeys {
         Ok((!self.makers_live(key).await?).then_some(KeyRefusal::Unknown))
     }
 
-    /// Whether the principal behind a key, and every key that it was made of, is in force.
+    /// Whether the principal behind a key, and every key that it was made of with the role of that, is in force.
     async fn makers_live(&self, key: &AccessKey) -> Result<bool, CoreError> {
-        let mut key = key.clone();
+        let mut maker: Option<Arc<Stored<Record>>> = None;
         for _ in 0..=LONGEST_CHAIN {
+            let key = maker.as_ref().map_or(key, |maker| &maker.value.key);
             if let Some(entity) = key.entity {
                 let entity = self.identity.by_id(entity).await?;
                 if entity.is_none_or(|entity| entity.value.disabled) {
                     return Ok(false);
                 }
             }
-            let Some(issuer) = key.session.and_then(|session| session.issuer) else { return Ok(true) };
-            match self.find(&issuer).await? {
-                Some(maker) if !maker.value.key.disabled && !maker.value.key.is_expired(self.clock.now()) => {
-                    key = maker.value.key.clone();
-                }
-                _ => return Ok(false),
+            let Some(issuer) = key.session.as_ref().and_then(|session| session.issuer.as_ref()) else {
+                return Ok(true);
+            };
+            let Some(found) = self.find(issuer).await? else { return Ok(false) };
+            let issuer = &found.value.key;
+            let is_gone = matches!(self.role_behind(issuer).await?, Behind::Gone);
+            if is_gone || issuer.disabled || issuer.is_expired(self.clock.now()) {
+                return Ok(false);
             }
+            maker = Some(found);
         }
         Ok(false)
     }
@@ -187,15 +209,7 @@ impl AccessKeys {
 
 /// The signature that the key would make.
 pub(super) fn signature(secret: &SecretString, claim: &Claim<'_>) -> hmac::Tag {
-    let mut seed = Zeroizing::new(Vec::with_capacity(4 + secret.expose().len()));
-    seed.extend_from_slice(b"AWS4");
-    seed.extend_from_slice(secret.expose().as_bytes());
-    let mut key = Key::new(HMAC_SHA256, &seed);
-    for part in [claim.date, claim.region, claim.service, "aws4_request"] {
-        let step = hmac::sign(&key, part.as_bytes());
-        key = Key::new(HMAC_SHA256, step.as_ref());
-    }
-    hmac::sign(&key, claim.string_to_sign.as_bytes())
+    hmac::sign(&derive(secret, claim), claim.string_to_sign.as_bytes())
 }
 
 #[cfg(test)]

@@ -27,17 +27,25 @@ impl<'a> Input<'a> {
 
     /// Text that must be there.
     pub(crate) fn need(&self, name: &str) -> Result<&'a str, Refusal> {
-        self.text(name)?.ok_or_else(|| {
-            Refusal::validation(format!("Value at '{name}' failed to satisfy constraint: Member must not be null"))
-        })
+        self.text(name)?.ok_or_else(|| beyond(name, "Member must not be null"))
     }
 
     /// Text of bounded length.
     pub(crate) fn bounded(&self, name: &str, longest: usize) -> Result<Option<&'a str>, Refusal> {
         match self.text(name)? {
-            Some(text) if text.chars().count() > longest => Err(Refusal::validation(format!(
-                "Value at '{name}' failed to satisfy constraint: Member must have length less than or equal to {longest}"
-            ))),
+            Some(text) if text.chars().count() > longest => {
+                Err(beyond(name, &format!("Member must have length less than or equal to {longest}")))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Text whose length lies within bounds.
+    pub(crate) fn sized(&self, name: &str, least: usize, most: usize) -> Result<Option<&'a str>, Refusal> {
+        match self.bounded(name, most)? {
+            Some(text) if text.chars().count() < least => {
+                Err(beyond(name, &format!("Member must have length greater than or equal to {least}")))
+            }
             other => Ok(other),
         }
     }
@@ -62,9 +70,10 @@ impl<'a> Input<'a> {
             None => Ok(None),
             Some(Value::Number(number)) => match number.as_u64().filter(|number| (least..=most).contains(number)) {
                 Some(number) => Ok(Some(number)),
-                None => Err(Refusal::validation(format!(
-                    "Value at '{name}' failed to satisfy constraint: Member must have value between {least} and {most}"
-                ))),
+                None if number.is_i64() && number.as_u64().is_none_or(|number| number < least) => {
+                    Err(beyond(name, &format!("Member must have value greater than or equal to {least}")))
+                }
+                None => Err(beyond(name, &format!("Member must have value less than or equal to {most}"))),
             },
             Some(_) => Err(wrong(name, "a number")),
         }
@@ -127,6 +136,14 @@ pub(crate) fn label(stage: &Stage) -> &str {
         Stage::Previous => "AWSPREVIOUS",
         Stage::Named(name) => name,
     }
+}
+
+/// A value outside of the model's bounds; members are named with a small letter, as AWS names them.
+pub(crate) fn beyond(name: &str, constraint: &str) -> Refusal {
+    let mut letters = name.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_lowercase());
+    let member: String = first.into_iter().chain(letters).collect();
+    Refusal::validation(format!("Value at '{member}' failed to satisfy constraint: {constraint}"))
 }
 
 pub(crate) fn wrong(name: &str, wanted: &str) -> Refusal {

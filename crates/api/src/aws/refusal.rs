@@ -51,7 +51,10 @@ impl Refusal {
 
     /// A value outside the bounds of the model.
     pub(crate) fn validation(text: impl Into<String>) -> Self {
-        Self::said("ValidationException", text)
+        let text = text.into();
+        // So AWS begins when it is the model that a value does not fit; it repeats the value, which could be a secret.
+        let begins = if text.starts_with("Value at ") { "1 validation error detected: " } else { "" };
+        Self::said("ValidationException", format!("{begins}{text}"))
     }
 
     /// Something that is not there.

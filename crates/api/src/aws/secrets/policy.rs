@@ -1,7 +1,7 @@
 //! Policies of secrets themselves. They can only forbid: what they allow, ours must allow too. What they forbid is
 //! forbidden through every dialect (`core/src/secret/guard.rs`).
 
-use super::describe::sighted;
+use super::describe::{bad_token, sighted};
 use super::tag::nothing;
 use super::write::check_suffix;
 use crate::aws::input::Input;
@@ -15,6 +15,7 @@ use strongroom_model::SecretPath;
 /// `GetResourcePolicy`.
 pub(super) async fn get(call: Call<'_>) -> Result<Reply, Refusal> {
     let (path, seen) = sighted(&call).await?;
+    only_default(&call.input)?;
     let mut data = named(&call.input, &path, &seen);
     if let Some(policy) = &seen.meta.particulars().policy {
         data.insert("ResourcePolicy".to_owned(), json!(policy));
@@ -25,6 +26,11 @@ pub(super) async fn get(call: Call<'_>) -> Result<Reply, Refusal> {
 /// `ListResourcePolicies`.
 pub(super) async fn list(call: Call<'_>) -> Result<Reply, Refusal> {
     let (path, seen) = sighted(&call).await?;
+    call.input.number("MaxResults", 1, 100)?;
+    // There is one page, so nothing leads to another.
+    if call.input.text("NextToken")?.is_some() {
+        return Err(bad_token());
+    }
     let mut data = named(&call.input, &path, &seen);
     let policies = seen.meta.particulars().policy.iter();
     let policies = policies.map(|_| json!({ "PolicyName": "default" }));
@@ -112,7 +118,7 @@ fn text<'a>(input: &Input<'a>) -> Result<&'a str, Refusal> {
 fn only_default(input: &Input<'_>) -> Result<(), Refusal> {
     match input.text("PolicyName")? {
         None | Some("default") => Ok(()),
-        Some(_) => Err(Refusal::parameter("Only the policy named default can be written or deleted.")),
+        Some(_) => Err(Refusal::parameter("There is no policy but the one named default.")),
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) async fn put(call: Call<'_>) -> Result<Reply, Refusal> {
     let input = &call.input;
     let path = check_suffix(&call).await?;
     let id = token(input)?;
+    input.sized("RotationToken", 36, 256)?;
     let value =
         value(input)?.ok_or_else(|| Refusal::request("You must provide either SecretString or SecretBinary."))?;
     let stages = match input.texts("VersionStages")? {
@@ -78,6 +79,7 @@ pub(super) async fn update(call: Call<'_>) -> Result<Reply, Refusal> {
     let input = &call.input;
     let path = check_suffix(&call).await?;
     let change = particulars(input)?;
+    input.version_id("ClientRequestToken")?;
     let secrets = &call.open.secrets;
     let staged = match value(input)? {
         Some(value) => {
@@ -163,7 +165,9 @@ fn value(input: &Input<'_>) -> Result<Option<SecretValue>, Refusal> {
 }
 
 fn refuse_replicas(input: &Input<'_>) -> Result<(), Refusal> {
-    if input.list("AddReplicaRegions")?.is_some_and(|regions| !regions.is_empty()) {
+    input.flag("ForceOverwriteReplicaSecret")?;
+    let elsewhere = input.sized("CrossAccountPrimaryARN", 20, 2_048)?.is_some();
+    if elsewhere || input.list("AddReplicaRegions")?.is_some_and(|regions| !regions.is_empty()) {
         return Err(Refusal::request(super::replica::NONE));
     }
     Ok(())

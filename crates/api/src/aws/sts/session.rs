@@ -40,9 +40,9 @@ impl Wanted {
         let input = &call.input;
         let name = session_name(input)?;
         let ttl = duration(input, role, longest)?;
-        let document = input.text("Policy")?.filter(|text| !text.is_empty());
-        if document.is_some_and(|text| text.chars().count() > LONGEST_POLICY) {
-            return Err(invalid("Policy must have length less than or equal to 2048"));
+        let document = input.text("Policy")?;
+        if document.is_some_and(|text| text.is_empty() || text.chars().count() > LONGEST_POLICY) {
+            return Err(invalid("Policy must have length between 1 and 2048"));
         }
         let policies = policies(call).await?;
         let packed = document.map(|text| (text.len() * 100).div_ceil(LONGEST_POLICY).min(100));

@@ -216,6 +216,8 @@ fn part(kind: &str, pattern: &str, part: &str, whose: &Tenant) -> String {
         }
         ("system", "{path..}") => format!("{name}kv"),
         ("system", "{name}" | "{name..}") if begins("policy/") || begins("policies/acl/") => format!("{name}-more"),
+        ("system", "{mount_accessor}") => whose.id("mount accessor").to_owned(),
+        ("system", "{name}" | "{name..}") if begins("locked-users/") => format!("{name}-user"),
         ("system", "{name}" | "{name..}") => name.to_owned(),
         // Words of the server, nobody's.
         ("system", "{source}" | "{bytes}" | "{algorithm}" | "{header}" | "{subsystem}") => "32".to_owned(),

@@ -68,6 +68,19 @@ impl Client {
         self.connect().await?.exchange(self.native_request(method, path, body)?).await
     }
 
+    /// A POST to `/` that has these headers in place of a token.
+    pub(crate) fn dressed(
+        &self,
+        headers: &[(&'static str, String)],
+        body: &str,
+    ) -> anyhow::Result<Request<Full<Bytes>>> {
+        let mut request = Request::builder().method("POST").uri("/").header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        Ok(request.body(Full::new(Bytes::copy_from_slice(body.as_bytes())))?)
+    }
+
     /// One request over a connection of its own.
     pub(crate) async fn send(&self, method: &str, path: &str, body: &str) -> anyhow::Result<(u16, Vec<u8>)> {
         self.connect().await?.exchange(self.request(method, path, body)?).await

@@ -13,6 +13,8 @@ pub(crate) struct Load {
     body: String,
     /// Whether each request goes to a path of its own.
     fresh: bool,
+    /// Headers in place of a token, for requests to `/`.
+    headers: Option<Vec<(&'static str, String)>>,
 }
 
 /// What a load reached.
@@ -33,12 +35,31 @@ impl Load {
 
     /// The same request over and over.
     pub(crate) fn same(client: &Client, method: &'static str, path: &str, body: &str) -> Self {
-        Self { client: client.clone(), method, path: path.to_owned(), body: body.to_owned(), fresh: false }
+        Self {
+            client: client.clone(),
+            method,
+            path: path.to_owned(),
+            body: body.to_owned(),
+            fresh: false,
+            headers: None,
+        }
     }
 
     /// Writes, each to a path of its own below this one.
     pub(crate) fn writes(client: &Client, path: &str, body: &str) -> Self {
-        Self { client: client.clone(), method: "POST", path: path.to_owned(), body: body.to_owned(), fresh: true }
+        Self {
+            client: client.clone(),
+            method: "POST",
+            path: path.to_owned(),
+            body: body.to_owned(),
+            fresh: true,
+            headers: None,
+        }
+    }
+
+    /// The same request to `/` over and over, with headers of its own.
+    pub(crate) fn dressed(client: &Client, headers: Vec<(&'static str, String)>, body: &str) -> Self {
+        Self { headers: Some(headers), ..Self::same(client, "POST", "", body) }
     }
 
     /// Sends as fast as that many connections take answers, each waiting for its answer before the next request.
@@ -78,6 +99,9 @@ impl Load {
     }
 
     fn request(&self, counter: &AtomicU64) -> anyhow::Result<hyper::Request<http_body_util::Full<bytes::Bytes>>> {
+        if let Some(headers) = &self.headers {
+            return self.client.dressed(headers, &self.body);
+        }
         if !self.fresh {
             return self.client.request(self.method, &self.path, &self.body);
         }

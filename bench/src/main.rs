@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "a command whose output is its result")]
 
+mod aws;
 mod bare;
 mod client;
 mod cutoff;
@@ -53,6 +54,7 @@ const ROUNDS: usize = 3;
 
 /// A part that can be measured alone.
 enum Part {
+    Aws,
     Leases,
     Rotation,
     Revocation,
@@ -86,15 +88,16 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
             "--logins" => logins = value()?.parse().context("--logins needs a whole number")?,
             "--secrets" => secrets = value()?.parse().context("--secrets needs a whole number")?,
             "--only" => match value()?.as_str() {
+                "aws" => only = Some(Part::Aws),
                 "leases" => only = Some(Part::Leases),
                 "revocation" => only = Some(Part::Revocation),
                 "events" => only = Some(Part::Events),
                 "rotation" => only = Some(Part::Rotation),
                 "trail" => only = Some(Part::Trail),
-                other => bail!("there is no part {other}; there are: leases, rotation, revocation, events, trail"),
+                other => bail!("there is no part {other}; there are: aws, leases, rotation, revocation, events, trail"),
             },
             other => bail!(
-                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins, --secrets and --only leases|rotation|revocation|events|trail"
+                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins, --secrets and --only aws|leases|rotation|revocation|events|trail"
             ),
         }
     }
@@ -114,6 +117,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             trail::measure(&mut table, &options.program, options.span, options.entries).await?;
         }
         (Some(Part::Rotation), _) => rotation::measure(&mut table, &options.program, options.secrets).await?,
+        (Some(Part::Aws), _) => aws::measure(&mut table, &options.program, options.span).await?,
         (Some(Part::Leases), _) => {
             lease::measure(&mut table, &options.program, options.logins, options.many).await?;
         }
@@ -131,6 +135,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             through_the_api(&mut table, &server.client()?, &options, Some(engine.coalesced)).await?;
             table.figure("memory after this load", server.resident_mib()?, "MiB", None);
             drop(server);
+            aws::measure(&mut table, &options.program, options.span).await?;
             growth::measure(&mut table, &options.program, options.span, options.many).await?;
             start::measure(&mut table, &options.program, options.many).await?;
             trail::measure(&mut table, &options.program, options.span, options.entries).await?;

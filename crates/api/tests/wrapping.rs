@@ -650,3 +650,15 @@ async fn the_gate_holds_back_an_answer_that_a_dialect_forgot_to_wrap() {
     let outcome = world.outcomes().await.pop().unwrap();
     assert_eq!(outcome["outcome"]["result"], "internal");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asking_for_the_head_of_a_wrapped_answer_does_not_open_it() {
+    let server = furnished().await;
+    let token = wrapped(&server).await;
+    let head =
+        server.send_raw("HEAD", "/v1/cubbyhole/response", &[("X-Vault-Token", token.as_str())], Vec::new()).await;
+    head.expect(405);
+    assert_eq!(unwrap_for(&server, &token).await.expect(200).at("/data/data/password"), CANARY);
+    server.operator().send("HEAD", "secret/data/db", None).await.expect(200);
+    server.stop().await;
+}

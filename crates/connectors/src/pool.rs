@@ -6,13 +6,15 @@
 use crate::{ConnectorError, Limits};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 
 pub(crate) struct Pool<C> {
     address: String,
     limits: Limits,
     places: Arc<Semaphore>,
+    /// Calls that make or prolong logins: as many as there are places, less one for those that end them.
+    makers: Semaphore,
     idle: Mutex<Vec<Idle<C>>>,
 }
 
@@ -33,7 +35,18 @@ pub(crate) struct Place<C> {
 impl<C> Pool<C> {
     pub(crate) fn new(address: &str, limits: &Limits) -> Self {
         let places = Arc::new(Semaphore::new(limits.max_open.clamp(1, 10_000)));
-        Self { address: address.to_owned(), limits: limits.clone(), places, idle: Mutex::new(Vec::new()) }
+        let makers = Semaphore::new(limits.max_open.clamp(1, 10_000).saturating_sub(1).max(1));
+        Self { address: address.to_owned(), limits: limits.clone(), places, makers, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Has who makes or prolongs logins wait, so that they leave a place to those who end them; to be held until the call
+    /// is over. Waits at most as long as for a connection.
+    pub(crate) async fn make(&self) -> Result<SemaphorePermit<'_>, ConnectorError> {
+        match timeout(self.limits.connect, self.makers.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(ConnectorError::Closed { address: self.address.clone() }),
+            Err(_) => Err(ConnectorError::Busy { address: self.address.clone(), max_open: self.limits.max_open }),
+        }
     }
 
     /// Waits for a place, at most as long as for a connection.

@@ -74,6 +74,22 @@ pub enum CoreError {
         /// What was tried and how it failed, without any secret.
         why: String,
     },
+    /// An outside system is there and serves others, and had no place free for this in time. Nothing was sent.
+    #[error("{system} has no place free now: {why}")]
+    Crowded {
+        /// The system, as its operator named it.
+        system: String,
+        /// What was waited for, without any secret.
+        why: String,
+    },
+    /// An outside system took a request and did not answer it in time; whether it would answer another is not known.
+    #[error("{system} did not answer: {why}")]
+    Unanswered {
+        /// The system, as its operator named it.
+        system: String,
+        /// What was asked, without any secret.
+        why: String,
+    },
     /// An outside system answered, and refused what was asked of it.
     #[error("{system} refused: {why}")]
     Outside {
@@ -174,9 +190,11 @@ impl Kinded for CoreError {
             CoreError::Marked => Kind::NotFound,
             CoreError::TooLarge(_) => Kind::TooLarge,
             CoreError::Busy(_) | CoreError::Limited(_) => Kind::TooMany,
-            CoreError::Unreachable { .. } | CoreError::Outside { .. } | CoreError::Unrevoked { .. } => {
-                Kind::Unavailable
-            }
+            CoreError::Unreachable { .. }
+            | CoreError::Crowded { .. }
+            | CoreError::Unanswered { .. }
+            | CoreError::Outside { .. }
+            | CoreError::Unrevoked { .. } => Kind::Unavailable,
             CoreError::Sealed => Kind::Sealed,
             CoreError::Uninitialised => Kind::Uninitialised,
             CoreError::Trail(error) => error.kind(),

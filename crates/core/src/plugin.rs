@@ -115,8 +115,9 @@ impl From<Reply> for Served {
 
 /// Makes credentials in an outside system, and unmakes them.
 ///
-/// An error of [`CoreError::Unreachable`] says that the outside system cannot be reached or does not answer, so that
-/// everything in its lane waits; any other error is about the one lease.
+/// An error of [`CoreError::Unreachable`] says that the outside system cannot be reached, so that everything in its lane
+/// waits. One of [`CoreError::Unanswered`] says so only when several leases in a row fail with it; one of
+/// [`CoreError::Crowded`] has the lease tried again soon. Any other error is about the one lease.
 #[async_trait]
 pub trait SecretsEngine: Send + Sync {
     /// Its routes below its mount.
@@ -134,6 +135,12 @@ pub trait SecretsEngine: Send + Sync {
     /// must be found again by the note alone. The call is given up after some time, as after an error: then the core
     /// revokes, so nothing may be made after the future was dropped.
     async fn issue(&self, lease: &LeaseOrder) -> Result<Fields, CoreError>;
+
+    /// Whether it is certain that an attempt to make the credential with this note, which failed, made nothing: then
+    /// its lease is forgotten at once. Asked only after [`SecretsEngine::issue`] failed, in the same process.
+    fn made_nothing(&self, _note: &Map<String, Value>) -> bool {
+        false
+    }
 
     /// The terms that hold now for a lease with this note, or an error when it may not be prolonged.
     async fn terms(&self, note: &Map<String, Value>) -> Result<LeaseTerms, CoreError>;

@@ -1,4 +1,4 @@
-use strongroom_connectors::ConnectorError;
+use strongroom_connectors::{ConnectorError, Doubt};
 use strongroom_core::CoreError;
 use strongroom_model::{Kind, Kinded};
 
@@ -12,5 +12,16 @@ pub(crate) fn outside(system: &str, error: &ConnectorError) -> CoreError {
         ConnectorError::Refused { .. } => CoreError::Unreachable { system, why },
         _ if matches!(error.kind(), Kind::Unavailable | Kind::TooMany) => CoreError::Unreachable { system, why },
         _ => CoreError::Outside { system, why },
+    }
+}
+
+/// What a connector's error means where a credential was to be ended: a full pool is no outage, and a request that was
+/// not answered may be slow by its own fault, so that neither holds up the other leases of the lane.
+pub(crate) fn ending(system: &str, error: &ConnectorError) -> CoreError {
+    let (named, why) = (system.to_owned(), error.to_string());
+    match error {
+        ConnectorError::Busy { .. } => CoreError::Crowded { system: named, why },
+        ConnectorError::Unknown { doubt: Doubt::Deadline(_), .. } => CoreError::Unanswered { system: named, why },
+        _ => outside(system, error),
     }
 }

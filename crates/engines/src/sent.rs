@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serializer;
 use serde_json::Value;
-use strongroom_core::{Captures, CoreError, Fields};
+use strongroom_core::{Captures, CoreError, Fields, Reply};
 use strongroom_model::{RoleName, SecretString};
 
 /// The name in the path.
@@ -49,6 +49,18 @@ pub(crate) fn password_settings(sent: &Fields) -> Result<Option<Option<RoleName>
 
 fn wrong(field: &str) -> CoreError {
     CoreError::Field { field: field.to_owned(), problem: "must be a statement or a list of statements".to_owned() }
+}
+
+/// An answer without data that names what was sent under a name that nobody reads, as Vault does: a limit that was
+/// misspelt would be none.
+pub(crate) fn done(sent: &Fields, known: &[&str]) -> Reply {
+    let ignored: Vec<&str> = sent.map().keys().map(String::as_str).filter(|field| !known.contains(field)).collect();
+    match ignored.is_empty() {
+        true => Reply::empty(),
+        false => {
+            Reply::empty().warn(format!("Endpoint ignored these unrecognized parameters: [{}]", ignored.join(" ")))
+        }
+    }
 }
 
 /// Takes over a value that was sent.

@@ -4,7 +4,7 @@
 //! A login that is not there is then no proof that it never will be, so whoever ends it looks again for a while. Knows
 //! of earlier processes only that it did not see what they asked for; who knows that a login was handed out need not ask.
 
-use crate::failure::outside;
+use crate::failure::ending;
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,6 +41,11 @@ impl Unsure {
         self.asked().remove(login);
     }
 
+    /// Whether it is certain that the system was not asked for that login, or answered that it did not make it.
+    pub(crate) fn is_settled(&self, login: &str) -> bool {
+        !self.asked().contains(login)
+    }
+
     /// Ends a login and its sessions, and fails as long as one that is not there may still come: `until` then, if at all.
     pub(crate) async fn end(
         &self,
@@ -50,7 +55,7 @@ impl Unsure {
         statements: &[String],
         until: Option<Timestamp>,
     ) -> Result<(), CoreError> {
-        let fail = |error: ConnectorError| outside(system, &error);
+        let fail = |error: ConnectorError| ending(system, &error);
         let was_there = until.is_none() || connector.login_exists(login).await.map_err(fail)?;
         match connector.drop_login(login, statements).await {
             Ok(()) | Err(ConnectorError::NoSuchLogin { .. }) => {}
@@ -88,7 +93,9 @@ mod tests {
         let at = Timestamp::from_secs;
         let unsure = Unsure::new(at(1_000));
         assert_eq!(unsure.until("ours", at(1_000), at(1_001)), None);
+        assert!(unsure.is_settled("ours"));
         unsure.ask("ours");
+        assert!(!unsure.is_settled("ours"));
         assert_eq!(unsure.until("ours", at(1_000), at(1_001)), Some(at(1_180)));
         assert_eq!(unsure.until("ours", at(1_000), at(1_180)), None);
         unsure.settle("ours");

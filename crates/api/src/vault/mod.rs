@@ -121,6 +121,14 @@ struct Target {
     captures: Captures,
 }
 
+impl Target {
+    /// Whether reading it is sure to make, change and use up nothing: engines make credentials when they are read, and
+    /// what a wrapping token leads to is gone once it was.
+    fn is_read_without_effect(&self) -> bool {
+        matches!(self.found, Found::Ours(_)) && self.mount.kind != "cubbyhole"
+    }
+}
+
 impl Vault {
     pub(crate) fn new(strongroom: Arc<Strongroom>, identity: Identity, limits: Limits, budget: Budget) -> Self {
         let (running, instruments) = (Running::default(), metric::Instruments::of(strongroom.metrics()));
@@ -190,6 +198,14 @@ impl Vault {
 
     async fn serve_open(&self, open: &Open, mut parsed: Parsed) -> Response<Full<Body>> {
         let (target, object) = match self.locate(open, &mut parsed).await {
+            // Whoever throws the answer away must not have made or used up anything by asking.
+            // The gate would use up a wrapping token.
+            Ok(_) if parsed.head && parsed.visit.path.as_str() == "cubbyhole/response" => {
+                return self.refuse(&parsed, CoreError::Unsupported).await;
+            }
+            Ok((target, _)) if parsed.head && !target.is_read_without_effect() => {
+                return self.lead_nowhere(open, parsed, CoreError::Unsupported).await;
+            }
             Ok(located) => located,
             Err(error) => return self.lead_nowhere(open, parsed, error).await,
         };

@@ -19,7 +19,11 @@ pub(super) fn code(error: &CoreError) -> StatusCode {
         Kind::Unavailable
             if matches!(
                 error,
-                CoreError::Unreachable { .. } | CoreError::Outside { .. } | CoreError::Unrevoked { .. }
+                CoreError::Unreachable { .. }
+                    | CoreError::Crowded { .. }
+                    | CoreError::Unanswered { .. }
+                    | CoreError::Outside { .. }
+                    | CoreError::Unrevoked { .. }
             ) =>
         {
             StatusCode::BAD_GATEWAY

@@ -250,6 +250,7 @@ impl Connector for Mysql {
 
     async fn create_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError> {
         checked(login.name)?;
+        let _making = self.pool.make().await?;
         if statements.iter().all(|text| text.trim().is_empty()) {
             let what = "creation_statements are missing: a login without them could do nothing; give at least \
                         CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'";
@@ -291,6 +292,7 @@ impl Connector for Mysql {
 
     async fn renew_login(&self, name: &str, expires: Timestamp, statements: &[String]) -> Result<(), ConnectorError> {
         checked(name)?;
+        let _making = self.pool.make().await?;
         let values = Values { name, password: None, expires: Some(expires) };
         self.each(Task::change("renew a login"), statements, &values).await.map_err(|(_, error)| error)
     }

@@ -281,6 +281,7 @@ impl Connector for Postgres {
 
     async fn create_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError> {
         checked(login.name)?;
+        let _making = self.pool.make().await?;
         if statements.iter().all(|text| text.trim().is_empty()) {
             let what = "creation_statements are missing: a login without them could do nothing; give at least \
                         CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
@@ -300,6 +301,7 @@ impl Connector for Postgres {
 
     async fn renew_login(&self, name: &str, expires: Timestamp, statements: &[String]) -> Result<(), ConnectorError> {
         checked(name)?;
+        let _making = self.pool.make().await?;
         let task = Task::change("renew a login");
         let usual = ["ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}'".to_owned()];
         let statements = if statements.is_empty() { &usual } else { statements };

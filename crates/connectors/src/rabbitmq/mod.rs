@@ -187,6 +187,7 @@ impl Connector for RabbitMq {
 
     async fn create_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError> {
         checked(login.name)?;
+        let _making = self.pool.make().await?;
         let grants = Grants::read(statements)?;
         if self.user(login.name).await?.is_some() {
             return Err(ConnectorError::LoginExists { address: self.address.clone(), name: login.name.to_owned() });

@@ -130,6 +130,7 @@ impl Connector for Redis {
 
     async fn create_login(&self, login: &NewLogin<'_>, statements: &[String]) -> Result<(), ConnectorError> {
         checked(login.name)?;
+        let _making = self.pool.make().await?;
         let rules = rules(statements, login.name)?;
         if self.login_exists(login.name).await? {
             return Err(ConnectorError::LoginExists { address: self.address.clone(), name: login.name.to_owned() });

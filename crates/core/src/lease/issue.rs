@@ -135,8 +135,8 @@ impl Leases {
         }
     }
 
-    /// Makes the credential of a pending lease and puts the lease in force; on any failure the lease is to be revoked,
-    /// since the credential may be there.
+    /// Makes the credential of a pending lease and puts the lease in force; on a failure the lease is to be revoked,
+    /// since the credential may be there. Only when it certainly is not, the lease is forgotten.
     async fn make(
         &self,
         lane: &Arc<Lane>,
@@ -147,10 +147,13 @@ impl Leases {
     ) -> Result<Fields, CoreError> {
         let Pending { key, lease, rev, making } = pending;
         let began = self.book.now();
-        let made = self.still_allowed(&lease).await;
-        let made = match made {
-            Ok(()) => self.in_time(lane, engine.issue(order)).await,
-            Err(error) => Err(error),
+        let (made, made_nothing) = match self.still_allowed(&lease).await {
+            Ok(()) => {
+                let made = self.in_time(lane, engine.issue(order)).await;
+                let made_nothing = made.is_err() && engine.made_nothing(&lease.note);
+                (made, made_nothing)
+            }
+            Err(error) => (Err(error), true),
         };
         self.meters.issue.note(self.book.now().since(began));
         let active = Lease { stage: Stage::Active, due: lease.expires, ..lease.clone() };
@@ -167,7 +170,11 @@ impl Leases {
                 Ok(data)
             }
             Err(error) => {
-                let marked = self.book.mark(std::slice::from_ref(&key), Cause::Failed).await;
+                let is_forgotten = made_nothing && self.book.forget(&key).await.is_ok();
+                let marked = match is_forgotten {
+                    true => Ok(()),
+                    false => self.book.mark(std::slice::from_ref(&key), Cause::Failed).await,
+                };
                 // The lane passed it over as long as it was being made.
                 drop(making);
                 if let Err(error) = marked {

@@ -130,6 +130,8 @@ pub(super) enum Cause {
     Identity,
     /// Its mount was removed.
     Mount,
+    /// Its mount was moved, and its id would lead nowhere.
+    Moved,
     /// The credential could not be made, or not be handed out.
     Failed,
     /// The server went down while it was being made.
@@ -144,6 +146,7 @@ impl Cause {
             Cause::Token => "its token ended",
             Cause::Identity => "its entity was disabled or removed",
             Cause::Mount => "its mount was removed",
+            Cause::Moved => "its mount was moved",
             Cause::Failed => "it was not handed out",
             Cause::Interrupted => "the server went down while it was being made",
         }

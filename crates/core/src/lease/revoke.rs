@@ -36,7 +36,8 @@ impl Leases {
         if !wait {
             return Ok(());
         }
-        self.wait(progress, &Awaited { what: id, before: vec![(outages, lane)], of: Of::One { key, attempts } }).await
+        let awaited = Awaited { what: id, before: vec![(outages, lane)], of: Of::One { key, attempts } };
+        self.wait(progress, &awaited).await
     }
 
     /// Has every lease below a prefix revoked; says how many were marked.
@@ -113,6 +114,15 @@ impl Leases {
             self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(mount);
         }
         Ok(false)
+    }
+
+    /// Marks the leases of a mount that moves: their ids name its old path, and whoever holds one must not be told that
+    /// there is nothing to revoke while the credential lives.
+    pub async fn end_moved(&self, _grant: &Grant, mount: MountId) -> Result<(), CoreError> {
+        for (path, _) in self.book.ledger.paths(mount) {
+            self.book.end_path(mount, &path, Cause::Moved).await?;
+        }
+        Ok(())
     }
 
     /// Forgets the lanes of a mount that has no leases any more.

@@ -1,8 +1,9 @@
 //! Carries out what is due: revokes in the outside system, says so in the trail, forgets the lease; in this order, so
 //! that no lease is forgotten whose credential may live on, and none ends unrecorded.
 //!
-//! One task per lane. A lease that fails is put off by itself; an outside system that cannot be reached holds its whole
-//! lane, without a write per lease.
+//! One task per lane. A lease that fails or is not answered is put off by itself, while the lane goes on with what falls
+//! due meanwhile; an outside system that cannot be reached, or answers none of several, holds its whole lane, without a
+//! write per lease.
 
 use super::book::PAGE;
 use super::diary::note_of;
@@ -26,8 +27,13 @@ use tokio::task::JoinSet;
 const AT_ONCE: usize = 8;
 /// Leases in hand: those beside the ones above wait for their turn, the trail or the disk.
 const IN_HAND: usize = 256;
-/// How long one revocation may take before the outside system counts as down.
+/// How long one revocation may take before it counts as not answered.
 const REVOKE_LIMIT: Duration = Duration::from_secs(45);
+
+/// Different leases that must go unanswered, with no answer in between, for the outside system to count as down.
+const UNANSWERED: usize = 3;
+/// How long a lease waits for which the outside system had no place.
+const CROWDED: Duration = Duration::from_secs(1);
 
 /// What became of one lease.
 enum End {
@@ -37,6 +43,10 @@ enum End {
     Passed,
     /// Put off, by its own fault.
     Failed,
+    /// Put off for a moment: there was no place for it.
+    Crowded,
+    /// Put off; it was asked for and no answer came.
+    Unanswered(String),
     /// The outside system cannot be reached.
     Down(String),
 }
@@ -56,7 +66,10 @@ struct Run {
     read: bool,
     in_hand: HashSet<String>,
     down: Option<String>,
-    gone: u64,
+    /// Leases that went unanswered since the last answer.
+    unanswered: HashSet<String>,
+    /// Something may have fallen due since the shelf was read.
+    again: bool,
     /// Whether what is due comes before what is recalled: they take turns.
     due_first: bool,
 }
@@ -65,7 +78,7 @@ impl Leases {
     /// The task of a lane.
     pub(super) async fn keep_lane(self: Arc<Self>, lane: Arc<Lane>, mut stop: watch::Receiver<bool>) {
         loop {
-            let ticket = tokio::select! {
+            let mut ticket = tokio::select! {
                 ticket = lane.beat.rung() => ticket,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
@@ -73,7 +86,7 @@ impl Leases {
                 return lane.beat.answer(u64::MAX);
             }
             let done = tokio::select! {
-                done = self.run_lane(&lane) => done,
+                done = self.run_lane(&lane, &mut ticket) => done,
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             if let Err(error) = done {
@@ -83,11 +96,15 @@ impl Leases {
             }
             lane.beat.answer(ticket);
             self.book.moved();
+            if lane.is_closed() {
+                return lane.beat.answer(u64::MAX);
+            }
         }
     }
 
-    /// Ends everything that is due now. Dropping the future stops it anywhere: what was begun is due again.
-    async fn run_lane(self: &Arc<Self>, lane: &Arc<Lane>) -> Result<(), CoreError> {
+    /// Ends everything that is due, also what falls due or is asked for meanwhile; `ticket` becomes that of the last who
+    /// asked. Dropping the future stops it anywhere: what was begun is due again.
+    async fn run_lane(self: &Arc<Self>, lane: &Arc<Lane>, ticket: &mut u64) -> Result<(), CoreError> {
         let now = self.book.now();
         lane.beat.begin();
         if lane.is_held(now) {
@@ -103,9 +120,9 @@ impl Leases {
         let mut ending = JoinSet::new();
         loop {
             while run.down.is_none() && ending.len() < IN_HAND {
-                let Some(turned) = self.next(lane, &mut run).await? else { break };
+                let Some(turned) = self.next_or_later(lane, &mut run).await? else { break };
                 run.in_hand.insert(turned.key.suffix.clone());
-                let (leases, lane, permits) = (Arc::clone(self), Arc::clone(lane), Arc::clone(&permits));
+                let (now, leases, lane, permits) = (run.now, Arc::clone(self), Arc::clone(lane), Arc::clone(&permits));
                 ending.spawn(async move {
                     let end = leases.end_one(&lane, &turned, now, &permits).await;
                     (turned, end)
@@ -114,12 +131,17 @@ impl Leases {
             let ended = tokio::select! {
                 ended = ending.join_next() => ended,
                 () = lane.hurry.notified() => continue,
+                rung = lane.beat.rung(), if run.down.is_none() && !ending.is_empty() => {
+                    *ticket = rung.max(*ticket);
+                    run.again = true;
+                    continue;
+                }
             };
             match ended {
                 None if run.down.is_some() || run.is_over() => break,
                 None => continue,
                 Some(Ok((turned, end))) => {
-                    let noted = run.note(&turned.key, end, &permits);
+                    let noted = run.note(lane, &turned.key, end, &permits);
                     if turned.recalled.is_some() {
                         lane.recalled_over();
                         self.book.moved();
@@ -129,15 +151,25 @@ impl Leases {
                 Some(Err(_)) => return Err(CoreError::Internal("a lease's end was broken off")),
             }
         }
-        match run.down {
-            Some(error) => {
-                lane.went_down(error, self.book.now(), &*self.entropy);
-                lane.drop_recalled();
-            }
-            None if run.gone > 0 => lane.came_up(),
-            None => {}
+        if let Some(error) = run.down {
+            lane.went_down(error, self.book.now(), &*self.entropy);
+            lane.drop_recalled();
         }
         Ok(())
+    }
+
+    /// The next lease to see to; reads the shelf anew when it was read to its end and something may have come since, so
+    /// that a lease that takes its time holds up no other.
+    async fn next_or_later(&self, lane: &Lane, run: &mut Run) -> Result<Option<Turned>, CoreError> {
+        let next = self.next(lane, run).await?;
+        if next.is_some() || !std::mem::take(&mut run.again) {
+            return Ok(next);
+        }
+        (run.now, run.after, run.read) = (self.book.now(), None, false);
+        if lane.clock_went_back.swap(false, Ordering::SeqCst) {
+            self.pull_back(lane, run.now).await?;
+        }
+        self.next(lane, run).await
     }
 
     /// The next lease to see to: an urgent one, or one that is recalled or due.
@@ -225,8 +257,13 @@ impl Leases {
         let took = self.book.now().since(began);
         self.meters.revoke.note(took);
         match revoked {
-            Err(_) => Ok(End::Down(format!("{} did not answer within {} s", lane.name, REVOKE_LIMIT.as_secs()))),
+            Err(_) => {
+                let why = format!("no answer within {} s", REVOKE_LIMIT.as_secs());
+                let error = CoreError::Unanswered { system: lane.name.clone(), why };
+                self.put_off(key, &stored, cause, error).await
+            }
             Ok(Err(error @ CoreError::Unreachable { .. })) => Ok(End::Down(error.to_string())),
+            Ok(Err(CoreError::Crowded { .. })) => self.wait_for_place(key, &stored, cause).await,
             Ok(Err(error)) => self.put_off(key, &stored, cause, error).await,
             Ok(Ok(())) => {
                 let mut entry = self.event("lease-revoke", key, lease, cause.words());
@@ -241,6 +278,26 @@ impl Leases {
         }
     }
 
+    /// Has a lease tried again soon that is not to blame.
+    async fn wait_for_place(&self, key: &LeaseKey, stored: &Stored<Lease>, cause: Cause) -> Result<End, CoreError> {
+        let lease = &stored.value;
+        let due = self.book.now().plus(CROWDED);
+        let stage = match &lease.stage {
+            Stage::Revoking(revoking) => Stage::Revoking(revoking.clone()),
+            stage => {
+                let handed_out = stage.was_handed_out();
+                Stage::Revoking(Revoking { cause, handed_out, attempts: 0, error: None })
+            }
+        };
+        match self.book.replace(key, stored, &Lease { stage, due, ..lease.clone() }).await {
+            Ok(()) | Err(CoreError::Conflict) => {}
+            Err(error) => return Err(error),
+        }
+        let lane = self.book.lanes.find(key.mount, &lease.lane);
+        lane.into_iter().for_each(|lane| lane.beat.expect(due));
+        Ok(End::Crowded)
+    }
+
     /// Notes that a lease could not be ended, and when to try again.
     async fn put_off(
         &self,
@@ -251,6 +308,7 @@ impl Leases {
     ) -> Result<End, CoreError> {
         let lease = &stored.value;
         let (attempts, text) = (lease.attempts().saturating_add(1), error.to_string());
+        let is_unanswered = matches!(error, CoreError::Unanswered { .. });
         self.meters.failed.add(1);
         if attempts == 1 {
             let mut entry = self.event("lease-revoke", key, lease, cause.words());
@@ -265,7 +323,7 @@ impl Leases {
         let [part] = self.entropy.array::<1>();
         let due = self.book.now().plus(backoff(attempts, part));
         let handed_out = lease.stage.was_handed_out();
-        let stage = Stage::Revoking(Revoking { cause, handed_out, attempts, error: Some(text) });
+        let stage = Stage::Revoking(Revoking { cause, handed_out, attempts, error: Some(text.clone()) });
         match self.book.replace(key, stored, &Lease { stage, due, ..lease.clone() }).await {
             Ok(()) | Err(CoreError::Conflict) => {}
             Err(error) => return Err(error),
@@ -273,7 +331,7 @@ impl Leases {
         let lane = self.book.lanes.find(key.mount, &lease.lane);
         lane.into_iter().for_each(|lane| lane.beat.expect(due));
         self.book.moved();
-        Ok(End::Failed)
+        Ok(if is_unanswered { End::Unanswered(text) } else { End::Failed })
     }
 
     /// An entry about something that happened to a lease without a request.
@@ -333,26 +391,47 @@ impl Run {
             read: false,
             in_hand: HashSet::new(),
             down: None,
-            gone: 0,
+            unanswered: HashSet::new(),
+            again: false,
             due_first: false,
         }
     }
 
     fn is_over(&self) -> bool {
-        self.read && self.page.is_empty()
+        self.read && self.page.is_empty() && !self.again
     }
 
-    fn note(&mut self, key: &LeaseKey, end: Result<End, CoreError>, permits: &Semaphore) -> Result<(), CoreError> {
+    fn note(
+        &mut self,
+        lane: &Lane,
+        key: &LeaseKey,
+        end: Result<End, CoreError>,
+        permits: &Semaphore,
+    ) -> Result<(), CoreError> {
         self.in_hand.remove(&key.suffix);
-        match end? {
-            End::Gone => self.gone += 1,
-            End::Passed | End::Failed => {}
-            End::Down(error) => {
-                // Those that wait for their turn need not find out for themselves.
-                permits.close();
-                self.down = Some(error);
+        let error = match end? {
+            End::Passed | End::Crowded => return Ok(()),
+            End::Gone => {
+                self.unanswered.clear();
+                lane.came_up();
+                return Ok(());
             }
-        }
+            End::Failed => {
+                self.unanswered.clear();
+                return Ok(());
+            }
+            End::Unanswered(error) => {
+                self.unanswered.insert(key.suffix.clone());
+                if self.unanswered.len() < UNANSWERED {
+                    return Ok(());
+                }
+                error
+            }
+            End::Down(error) => error,
+        };
+        // Those that wait for their turn need not find out for themselves.
+        permits.close();
+        self.down = Some(error);
         Ok(())
     }
 }

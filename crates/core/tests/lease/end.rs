@@ -4,8 +4,10 @@ use crate::outside::Mood;
 use crate::world::World;
 use serde_json::json;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use strongroom_core::identity::EntityChange;
 use strongroom_model::{Kind, Kinded as _};
+use tokio::task::JoinSet;
 
 #[tokio::test]
 async fn a_lane_that_is_down_holds_up_no_other_and_goes_on_when_it_is_back() {
@@ -39,6 +41,69 @@ async fn an_outside_system_that_never_answers_holds_up_no_other() {
     let world = world.restart(1).await;
     world.outside.mood("pg", Mood::Well);
     world.settle().await;
+    assert_eq!((world.outside.count(), world.count()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_login_whose_ending_hangs_holds_up_none_that_falls_due_later() {
+    let world = World::new().await;
+    let (hung, other) = (world.login("pg-app").await, world.login("pg-app").await);
+    world.outside.never_end(&hung.1);
+    let grant = world.grant("sys/leases/revoke").await;
+    world.leases().revoke(&grant, &hung.0, false).await.unwrap();
+    let ended = async {
+        while world.outside.asked.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.clock.forward(3_600);
+        let open = world.open();
+        let _round = JoinSet::from_iter([async move {
+            open.housekeep().await;
+        }]);
+        while world.outside.has(&other.1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the other login ends while one hangs");
+    assert!(world.outside.has(&hung.1));
+}
+
+#[tokio::test]
+async fn an_outside_system_counts_as_down_only_when_it_answers_none_of_several() {
+    let world = World::new().await;
+    let first = world.login("pg-app").await;
+    world.outside.mood("pg", Mood::Unheard);
+    let error = world.revoke(&first.0).await.unwrap_err().to_string();
+    assert!(error.contains("did not answer: 15s are over"), "{error}");
+    world.settle().await;
+    let gauges = world.leases().gauges();
+    assert_eq!((gauges.failing, gauges.lanes_down), (1, 0));
+    world.outside.mood("pg", Mood::Well);
+    for _ in 0..3 {
+        world.login("pg-app").await;
+    }
+    world.outside.mood("pg", Mood::Unheard);
+    world.later(3_600).await;
+    assert_eq!(world.leases().gauges().lanes_down, 1);
+    world.outside.mood("pg", Mood::Well);
+    world.later(400).await;
+    world.later(400).await;
+    assert_eq!((world.outside.count(), world.count(), world.leases().gauges().lanes_down), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_outside_system_without_a_free_place_is_asked_again_soon_and_counts_as_neither_down_nor_failing() {
+    let world = World::new().await;
+    let (id, login) = world.login("pg-app").await;
+    world.outside.mood("pg", Mood::Crowded);
+    let grant = world.grant("sys/leases/revoke").await;
+    world.leases().revoke(&grant, &id, false).await.unwrap();
+    world.settle().await;
+    assert!(world.outside.has(&login));
+    assert_eq!((world.state(&id).await, world.irrevocable().await.len()), (Some("revoking"), 0));
+    assert_eq!(world.leases().gauges().lanes_down, 0);
+    world.outside.mood("pg", Mood::Well);
+    world.later(1).await;
     assert_eq!((world.outside.count(), world.count()), (0, 0));
 }
 

@@ -25,6 +25,10 @@ pub(crate) enum Mood {
     Stubborn,
     /// It never answers.
     Asleep,
+    /// It has no place for another call.
+    Crowded,
+    /// It takes a call and is not heard of in time.
+    Unheard,
 }
 
 #[derive(Default)]
@@ -33,6 +37,8 @@ pub(crate) struct Outside {
     moods: Mutex<BTreeMap<String, Mood>>,
     /// Logins that will not go.
     stuck: Mutex<BTreeSet<String>>,
+    /// Logins whose ending never comes to an end.
+    endless: Mutex<BTreeSet<String>>,
     numbers: AtomicU64,
     pub(crate) dropped: AtomicUsize,
     pub(crate) asked: AtomicUsize,
@@ -52,6 +58,10 @@ impl Outside {
 
     pub(crate) fn mood(&self, lane: &str, mood: Mood) {
         self.moods.lock().unwrap().insert(lane.to_owned(), mood);
+    }
+
+    pub(crate) fn never_end(&self, login: &str) {
+        self.endless.lock().unwrap().insert(login.to_owned());
     }
 
     pub(crate) fn stick(&self, login: &str, stuck: bool) {
@@ -84,6 +94,8 @@ impl Outside {
                 act();
                 Err(lost("the reply was lost"))
             }
+            Mood::Crowded => Err(CoreError::Crowded { system: lane.to_owned(), why: "all in use".to_owned() }),
+            Mood::Unheard => Err(CoreError::Unanswered { system: lane.to_owned(), why: "15s are over".to_owned() }),
             Mood::Stubborn => Err(CoreError::Outside { system: lane.to_owned(), why: "not today".to_owned() }),
             Mood::Asleep => {
                 self.never.notified().await;
@@ -206,6 +218,10 @@ impl SecretsEngine for Engine {
         self.outside.most_at_once.fetch_max(now, Ordering::SeqCst);
         tokio::task::yield_now().await;
         let login = text(note, "login").to_owned();
+        let is_endless = self.outside.endless.lock().unwrap().contains(&login);
+        if is_endless {
+            self.outside.never.notified().await;
+        }
         let done = if self.outside.stuck.lock().unwrap().contains(&login) {
             Err(CoreError::Outside { system: text(note, "lane").to_owned(), why: "the login owns objects".to_owned() })
         } else {

@@ -106,6 +106,11 @@ impl Database {
         Ok(Fields::new(data))
     }
 
+    /// Whether it is certain that the database made no login after an attempt to make it failed.
+    pub(super) fn has_no_login(&self, note: &Map<String, Value>) -> bool {
+        Note::read(note).is_ok_and(|note| self.unsure.is_settled(&note.login))
+    }
+
     /// A new password by the policy, or as Vault makes them.
     pub(super) async fn password(&self, policy: Option<&RoleName>) -> Result<SecretString, CoreError> {
         let Some(name) = policy else {

@@ -95,6 +95,10 @@ impl SecretsEngine for Engine {
         self.0.make_login(lease).await
     }
 
+    fn made_nothing(&self, note: &Map<String, Value>) -> bool {
+        self.0.has_no_login(note)
+    }
+
     async fn terms(&self, note: &Map<String, Value>) -> Result<LeaseTerms, CoreError> {
         self.0.terms_of(note).await
     }

@@ -21,6 +21,21 @@ pub(super) struct Role {
 }
 
 impl Role {
+    /// What may be sent about one.
+    pub(super) const FIELDS: &[&str] = &[
+        "name",
+        "db_name",
+        "creation_statements",
+        "revocation_statements",
+        "rollback_statements",
+        "renew_statements",
+        "default_ttl",
+        "max_ttl",
+        "credential_type",
+        "credential_config",
+        "lease_owner",
+    ];
+
     /// A new role from what was sent.
     pub(super) fn create(name: RoleName, sent: &Fields) -> Result<Self, CoreError> {
         let db_name = sent.text_or_empty("db_name")?;

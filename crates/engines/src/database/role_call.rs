@@ -59,7 +59,7 @@ impl Database {
                 Err(CoreError::Conflict) => continue,
                 other => other?,
             }
-            return Ok(Reply::empty());
+            return Ok(sent::done(call.fields, Role::FIELDS));
         }
         Err(CoreError::Conflict)
     }

@@ -64,7 +64,7 @@ impl Database {
             };
             match done {
                 Err(CoreError::Conflict) => continue,
-                other => return other.map(|()| Reply::empty()),
+                other => return other.map(|()| sent::done(call.fields, StaticRole::FIELDS)),
             }
         }
         Err(CoreError::Conflict)
@@ -73,6 +73,9 @@ impl Database {
     async fn create_static(&self, name: &RoleName, sent: &Fields) -> Result<(), CoreError> {
         let role = StaticRole::create(name.clone(), sent)?;
         self.require_allowed(&role.db_name, name).await?;
+        // Two that come at once must not both find it free.
+        let _turn = self.turns.take(&format!("login/{}/{}", role.db_name, role.username)).await;
+        self.require_free(&role).await?;
         let (now, waits) = (self.context.now(), sent.flag("skip_import_rotation")?.unwrap_or(false));
         let held = match sent.secret("password")? {
             None => Held::Nothing,
@@ -96,6 +99,29 @@ impl Database {
             self.forget_static(name).await?;
         }
         ended
+    }
+
+    /// Fails when the password of the login is somebody else's to change: each change would lock the other out.
+    async fn require_free(&self, role: &StaticRole) -> Result<(), CoreError> {
+        let config = self.require_config(&role.db_name).await?;
+        if config.value.username == role.username {
+            return Err(CoreError::Invalid(format!(
+                "\"{}\" is the login of the connection \"{}\" itself, which a static role would lock out; change its \
+                 password with rotate-root, or make the static role for another login",
+                role.username, role.db_name
+            )));
+        }
+        let others = self.context.records.scan_all::<StaticRole>(&self.static_shelf()).await?;
+        let is_same = |other: &StaticRole| {
+            other.name != role.name && other.db_name == role.db_name && other.username == role.username
+        };
+        match others.iter().map(|listed| &listed.value).find(|other| is_same(other)) {
+            None => Ok(()),
+            Some(other) => Err(CoreError::Invalid(format!(
+                "the static role \"{}\" keeps the password of \"{}\" already; use that one, or delete it first",
+                other.name, role.username
+            ))),
+        }
     }
 
     async fn change_static(&self, kept: &Stored<StaticRole>, sent: &Fields) -> Result<(), CoreError> {

@@ -68,6 +68,21 @@ pub(super) struct Turn {
 }
 
 impl StaticRole {
+    /// What may be sent about one.
+    pub(super) const FIELDS: &[&str] = &[
+        "name",
+        "db_name",
+        "username",
+        "password",
+        "rotation_period",
+        "rotation_schedule",
+        "rotation_window",
+        "rotation_statements",
+        "skip_import_rotation",
+        "credential_type",
+        "credential_config",
+    ];
+
     /// A new role from what was sent.
     pub(super) fn create(name: RoleName, sent: &Fields) -> Result<Self, CoreError> {
         let require = |field: &'static str| {

@@ -82,6 +82,11 @@ impl RabbitMq {
         Ok(Fields::new(data))
     }
 
+    /// Whether it is certain that the broker made no user after an attempt to make it failed.
+    pub(super) fn has_no_user(&self, note: &Map<String, Value>) -> bool {
+        Note::read(note).is_ok_and(|note| self.unsure.is_settled(&note.login))
+    }
+
     /// Ends the user and its connections.
     pub(super) async fn end_user(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError> {
         let note = Note::read(lease.note)?;

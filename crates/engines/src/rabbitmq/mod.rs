@@ -62,6 +62,10 @@ impl SecretsEngine for RabbitMq {
         self.make_user(lease).await
     }
 
+    fn made_nothing(&self, note: &Map<String, Value>) -> bool {
+        self.has_no_user(note)
+    }
+
     async fn terms(&self, _note: &Map<String, Value>) -> Result<LeaseTerms, CoreError> {
         self.lease_terms().await
     }

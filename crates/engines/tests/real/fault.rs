@@ -22,6 +22,16 @@ async fn a_database_that_is_down_gets_its_logins_ended_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn asking_a_database_that_is_down_for_logins_leaves_no_leases() {
+    let house = House::alone().await;
+    house.postgres.kill();
+    assert!(house.try_login().await.is_none() && house.try_login().await.is_none());
+    assert_eq!(house.leases(), 0);
+    house.postgres.restart().await;
+    assert!(house.try_login().await.is_some());
+}
+
+#[tokio::test]
 async fn a_database_that_hangs_holds_up_nobody_else() {
     let (house, well) = (House::alone().await, House::open().await);
     house.server.operator().post("database/config/well", json!({

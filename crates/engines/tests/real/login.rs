@@ -116,3 +116,58 @@ async fn the_trail_names_login_lease_and_caller_of_each_issue_and_revocation() {
     assert!(end["principal"].to_string().contains("root") && end["duration_us"].is_number(), "{end}");
     assert!(entries.iter().all(|entry| !entry.to_string().contains(&login.password)));
 }
+
+#[tokio::test]
+async fn asking_for_the_head_makes_no_login() {
+    let house = House::open().await;
+    let path = format!("database/creds/{}", house.role);
+    house.server.operator().send("HEAD", &path, None).await.expect(405);
+    house.server.by("hvs.nobody").send("HEAD", &path, None).await.expect(403);
+    assert_eq!((house.logins().len(), house.leases()), (0, 0));
+}
+
+#[tokio::test]
+async fn the_logins_of_a_mount_end_when_it_moves() {
+    let house = House::open().await;
+    let login = house.login().await;
+    let to = json!({"from": "database", "to": "moved"});
+    house.server.operator().post("sys/remount", to).await.expect(200);
+    house.settle().await;
+    assert!(!house.works(&login).await);
+    assert_eq!((house.logins().len(), house.leases()), (0, 0));
+    let events: Vec<_> = house.server.world.entries().await;
+    assert!(events.iter().any(|e| e["operation"] == "lease-revoke" && e["note"] == "its mount was moved"));
+    house.server.operator().get(&format!("moved/creds/{}", house.role)).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_field_of_a_role_that_nobody_reads_is_named_in_a_warning() {
+    let house = House::open().await;
+    let role = json!({"db_name": "app", "creation_statements": crate::house::CREATE, "max_tll": "10s"});
+    let answer = house.server.operator().post(&format!("database/roles/{}", house.role), role).await.expect(200);
+    assert_eq!(answer.at("/warnings/0"), "Endpoint ignored these unrecognized parameters: [max_tll]");
+}
+
+#[tokio::test]
+async fn callers_who_keep_all_connections_busy_do_not_keep_a_login_from_being_revoked() {
+    let house = std::sync::Arc::new(House::open().await);
+    house.configure("app", house.postgres.port(), json!({"max_open_connections": 2})).await;
+    // Without grants, whose locks would keep others waiting in the database itself.
+    let plain = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'";
+    house.write_role(json!({"creation_statements": [plain]})).await;
+    let login = house.login().await;
+    house.write_role(json!({"creation_statements": [plain, "SELECT pg_sleep(3)"]})).await;
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..6 {
+        let house = std::sync::Arc::clone(&house);
+        asking.spawn(async move { house.try_login().await.is_some() });
+    }
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while house.postgres.sql(asleep) == "0" {
+        tokio::task::yield_now().await;
+    }
+    let revoke = json!({"lease_id": login.lease, "sync": true});
+    house.server.operator().post("sys/leases/revoke", revoke).await.expect(204);
+    assert!(!house.works(&login).await && asking.try_join_next().is_none());
+    asking.join_all().await;
+}

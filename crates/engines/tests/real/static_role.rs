@@ -180,3 +180,18 @@ async fn a_static_role_that_cannot_be_made_is_not_kept() {
         assert!(answer.text.contains(said), "{}", answer.text);
     }
 }
+
+#[tokio::test]
+async fn a_login_that_is_somebody_elses_to_change_gets_no_static_role() {
+    let house = House::open().await;
+    let own = json!({"db_name": "app", "username": house.postgres.admin().username, "rotation_period": "24h"});
+    let path = format!("database/static-roles/{}", house.role);
+    let refused = house.server.operator().post(&path, own).await.expect(400);
+    assert!(refused.text.contains("the login of the connection"), "{}", refused.text);
+    let username = house.static_role(json!({})).await;
+    let second = json!({"db_name": "app", "username": username, "rotation_period": "24h"});
+    let refused = house.server.operator().post(&format!("{path}-2"), second).await.expect(400);
+    assert!(refused.text.contains("keeps the password"), "{}", refused.text);
+    assert!(house.lets_in(&username, &house.static_password().await).await);
+    house.login().await;
+}

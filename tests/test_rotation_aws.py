@@ -152,6 +152,24 @@ def test_a_function_that_fails_leaves_the_value_and_its_words_hold_no_secret(sta
     assert "made-by-a-function" not in server.said() + str(server.trail())
 
 
+def test_a_function_that_prints_its_key_tells_it_to_nobody_and_the_manuals_schedule_is_taken(start, tmp_path):
+    loud = write(tmp_path, "loud", """    names = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    raise ValueError("called with " + " ".join(f"{name}={os.environ[name]}" for name in names) + " and no more")
+""")
+    server, client = start({"loud": loud})
+    client.create_secret(Name="a", SecretString="stays-c4nary")
+    rules = {"ScheduleExpression": "cron(0 8/8 * * ? *)", "Duration": "2h"}
+    client.rotate_secret(SecretId="a", ClientRequestToken=str(uuid.uuid4()), RotationLambdaARN=FUNCTION + "loud",
+                         RotationRules=rules)
+    told = lambda: server.json("rotate", "status", "secret/a").get("before")
+    why = wait_until("the rotation was given up", told, patience=60)["outcome"]["why"]
+    clean = "called with AWS_SECRET_ACCESS_KEY=*** AWS_SESSION_TOKEN=*** and no more"
+    assert clean in why
+    everything = server.said() + str(server.trail())
+    assert everything.count("called with ") == everything.count(clean) > 0
+    assert client.describe_secret(SecretId="a")["RotationRules"] == rules
+
+
 def test_a_functions_key_reaches_its_secret_alone(start, tmp_path):
     nosy = write(tmp_path, "nosy", GOOD + """    if step == "setSecret":
         for name, call in [

@@ -88,7 +88,8 @@ fn new(name: &str, fields: &Fields) -> Result<NewWebhook, CoreError> {
         Some(word) => Style::parse(&word).ok_or_else(|| wrong("style", "must be json or slack"))?,
     };
     let topic = |word: String| {
-        Topic::parse(&word).ok_or_else(|| wrong("topics", "must be of alert, rotation, incident, drill, parameter, server"))
+        Topic::parse(&word)
+            .ok_or_else(|| wrong("topics", "must be of alert, rotation, incident, drill, parameter, server"))
     };
     let topics: BTreeSet<Topic> =
         fields.list("topics")?.unwrap_or_default().into_iter().map(topic).collect::<Result<_, _>>()?;

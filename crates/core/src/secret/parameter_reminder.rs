@@ -67,11 +67,15 @@ impl ReminderKind {
         let end = expires.map(|end| end.to_string()).unwrap_or_default();
         match self {
             ReminderKind::Expiring => {
-                format!("The parameter {name} ends at {end}. Write it anew with a later Expiration if it is still needed.")
+                format!(
+                    "The parameter {name} ends at {end}. Write it anew with a later Expiration if it is still needed."
+                )
             }
             ReminderKind::Expired => format!("The parameter {name} ended at {end} and is removed."),
             ReminderKind::Unchanged => {
-                format!("Nobody has changed the parameter {name} for as long as its policy says. See whether it should be.")
+                format!(
+                    "Nobody has changed the parameter {name} for as long as its policy says. See whether it should be."
+                )
             }
         }
     }
@@ -134,7 +138,8 @@ impl Secrets {
             ReminderKind::Expiring | ReminderKind::Unchanged => Severity::Warning,
             ReminderKind::Expired => Severity::Info,
         };
-        let notice = Notice::new(Topic::Parameter, due.kind.event(), severity, due.kind.text(&name, particulars.expires));
+        let notice =
+            Notice::new(Topic::Parameter, due.kind.event(), severity, due.kind.text(&name, particulars.expires));
         let notice = notice.at(path.clone()).with("parameter", name).with("policy", due.policy.clone());
         webhooks.tell(notice.with("version", due.version.to_string())).await?;
         self.events.tell(Note {

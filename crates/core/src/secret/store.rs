@@ -54,7 +54,15 @@ impl Secrets {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { records, clock, entropy, turns: Turns::new(), events, reads: Mutex::default(), listings: Listings::default() }
+        Self {
+            records,
+            clock,
+            entropy,
+            turns: Turns::new(),
+            events,
+            reads: Mutex::default(),
+            listings: Listings::default(),
+        }
     }
 
     /// Whether what a write would touch is there, so that policy can tell create from update. Deleting, restoring and

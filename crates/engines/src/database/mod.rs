@@ -21,8 +21,8 @@ mod static_call;
 mod static_role;
 mod turn;
 
-use crate::{rehearsal, sent};
 use crate::unsure::Unsure;
+use crate::{rehearsal, sent};
 use async_trait::async_trait;
 use link::Links;
 use serde_json::{Map, Value};

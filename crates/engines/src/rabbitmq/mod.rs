@@ -10,8 +10,8 @@ mod endpoint;
 mod lease;
 mod role;
 
-use crate::{rehearsal, sent};
 use crate::unsure::Unsure;
+use crate::{rehearsal, sent};
 use async_trait::async_trait;
 use serde_json::{Map, Value};
 use std::sync::{Arc, Mutex};

@@ -2,10 +2,10 @@
 
 use super::grammar::Command;
 use super::{
-    Found, access_key, alert, audit, audit_archive, audit_index, audit_query, auth, can, complete, diff, doctor, find, help, history,
-    import, kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey, operator_rotate,
-    operator_snapshot, operator_verify, path_help, policy, review, rotate, secrets, server, shipping, status, token,
-    version, who_reads,
+    Found, access_key, alert, audit, audit_archive, audit_index, audit_query, auth, can, complete, diff, doctor, find,
+    help, history, import, kv, lease, logical, login, man, operator, operator_generate_root, operator_rekey,
+    operator_rotate, operator_snapshot, operator_verify, path_help, policy, review, rotate, secrets, server, shipping,
+    status, token, version, who_reads,
 };
 use super::{drill, incident, revoke, watch};
 

@@ -22,7 +22,11 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
               Needs `update` and `sudo` on sys/revoke and sys/revoke/preview, and to see the target.",
     flags: &[
         valued("secret", "path", "A secret: its version in force is put out of use"),
-        valued("principal", "name", "An entity (name, id, or as the trail prints it), an access key, a token by its accessor"),
+        valued(
+            "principal",
+            "name",
+            "An entity (name, id, or as the trail prints it), an access key, a token by its accessor",
+        ),
         valued("lease-prefix", "path", "The beginning of ids of leases"),
         valued("mount", "path", "A mount; auth/... for an auth method"),
         valued("source", "cidr", "A network, or an address"),

@@ -90,7 +90,8 @@ impl Filters {
     pub(super) fn exact(&self) -> Option<Vec<SecretPath>> {
         let filter = self.0.iter().find(|filter| filter.key == Key::Name && filter.option == How::Equals)?;
         let granted = self.folder();
-        let names = filter.values.iter().filter_map(|name| SecretPath::parse(name.strip_prefix('/').unwrap_or(name)).ok());
+        let names =
+            filter.values.iter().filter_map(|name| SecretPath::parse(name.strip_prefix('/').unwrap_or(name)).ok());
         let inside = |name: &SecretPath| granted.as_str().is_empty() || lies_in(name, granted.as_str(), true);
         Some(names.filter(inside).collect::<BTreeSet<_>>().into_iter().collect())
     }
@@ -100,9 +101,12 @@ impl Filters {
         let granted = self.folder();
         let begins = self.0.iter().find(|filter| filter.key == Key::Name && filter.option == How::BeginsWith);
         let Some([prefix]) = begins.map(|filter| filter.values.as_slice()) else { return granted };
-        let folder = prefix.trim_start_matches('/').rsplit_once('/').and_then(|(folder, _)| FolderPath::parse(folder).ok());
+        let folder =
+            prefix.trim_start_matches('/').rsplit_once('/').and_then(|(folder, _)| FolderPath::parse(folder).ok());
         match folder {
-            Some(folder) if folder.as_str().starts_with(&format!("{granted}/")) || granted.as_str().is_empty() => folder,
+            Some(folder) if folder.as_str().starts_with(&format!("{granted}/")) || granted.as_str().is_empty() => {
+                folder
+            }
             _ => granted,
         }
     }

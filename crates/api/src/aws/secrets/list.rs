@@ -164,9 +164,8 @@ impl Wish<'_> {
             return Ok(None);
         }
         let seen = call.open.secrets.glance(call.grant, path).await?;
-        let is_wanted = |seen: &Sighting| {
-            (self.planned || !seen.meta.is_marked()) && self.filters.fit(path, seen, self.region)
-        };
+        let is_wanted =
+            |seen: &Sighting| (self.planned || !seen.meta.is_marked()) && self.filters.fit(path, seen, self.region);
         Ok(seen.filter(is_wanted))
     }
 }

@@ -4,6 +4,7 @@ import base64
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
 import urllib.error
@@ -49,7 +50,7 @@ class RabbitMq:
     def run(self, command):
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder,
-            env=self.environment, **self.account,
+            env=self.environment, start_new_session=True, **self.account,
         )
 
     @property
@@ -68,7 +69,8 @@ class RabbitMq:
 
     def close(self):
         for process in reversed(self.processes):
-            process.kill()
+            # The program is a script, and what it started would go on without it.
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 

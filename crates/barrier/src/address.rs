@@ -11,12 +11,20 @@ pub struct Shelf {
     pub namespace: NamespaceId,
     /// What else the shelf belongs to (mount id, folder, parent), in a fixed order.
     pub scope: Vec<Vec<u8>>,
+    /// Whether it is proven how many records it holds, so that a list misses none. All who name the shelf must agree.
+    pub counted: bool,
 }
 
 impl Shelf {
     /// A shelf that belongs to the namespace as a whole.
     pub fn new(kind: &'static str, namespace: NamespaceId) -> Self {
-        Self { kind, namespace, scope: Vec::new() }
+        Self { kind, namespace, scope: Vec::new(), counted: false }
+    }
+
+    /// The same shelf with its records counted. Each record made or removed seals one more page, so: for few changes.
+    pub fn counted(mut self) -> Self {
+        self.counted = true;
+        self
     }
 
     /// The same kind of shelf inside something smaller.

@@ -5,10 +5,10 @@
 //! tells two changes in one commit apart.
 
 use crate::blob::{self, Binding, KeyKind, OVERHEAD};
-use crate::fresh::{Head, Listed, MIDS_COUNT, Mid, Page};
+use crate::fresh::{Head, Listed, MIDS_COUNT, Mid, Page, TALLY, Tally};
 use crate::interior::{Interior, News};
 use crate::keys::{Keys, sealing};
-use crate::place::{HEAD, Place, mid_key, page_key};
+use crate::place::{HEAD, Place, mid_key, page_key, shelf_bucket};
 use crate::reading::{
     HEAD_KIND, MID_KIND, NAMESPACE_KEY_KIND, PAGE_KIND, Trouble, Wanted, encode_record, internal_binding,
 };
@@ -28,6 +28,9 @@ const HEAD_BYTES: usize = 48 * 1024;
 /// What listing one object adds to its page, at most.
 const LISTING: usize = 256;
 
+/// Counted shelves with how many records a transaction makes and removes there.
+type Steps = BTreeMap<[u8; 16], (u64, u64)>;
+
 /// A record to write: where, as what, and the bytes.
 type PutAt<'t> = (Place, &'t Address, &'t SecretBytes);
 
@@ -40,6 +43,8 @@ pub(crate) struct Batch<'a> {
     rows: BTreeMap<Place, Row>,
     pages: BTreeMap<u16, Arc<Page>>,
     made: HashMap<NamespaceId, Arc<LockedKey>>,
+    /// Of the counted shelves met so far, as the batch leaves them; `None` for one that nobody counted from its start.
+    tallies: BTreeMap<[u8; 16], Option<Tally>>,
     changed: Vec<Address>,
     /// Pages and middles to be sealed anew although nothing in them changes.
     stale_pages: BTreeSet<u16>,
@@ -92,6 +97,7 @@ impl<'a> Batch<'a> {
             rows: BTreeMap::new(),
             pages: BTreeMap::new(),
             made: HashMap::new(),
+            tallies: BTreeMap::new(),
             changed: Vec::new(),
             stale_pages: BTreeSet::new(),
             stale_mids: BTreeSet::new(),
@@ -125,10 +131,44 @@ impl<'a> Batch<'a> {
         if !compares.iter().all(|(place, expect)| self.holds(place, *expect)) {
             return Err(BarrierError::Conflict);
         }
-        if !self.make_room(&puts, &deletes, fresh.len())? {
+        let steps = self.steps(&puts, &deletes);
+        self.load_tallies(&steps).await?;
+        if !self.make_room(&puts, &deletes, &steps, fresh.len())? {
             return Ok(Staged::Later);
         }
-        Ok(Staged::Taken(self.apply(puts, deletes, fresh)))
+        Ok(Staged::Taken(self.apply(puts, deletes, fresh, &steps)))
+    }
+
+    /// By how much each counted shelf grows and shrinks.
+    fn steps(&self, puts: &[PutAt<'_>], deletes: &[(Place, &Address)]) -> Steps {
+        let mut steps = Steps::new();
+        for (place, at, _) in puts.iter().filter(|(_, at, _)| at.shelf.counted) {
+            if self.generation_of(place).is_none() {
+                steps.entry(self.keys.shelf(&at.shelf)).or_default().0 += 1;
+            }
+        }
+        for (place, at) in deletes.iter().filter(|(_, at)| at.shelf.counted) {
+            if self.generation_of(place).is_some() {
+                steps.entry(self.keys.shelf(&at.shelf)).or_default().1 += 1;
+            }
+        }
+        steps
+    }
+
+    async fn load_tallies(&mut self, steps: &Steps) -> Result<(), BarrierError> {
+        for shelf in steps.keys() {
+            self.load_page(shelf_bucket(shelf)).await?;
+            if self.tallies.contains_key(shelf) {
+                continue;
+            }
+            let tally = match self.pages.get(&shelf_bucket(shelf)).and_then(|page| page.tally(shelf)) {
+                Some(tally) => Some(tally),
+                None if self.interior.holds_something(self.keys, shelf).await? => None,
+                None => Some(Tally::default()),
+            };
+            self.tallies.insert(*shelf, tally);
+        }
+        Ok(())
     }
 
     /// Namespaces that the transaction writes to for the first time ever.
@@ -159,6 +199,7 @@ impl<'a> Batch<'a> {
         &mut self,
         puts: &[PutAt<'_>],
         deletes: &[(Place, &Address)],
+        steps: &Steps,
         namespaces: usize,
     ) -> Result<bool, BarrierError> {
         if self.is_empty() {
@@ -166,7 +207,10 @@ impl<'a> Batch<'a> {
             (self.ops, self.bytes) = (1, HEAD_BYTES);
         }
         let page_weight = |place: &Place| self.pages.get(&place.bucket()).map_or(0, |page| page.weight());
-        let (mut ops, mut bytes) = (namespaces * 2, namespaces * 4_096);
+        let (mut ops, mut bytes) = (namespaces * 2 + steps.len(), namespaces * 4_096);
+        for shelf in steps.keys() {
+            bytes += self.pages.get(&shelf_bucket(shelf)).map_or(0, |page| page.weight()) + LISTING + TALLY;
+        }
         for (place, at, payload) in puts {
             let name = match &at.kept {
                 Kept::Named(name) | Kept::Ordered(_, name) => name.len(),
@@ -220,6 +264,7 @@ impl<'a> Batch<'a> {
         puts: Vec<PutAt<'_>>,
         deletes: Vec<(Place, &Address)>,
         namespaces: Vec<(NamespaceId, Place)>,
+        steps: &Steps,
     ) -> Revision {
         let deletes: Vec<_> = deletes.into_iter().filter(|(place, _)| self.generation_of(place).is_some()).collect();
         if puts.is_empty() && deletes.is_empty() && namespaces.is_empty() {
@@ -227,6 +272,11 @@ impl<'a> Batch<'a> {
         }
         self.generation += 1;
         let generation = self.generation;
+        for (shelf, (more, fewer)) in steps {
+            if let Some(Some(tally)) = self.tallies.get_mut(shelf) {
+                *tally = Tally { count: (tally.count + more).saturating_sub(*fewer), generation };
+            }
+        }
         for (namespace, place) in namespaces {
             let key = LockedKey::make(|bytes| self.interior.entropy.fill(bytes));
             let plain = Some(Zeroizing::new(key.expose().to_vec()));
@@ -283,6 +333,12 @@ impl<'a> Batch<'a> {
             touched.insert(place.bucket());
             let op = self.seal_row(place, row)?;
             ops.push(op);
+        }
+        for (shelf, tally) in std::mem::take(&mut self.tallies) {
+            let Some(tally) = tally.filter(|tally| tally.generation > head.generation) else { continue };
+            let bucket = shelf_bucket(&shelf);
+            touched.insert(bucket);
+            Arc::make_mut(self.pages.entry(bucket).or_default()).set_tally(shelf, tally);
         }
         let mut pages = Vec::with_capacity(touched.len());
         let mut head = head.clone();

@@ -27,6 +27,7 @@ mod shamir;
 mod share;
 mod snapshot;
 mod sweep;
+mod tally;
 mod value;
 mod verify;
 
@@ -42,6 +43,7 @@ pub use seal::{
 pub use share::{Share, ShareError};
 pub use snapshot::{Heir, Moment, is_signed_by, seal_of_row};
 pub use sweep::Progress;
+pub use tally::Count;
 pub use value::{SealedKey, SealedValue, ValueBinding, ValueOpener};
 pub use verify::Finding;
 

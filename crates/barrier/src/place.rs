@@ -55,6 +55,11 @@ pub(crate) fn shelf_prefix(shelf: &[u8; 16]) -> Vec<u8> {
     [&[RECORD], shelf.as_slice()].concat()
 }
 
+/// Which page keeps the tally of a shelf: by the last bytes, as for objects.
+pub(crate) fn shelf_bucket(shelf: &[u8; 16]) -> u16 {
+    shelf.last_chunk().copied().map_or(0, u16::from_be_bytes)
+}
+
 pub(crate) fn page_key(bucket: u16) -> [u8; 3] {
     let [high, low] = bucket.to_be_bytes();
     [PAGE, high, low]

@@ -356,3 +356,100 @@ async fn names_and_values_are_nowhere_in_the_store() {
 fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
+
+/// A counted shelf with that many names on it.
+async fn counted(store: &Arc<Testing>, names: u8) -> (Arc<Barrier>, Shelf) {
+    let (barrier, shelf) = (init(store).await.barrier, shelf("name").counted());
+    for name in 0..names {
+        barrier.commit(put(&shelf.named([name]), "one")).await.unwrap();
+    }
+    (barrier, shelf)
+}
+
+async fn list(barrier: &Barrier, shelf: &Shelf) -> Result<usize, BarrierError> {
+    let before = barrier.count(shelf).await?;
+    let seen = barrier.scan(shelf, None, 1_000).await?.len();
+    assert!(barrier.is_whole(shelf, before, seen).await?, "nobody has changed anything meanwhile");
+    Ok(seen)
+}
+
+#[tokio::test]
+async fn a_list_of_a_counted_shelf_notices_each_record_that_was_cut_out_and_none_that_was_removed() {
+    let store = Arc::new(Testing::default());
+    let (barrier, shelf) = counted(&store, 5).await;
+    barrier.commit(put(&shelf.named([1]), "again").delete(shelf.named([2])).delete(shelf.named("none"))).await.unwrap();
+    assert_eq!(list(&barrier, &shelf).await.unwrap(), 4);
+    barrier.close().await;
+    let rows: Vec<_> = rows(&store.inner).await.into_iter().filter(|row| row.key[0] == RECORD).collect();
+    assert_eq!(rows.len(), 4);
+    for row in rows {
+        overwrite(&store.inner, vec![(row.key.clone(), None)]).await;
+        let barrier = reopen(&store).await.unwrap();
+        assert_eq!(how(list(&barrier, &shelf).await), ("name".to_owned(), "removed"));
+        assert_eq!(barrier.scan(&shelf, None, 1_000).await.unwrap().len(), 3);
+        barrier.close().await;
+        overwrite(&store.inner, vec![(row.key, Some(row.value))]).await;
+    }
+    let barrier = reopen(&store).await.unwrap();
+    for name in [0, 1, 3, 4] {
+        barrier.commit(Txn::new().delete(shelf.named([name]))).await.unwrap();
+    }
+    assert_eq!(list(&barrier, &shelf).await.unwrap(), 0);
+    barrier.commit(put(&shelf.named("new"), "one")).await.unwrap();
+    assert_eq!(list(&barrier, &shelf).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_put_into_an_empty_shelf_does_not_keep_it_from_being_counted() {
+    let store = Arc::new(Testing::default());
+    let (barrier, shelf) = counted(&store, 1).await;
+    let row = rows(&store.inner).await.into_iter().find(|row| row.key[0] == RECORD).unwrap();
+    barrier.commit(Txn::new().delete(shelf.named([0]))).await.unwrap();
+    overwrite(&store.inner, vec![(row.key.clone(), Some(row.value))]).await;
+    barrier.commit(put(&shelf.named("a"), "one").put(shelf.named("b"), b"two".to_vec())).await.unwrap();
+    overwrite(&store.inner, vec![(row.key, None)]).await;
+    let both: Vec<_> = rows(&store.inner).await.into_iter().filter(|row| row.key[0] == RECORD).collect();
+    assert_eq!((both.len(), list(&barrier, &shelf).await.unwrap()), (2, 2));
+    overwrite(&store.inner, vec![(both[0].key.clone(), None)]).await;
+    assert_eq!(how(list(&barrier, &shelf).await), ("name".to_owned(), "removed"));
+}
+
+#[tokio::test]
+async fn a_shelf_that_was_filled_before_anybody_counted_is_read_as_it_is() {
+    let store = Arc::new(Testing::default());
+    let barrier = init(&store).await.barrier;
+    let (old, shelf) = (shelf("name"), shelf("name").counted());
+    barrier.commit(put(&old.named("a"), "one")).await.unwrap();
+    barrier.commit(put(&shelf.named("b"), "two")).await.unwrap();
+    assert_eq!(list(&barrier, &shelf).await.unwrap(), 2);
+    barrier.commit(Txn::new().delete(shelf.named("a")).delete(shelf.named("b"))).await.unwrap();
+    barrier.commit(put(&shelf.named("c"), "three").put(shelf.named("d"), b"four".to_vec())).await.unwrap();
+    assert_eq!(list(&barrier, &shelf).await.unwrap(), 2);
+    barrier.commit(Txn::new().delete(shelf.named("c"))).await.unwrap();
+    assert_eq!(list(&barrier, &shelf).await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_list_taken_beside_writers_is_never_called_tampered_with() {
+    let store = Arc::new(Testing::default());
+    let (barrier, shelf) = counted(&store, 3).await;
+    let writing = async {
+        for round in 10..60_u8 {
+            let (one, other) = (barrier.clone(), barrier.clone());
+            let (first, second) = (put(&shelf.named([round]), "x"), put(&shelf.named([round, 0]), "y"));
+            let (a, b) = tokio::join!(one.commit(first), other.commit(second));
+            a.and(b).unwrap();
+            barrier.commit(Txn::new().delete(shelf.named([round]))).await.unwrap();
+        }
+    };
+    let reading = async {
+        for _ in 0..200 {
+            let before = barrier.count(&shelf).await.unwrap();
+            let seen = barrier.scan(&shelf, None, 1_000).await.unwrap().len();
+            barrier.is_whole(&shelf, before, seen).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(writing, reading);
+    assert_eq!(list(&barrier, &shelf).await.unwrap(), 53);
+}

@@ -15,4 +15,4 @@ mod page;
 
 pub(crate) use cache::Freshness;
 pub(crate) use head::{BUCKETS, Head, MIDS_COUNT, Mid};
-pub(crate) use page::{Listed, Page};
+pub(crate) use page::{Listed, Page, TALLY, Tally};

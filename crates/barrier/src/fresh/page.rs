@@ -1,7 +1,11 @@
 use crate::blob::TAG;
 use crate::codec::{Put, Take};
 use crate::place::Place;
+use std::collections::BTreeMap;
 use strongroom_model::NamespaceId;
+
+/// What one tally takes.
+pub(crate) const TALLY: usize = 32;
 
 /// What a page knows about one live object.
 #[derive(Clone)]
@@ -16,12 +20,23 @@ pub(crate) struct Listed {
     pub(crate) kind: Box<str>,
 }
 
-/// The live objects of one bucket, by key.
+/// How many records a counted shelf holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// The records.
+    pub(crate) count: u64,
+    /// The commit that last made or removed one.
+    pub(crate) generation: u64,
+}
+
+/// The live objects of one bucket, by key, and the tallies of the shelves whose hash names the bucket.
 #[derive(Clone, Default)]
 pub(crate) struct Page {
     /// The commit that wrote the page; 0 for one that was never written.
     pub(crate) generation: u64,
     listed: Vec<Listed>,
+    /// Of shelves that hold something.
+    tallies: BTreeMap<[u8; 16], Tally>,
 }
 
 impl Page {
@@ -48,13 +63,25 @@ impl Page {
         }
     }
 
+    /// The tally of the shelf; `None` when it holds nothing, or was made before anybody counted.
+    pub(crate) fn tally(&self, shelf: &[u8; 16]) -> Option<Tally> {
+        self.tallies.get(shelf).copied()
+    }
+
+    pub(crate) fn set_tally(&mut self, shelf: [u8; 16], tally: Tally) {
+        match tally.count {
+            0 => self.tallies.remove(&shelf),
+            _ => self.tallies.insert(shelf, tally),
+        };
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Listed> {
         self.listed.iter()
     }
 
     /// About how many bytes the page takes in the store.
     pub(crate) fn weight(&self) -> usize {
-        self.listed.iter().map(Listed::weight).sum::<usize>() + 128
+        self.listed.iter().map(Listed::weight).sum::<usize>() + self.tallies.len() * TALLY + 128
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -63,6 +90,9 @@ impl Page {
         for one in &self.listed {
             bytes.part(one.place.key()).raw(&one.tag).u64(one.generation);
             bytes.raw(one.namespace.as_bytes()).part(one.kind.as_bytes());
+        }
+        for (shelf, tally) in &self.tallies {
+            bytes.raw(shelf).u64(tally.count).u64(tally.generation);
         }
         bytes
     }
@@ -80,7 +110,11 @@ impl Page {
             })
         };
         let listed = (0..count).map(|_| one()).collect::<Option<Vec<_>>>()?;
-        parts.end(Self { generation, listed })
+        let mut tallies = BTreeMap::new();
+        while !parts.0.is_empty() {
+            tallies.insert(parts.array()?, Tally { count: parts.u64()?, generation: parts.u64()? });
+        }
+        parts.end(Self { generation, listed, tallies })
     }
 }
 

@@ -48,6 +48,22 @@ const PATTERNS: &[Pattern] = &[
         beside: None,
     },
     Pattern {
+        // As `user/password@//host:port/service`, `@host:port:SID` and `@(DESCRIPTION=...)` (Oracle's easy connect).
+        what: "an Oracle connection with a password",
+        text: r#"(?i)(?:^|[\s"'=:])[a-z][a-z0-9_$\#.-]{0,127}(?:\[[a-z0-9_$\#]+\])?/("[^"]+"|[^\s/@"':]+)@(?://[a-z0-9\[]|[a-z0-9.-]+:\d{2,5}[/:][a-z]|\(description\s*=)"#,
+        beside: None,
+    },
+    Pattern {
+        what: "a MySQL connection with a password",
+        text: r"(?:^|[^A-Za-z0-9_.-])[A-Za-z0-9_.-]{1,64}:([^\s@/]+)@(?:tcp|unix)\(",
+        beside: None,
+    },
+    Pattern {
+        what: "a line of .netrc with a password",
+        text: r"(?i)\bmachine\s+\S+\s+login\s+\S+\s+password\s+(\S+)",
+        beside: None,
+    },
+    Pattern {
         what: "a database connection with a password",
         text: r"(?i)\b(?:mysql|psql|mongo|sqlcmd|redis-cli)\b[^\n]*\s--?(?:password|pass|p)[= ]?([^\s-][^\s]{5,})",
         beside: Some(r"(?i)\s-{1,2}(?:h|host|u|user|username)\b"),

@@ -54,7 +54,7 @@ const FORMATS: &[(&str, &str)] = &[
     ("a Telegram bot token", r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}\b"),
     ("a Fly.io token", r"\bFlyV1 fm\d[a-z]?_[A-Za-z0-9+/=,_-]{60,}"),
     ("an Azure client secret", r"\b[A-Za-z0-9_~.]{3}\dQ~[A-Za-z0-9_~.-]{31,34}"),
-    ("an age secret key", r"\bAGE-SECRET-KEY-1[02-9AC-HJ-NP-Z]{58}\b"),
+    ("an age secret key", r"\bAGE-SECRET-KEY-(?:PQ-)?1[02-9AC-HJ-NP-Z]{58,}\b"),
     ("a JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{16,}"),
 ];
 
@@ -62,6 +62,11 @@ const FORMATS: &[(&str, &str)] = &[
 const KEYS: &[(&str, &str)] = &[
     ("a private key", r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY-----[\s\\nr]*([A-Za-z0-9+/=:,\s\\-]{24,})"),
     ("a PGP private key", r"-----BEGIN PGP PRIVATE KEY BLOCK-----\s"),
+    // `-----BEGIN PRIVATE KEY`, with RSA, EC and OPENSSH before it, as kubeconfig files and Kubernetes' secrets hold them.
+    (
+        "a private key in base64",
+        r"\bLS0tLS1CRUdJTiB(?:QUklWQVRFIEtFW|SU0EgUFJJVkFURSBLR|FQyBQUklWQVRFIEtFW|PUEVOU1NIIFBSSVZBVEUgS0V)([A-Za-z0-9+/=]{24,})",
+    ),
     ("a PuTTY private key", r"\bPuTTY-User-Key-File-[23]: "),
 ];
 

@@ -7,6 +7,7 @@
 mod connection;
 mod finding;
 mod format;
+mod header;
 mod name;
 mod pair;
 mod placeholder;
@@ -14,11 +15,14 @@ mod random;
 
 pub use finding::{Finding, Kind};
 
-/// Finds credentials that tell themselves: by their format, or as part of a connection string. In order of their
+/// Finds credentials that tell themselves: by their format, as part of a connection string, or behind the scheme of a header. In order of their
 /// places; none lies inside another.
 pub fn find(bytes: &[u8]) -> Vec<Finding> {
     let mut findings = format::find(bytes);
     findings.extend(connection::find(bytes));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        findings.extend(header::find(text));
+    }
     apart(findings)
 }
 

@@ -65,6 +65,13 @@ fn tokens() -> Vec<String> {
         any("ATATT3xFfGF0", 180),
         format!("1234567890:AA{}", drawn(ANY, 33)),
         format!("eyJ{}.eyJ{}.{}", drawn(ANY, 30), drawn(ANY, 60), drawn(ANY, 43)),
+        format!("AGE-SECRET-KEY-1{}", drawn("023456789ACDEFGHJKLMNPQRSTUVWXYZ", 58)),
+        format!("Bearer {}", drawn(ANY, 40)),
+        "Basic YXBwOmh1bnRlcjI=".to_owned(),
+        format!("LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQp{}", drawn(ANY, 80)),
+        format!("LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t{}", drawn(ANY, 80)),
+        format!("LS0tLS1CRUdJTiBFQyBQUklWQVRFIEtFWS0tLS0tCk{}", drawn(ANY, 80)),
+        format!("LS0tLS1CRUdJTiBPUEVOU1NIIFBSSVZBVEUgS0VZLS0tLS0K{}", drawn(ANY, 80)),
         format!("-----BEGIN OPENSSH PRIVATE KEY-----\n{}\n", drawn(ANY, 70)),
         format!("-----BEGIN PRIVATE KEY-----\\n{}\\n", drawn(ANY, 64)),
         format!("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n{}\n", drawn(ANY, 64)),
@@ -89,6 +96,12 @@ fn connections() -> Vec<String> {
         "org.apache.kafka.common.security.plain.PlainLoginModule required username=\"app\" password=\"hunter2\";"
             .to_owned(),
         "Authorization: Basic YXBwOmh1bnRlcjI=".to_owned(),
+        "app/hunter2@//db.internal:1521/orders".to_owned(),
+        "app/\"hunter 2\"@db.internal:1521/orders".to_owned(),
+        "jdbc:oracle:thin:app/hunter2@db.internal:1521:ORCL".to_owned(),
+        "app/hunter2@(DESCRIPTION=(ADDRESS=(PROTOCOL=TCP)(HOST=db)(PORT=1521)))".to_owned(),
+        "app:hunter2@tcp(db.internal:3306)/orders?parseTime=true".to_owned(),
+        "machine git.internal login app password hunter2".to_owned(),
         "https://acme.blob.core.windows.net/x?sv=2026-01-01&sig=c2lnbmF0dXJlb2Z0aGlz".to_owned(),
     ]
 }

@@ -54,7 +54,8 @@ impl Barrier {
     /// are no more. `named` places come in an arbitrary but stable order, `ordered` ones by number.
     ///
     /// Each record is genuine and the latest, but they are not all of one moment, and a record that was removed behind
-    /// the barrier's back is not missed here: [`Barrier::get`] and [`Barrier::verify_all`] find that.
+    /// the barrier's back is not missed here: [`Barrier::get`] and [`Barrier::verify_all`] find that, and
+    /// [`Barrier::is_whole`] for counted shelves.
     pub async fn scan(
         &self,
         shelf: &Shelf,

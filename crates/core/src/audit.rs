@@ -123,7 +123,7 @@ pub struct AuditDevices {
 }
 
 fn shelf() -> Shelf {
-    Shelf::new("audit-device", NamespaceId::ROOT)
+    Shelf::new("audit-device", NamespaceId::ROOT).counted()
 }
 
 impl AuditDevices {

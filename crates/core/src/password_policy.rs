@@ -242,7 +242,7 @@ struct StoredPolicy {
 }
 
 fn shelf() -> Shelf {
-    Shelf::new("password-policy", NamespaceId::ROOT)
+    Shelf::new("password-policy", NamespaceId::ROOT).counted()
 }
 
 /// Keeps password policies.

@@ -84,7 +84,7 @@ impl Compiled {
 }
 
 fn shelf() -> Shelf {
-    Shelf::new("policy", NamespaceId::ROOT)
+    Shelf::new("policy", NamespaceId::ROOT).counted()
 }
 
 /// What a wrapping token may do: have its answer, on either of the two ways that Vault has for that.

@@ -99,8 +99,24 @@ impl Records {
         listed.collect()
     }
 
-    /// All records of a shelf, in pages. For shelves whose size a person chose (mounts, roles, names in a folder).
+    /// All records of a shelf, in pages. For shelves whose size a person chose (mounts, roles, names in a folder). Of a
+    /// counted shelf it fails when one was removed behind the barrier's back.
     pub async fn scan_all<T: DeserializeOwned>(&self, shelf: &Shelf) -> Result<Vec<Listed<T>>, CoreError> {
+        if !shelf.counted {
+            return self.read_all(shelf).await;
+        }
+        for _ in 0..ATTEMPTS {
+            let before = self.barrier.count(shelf).await?;
+            let all = self.read_all(shelf).await?;
+            if self.barrier.is_whole(shelf, before, all.len()).await? {
+                return Ok(all);
+            }
+        }
+        // It changes all the while, so no list of it is of one moment; the next one may be.
+        self.read_all(shelf).await
+    }
+
+    async fn read_all<T: DeserializeOwned>(&self, shelf: &Shelf) -> Result<Vec<Listed<T>>, CoreError> {
         const PAGE: usize = 512;
         let mut all: Vec<Listed<T>> = Vec::new();
         loop {
@@ -119,6 +135,9 @@ impl Records {
         Ok(self.barrier.commit(txn).await?)
     }
 }
+
+/// How often a counted shelf is read before a list of it goes out that was not compared with its count.
+const ATTEMPTS: usize = 3;
 
 /// A record found by listing.
 pub struct Listed<T> {

@@ -60,7 +60,7 @@ pub(crate) struct Blocks {
 }
 
 fn shelf() -> Shelf {
-    Shelf::new("emergency-block", NamespaceId::ROOT)
+    Shelf::new("emergency-block", NamespaceId::ROOT).counted()
 }
 
 impl Blocks {

@@ -24,12 +24,12 @@ struct Pointer {
 }
 
 fn shelf() -> Shelf {
-    Shelf::new("incident", NamespaceId::ROOT)
+    Shelf::new("incident", NamespaceId::ROOT).counted()
 }
 
 /// Incidents that are still to be worked at.
 fn open_shelf() -> Shelf {
-    Shelf::new("incident-open", NamespaceId::ROOT)
+    Shelf::new("incident-open", NamespaceId::ROOT).counted()
 }
 
 fn at(id: &str) -> Address {

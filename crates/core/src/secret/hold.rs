@@ -20,7 +20,7 @@ pub(crate) struct Hold {
 }
 
 fn shelf(mount: &Mount, path: &SecretPath) -> Shelf {
-    Shelf::new("secret-hold", NamespaceId::ROOT).within(mount.id.as_bytes()).within(path.as_str())
+    Shelf::new("secret-hold", NamespaceId::ROOT).counted().within(mount.id.as_bytes()).within(path.as_str())
 }
 
 impl Secrets {

@@ -68,7 +68,7 @@ pub(super) fn fits_name(head: &Head) -> Result<bool, CoreError> {
 
 /// The names in a folder. The folder's text is empty for the root of the mount.
 fn names_in(mount: MountId, folder: &str) -> Shelf {
-    Shelf::new("secret-name", ROOT).within(mount.as_bytes()).within(folder)
+    Shelf::new("secret-name", ROOT).counted().within(mount.as_bytes()).within(folder)
 }
 
 /// The names in a folder.

@@ -175,7 +175,7 @@ fn sorted<T: Ord>(mut list: Vec<T>) -> Vec<T> {
 }
 
 fn shelf() -> Shelf {
-    Shelf::new("token-role", NamespaceId::ROOT)
+    Shelf::new("token-role", NamespaceId::ROOT).counted()
 }
 
 fn role_at(name: &TokenRoleName) -> Address {

@@ -7,7 +7,7 @@ use strongroom_core::secret::{
 };
 use strongroom_core::{CoreError, Object, Operation, SecretAct};
 use strongroom_model::{Kind, Kinded, SecretString, Stage, VersionSelector};
-use strongroom_storage::Store;
+use strongroom_storage::{Epoch, IdemToken, Op, Store, Txn};
 
 async fn metadata(world: &World, name: &str) -> Option<SecretMetadata> {
     let grant = world.grant(SecretAct::ReadMetadata, name).await;
@@ -391,4 +391,29 @@ async fn neither_names_nor_values_can_be_seen_in_the_store() {
             assert!(!bytes.windows(6).any(|window| window == b"canary"));
         }
     }
+}
+
+#[tokio::test]
+async fn a_list_says_so_when_a_name_was_cut_out_of_the_store() {
+    let world = World::new().await;
+    for name in ["team/a", "team/b", "other"] {
+        world.write(name, json!({"k": 1})).await.unwrap();
+    }
+    let keys = || async { world.store.list(&[1], None, usize::MAX).await.unwrap() };
+    let before = keys().await;
+    world.write("team/c", json!({"k": 1})).await.unwrap();
+    let cut = keys().await.into_iter().find(|row| before.iter().all(|known| known.key != row.key)).unwrap();
+    assert_eq!(world.list("team").await, ["a", "b", "c"]);
+    let ops = vec![Op::Delete { key: cut.key }];
+    world.store.commit(Epoch::default(), Txn { compares: Vec::new(), ops, idem: IdemToken([9; 16]) }).await.unwrap();
+
+    let folder = |path| Object::Folder { path: strongroom_model::FolderPath::parse(path).unwrap() };
+    let grant = world.admit(&world.mount, Operation::List, "secret/x", folder("team")).await;
+    let error = world.open.secrets.list(&grant).await.unwrap_err().to_string();
+    assert!(error.contains("secret-name") && error.contains("removed"), "{error}");
+    assert_eq!(world.list("").await, ["other", "team/"]);
+    // What is made and removed afterwards does not make up for it.
+    world.write("team/d", json!({"k": 1})).await.unwrap();
+    remove(&world, "team/a").await;
+    assert!(world.open.secrets.list(&grant).await.is_err());
 }

@@ -65,6 +65,54 @@ def test_names_and_arns_are_read_as_aws_reads_them(aws):
     )
 
 
+def test_a_leading_slash_makes_another_secret_and_vaults_clients_spell_it_with_a_colon(disk_server):
+    server, aws = disk_server, client(disk_server)
+    made = aws.create_secret(Name="/prod/db", SecretString="rooted", Tags=[{"Key": "team", "Value": "web"}])
+    aws.create_secret(Name="prod/db", SecretString="plain")
+    assert made["Name"] == "/prod/db"
+    assert made["ARN"].startswith(f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:/prod/db-")
+    for name in ("/prod/db", made["ARN"], made["ARN"].rsplit("-", 1)[0]):
+        got = aws.get_secret_value(SecretId=name)
+        assert (got["SecretString"], got["Name"], got["ARN"]) == ("rooted", "/prod/db", made["ARN"])
+    assert aws.get_secret_value(SecretId="prod/db")["SecretString"] == "plain"
+    assert server.json("kv", "get", "secret/:/prod/db")["data"]["data"] == {"value": "rooted"}
+    server.cli("kv", "put", "secret/:/other", "a=1")
+    assert aws.get_secret_value(SecretId="/other")["SecretString"] == '{"a":"1"}'
+    # One spelling for each: the one of Vault's clients is none of AWS's, and two slashes are nobody's.
+    for name in (":/prod/db", "//prod/db", "/prod/db/", "/"):
+        assert refusal(aws.get_secret_value, SecretId=name) == ("ResourceNotFoundException", GONE)
+    assert refusal(aws.create_secret, Name="//prod/db", SecretString="x")[0] == "ValidationException"
+    # Sorted by the names that are shown, in pages, and filtered by them.
+    page = aws.list_secrets(SortBy="name", SortOrder="asc", MaxResults=1)
+    listed = [page["SecretList"][0]["Name"]]
+    while "NextToken" in page:
+        page = aws.list_secrets(SortBy="name", SortOrder="asc", MaxResults=1, NextToken=page["NextToken"])
+        listed += [one["Name"] for one in page["SecretList"]]
+    assert listed == ["/other", "/prod/db", "prod/db"]
+    for key, value, expected in (
+        ("name", "/prod", ["/prod/db"]), ("name", "prod", ["prod/db"]), ("name", "!/", ["prod/db"]),
+        ("all", "/prod", ["/prod/db"]), ("tag-value", "web", ["/prod/db"]),
+    ):
+        found = aws.list_secrets(Filters=[{"Key": key, "Values": [value]}])["SecretList"]
+        assert [one["Name"] for one in found] == expected, (key, value)
+    batch = aws.batch_get_secret_value(SecretIdList=["/prod/db", "prod/db", made["ARN"]])
+    assert [one["Name"] for one in batch["SecretValues"]] == ["/prod/db", "prod/db", "/prod/db"]
+    batch = aws.batch_get_secret_value(Filters=[{"Key": "name", "Values": ["/"]}])
+    assert {one["Name"] for one in batch["SecretValues"]} == {"/prod/db", "/other"} and not batch["Errors"]
+    # By reference from Parameter Store, by policies of ours, and in questions to the trail.
+    read = client(server, "ssm").get_parameter(Name="/aws/reference/secretsmanager//prod/db", WithDecryption=True)
+    assert read["Parameter"]["Value"] == "rooted"
+    server.root.sys.create_or_update_policy("rooted", 'path "secret/data/:/prod/*" { capabilities = ["read"] }')
+    key = server.json("access-key", "create", "-policy=rooted", "rooted")["data"]
+    only = client(server, key=(key["access_key_id"], key["secret_access_key"]))
+    assert only.get_secret_value(SecretId="/prod/db")["SecretString"] == "rooted"
+    assert refusal(only.get_secret_value, SecretId="prod/db")[0] == "AccessDeniedException"
+    assert any(entry["path"] == "secret/data/:/prod/db" for entry in server.trail())
+    assert "access-key-rooted" in server.cli("who-reads", made["ARN"])
+    aws.delete_secret(SecretId="/prod/db", ForceDeleteWithoutRecovery=True)
+    assert aws.get_secret_value(SecretId="prod/db")["SecretString"] == "plain"
+
+
 def test_a_secret_without_a_value_has_no_version(aws):
     made = aws.create_secret(Name="empty")
     assert "VersionId" not in made
@@ -277,7 +325,10 @@ def test_a_policy_of_the_secret_forbids_in_every_dialect(server, aws):
     assert "ResourcePolicy" not in aws.get_resource_policy(SecretId="a")
     aws.put_resource_policy(SecretId="a", ResourcePolicy=json.dumps(policy), BlockPublicPolicy=True)
     assert json.loads(aws.get_resource_policy(SecretId="a")["ResourcePolicy"]) == policy
-    assert refusal(aws.get_secret_value, SecretId="a")[0] == "AccessDeniedException"
+    caller = client(server, "sts").get_caller_identity()["Arn"]
+    assert refusal(aws.get_secret_value, SecretId="a") == (
+        "AccessDeniedException", f"User: {caller} is not authorized to perform: secretsmanager:GetSecretValue on resource: a "
+        "with an explicit deny in a resource-based policy")
     assert aws.get_secret_value(SecretId="a", VersionStage="AWSPENDING")["SecretString"] == '{"k": "w"}'
     assert server.run("kv", "get", "secret/a", token=server.root_token).returncode == 2
     aws.delete_resource_policy(SecretId="a")
@@ -290,6 +341,61 @@ def test_a_policy_of_the_secret_forbids_in_every_dialect(server, aws):
     assert aws.validate_resource_policy(ResourcePolicy=json.dumps(policy))["PolicyValidationPassed"]
     found = aws.validate_resource_policy(SecretId="a", ResourcePolicy=public)
     assert not found["PolicyValidationPassed"] and found["ValidationErrors"][0]["CheckName"]
+
+
+def test_a_refusal_says_what_refuses(server, aws):
+    aws.create_secret(Name="a", SecretString="1")
+    server.root.sys.create_or_update_policy("no", 'path "secret/data/a" { capabilities = ["deny"] }')
+    server.root.sys.create_or_update_policy("other", 'path "secret/data/b" { capabilities = ["read"] }')
+    for policy, why in (
+        ("no", "with an explicit deny in an identity-based policy"),
+        ("other", "because no identity-based policy allows the secretsmanager:GetSecretValue action"),
+    ):
+        made = server.json("access-key", "create", f"-policy={policy}", policy)["data"]
+        key = client(server, key=(made["access_key_id"], made["secret_access_key"]))
+        code, text = refusal(key.get_secret_value, SecretId="a")
+        assert code == "AccessDeniedException" and text == (
+            f"User: arn:aws:iam::{ACCOUNT}:user/{policy} is not authorized to perform: secretsmanager:GetSecretValue on "
+            f"resource: a {why}")
+
+
+def test_a_secret_has_twenty_labels_and_no_more_on_all_its_versions(server, aws):
+    first = aws.create_secret(Name="a", SecretString="1")["VersionId"]
+    # With AWSCURRENT and AWSPREVIOUS they are twenty.
+    aws.put_secret_value(SecretId="a", SecretString="2", VersionStages=["AWSCURRENT"] + [f"l{n}" for n in range(10)])
+    for number in range(8):
+        aws.update_secret_version_stage(SecretId="a", VersionStage=f"m{number}", MoveToVersionId=first)
+    over = (
+        "LimitExceededException",
+        "The request failed because it would exceed one of the Secrets Manager quotas: a secret has at most 20 staging "
+        "labels, all versions together; take one away first.")
+    move = aws.update_secret_version_stage
+    assert refusal(move, SecretId="a", VersionStage="one-more", MoveToVersionId=first) == over
+    assert refusal(aws.put_secret_value, SecretId="a", SecretString="3", VersionStages=["one-more"]) == over
+    assert len([stage for all in stages(aws, "a").values() for stage in all]) == 20
+    # One that is there may move, and one that goes makes room.
+    aws.put_secret_value(SecretId="a", SecretString="3", VersionStages=["AWSCURRENT", "m0"])
+    move(SecretId="a", VersionStage="m1", RemoveFromVersionId=first)
+    move(SecretId="a", VersionStage="one-more", MoveToVersionId=aws.get_secret_value(SecretId="a")["VersionId"])
+    assert refusal(aws.tag_resource, SecretId="a", Tags=[{"Key": str(n), "Value": ""} for n in range(51)])[0] == (
+        "LimitExceededException")
+
+
+def test_versions_of_a_secret_that_waits_for_its_deletion_stay_until_it_is_restored_or_shredded(server, aws):
+    aws.create_secret(Name="a", SecretString="1")
+    aws.put_secret_value(SecretId="a", SecretString="2")
+    aws.delete_secret(SecretId="a", RecoveryWindowInDays=7)
+    for words in (["destroy", "-versions=2"], ["delete"], ["delete", "-versions=1"], ["undelete", "-versions=1"]):
+        done = server.run("kv", *words, "secret/a", token=server.root_token)
+        assert done.returncode == 2 and "restore it first" in done.stderr and "kv metadata delete" in done.stderr, done
+    aws.restore_secret(SecretId="a")
+    assert aws.get_secret_value(SecretId="a")["SecretString"] == "2"
+    assert aws.get_secret_value(SecretId="a", VersionStage="AWSPREVIOUS")["SecretString"] == "1"
+    server.cli("kv", "destroy", "-versions=2", "secret/a")
+    assert refusal(aws.get_secret_value, SecretId="a")[0] == "ResourceNotFoundException"
+    aws.delete_secret(SecretId="a", RecoveryWindowInDays=7)
+    server.cli("kv", "metadata", "delete", "secret/a")
+    assert refusal(aws.restore_secret, SecretId="a") == ("ResourceNotFoundException", GONE)
 
 
 def test_rotation_and_copies_are_refused_in_aws_words(aws):

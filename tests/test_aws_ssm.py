@@ -228,6 +228,7 @@ def test_several_are_read_and_removed_and_the_missing_named(ssm):
 def test_a_plain_parameter_that_looks_like_a_credential_is_refused(ssm, server):
     for name, text, what in (
         ("/x", TOKEN, "a GitHub token"), ("/x", "postgresql://app:hunter2@db/x", "an address with a password"),
+        ("/x", "Basic YXBwOmh1bnRlcjI=", "an Authorization header"), ("/x", "app/hunter2@//db:1521/x", "an Oracle connection"),
         ("/prod/db/password", "hunter2", "a password"), ("/x", json.dumps({"db": {"password": "hunter2"}}), "a password"),
     ):
         code, said = refusal(put, ssm=ssm, name=name, value=text)
@@ -237,6 +238,7 @@ def test_a_plain_parameter_that_looks_like_a_credential_is_refused(ssm, server):
     assert put(ssm, "/x", TOKEN, Type="SecureString")["Version"] == 1
     # Neither does a later version slip through under the type of an earlier one.
     put(ssm, "/y", "harmless")
+    put(ssm, "/z", "Bearer authentication is required")
     assert refusal(ssm.put_parameter, Name="/y", Value=TOKEN, Overwrite=True)[0] == "ValidationException"
     assert value(ssm, "/y") == "harmless"
     assert TOKEN not in json.dumps(server.trail()) and "hunter2" not in json.dumps(server.trail())

@@ -242,6 +242,15 @@ def test_a_session_policy_narrows_what_the_role_may_and_never_widens_it(server):
     assert may(arns=["web"]) == {"web", "who"}
     assert may(statement("Allow", "ssm:*"), arns=["web"]) == {"web", "url", "path", "who"}
     assert may(statement("Deny", "secretsmanager:*"), arns=["web"]) == {"who"}
+    for statements, why in (
+        ((statement("Allow", "*"), statement("Deny", "secretsmanager:*")), "with an explicit deny in a session policy"),
+        ((statement("Allow", "ssm:*"),), "because no session policy allows the secretsmanager:GetSecretValue action"),
+    ):
+        got = sts.assume_role(RoleArn=ARN, RoleSessionName="job", Policy=policy(*statements))
+        code, text = refusal(session(server, got).get_secret_value, SecretId="prod/web")
+        assert code == "AccessDeniedException" and text == (
+            f"User: {got['AssumedRoleUser']['Arn']} is not authorized to perform: secretsmanager:GetSecretValue on resource: "
+            f"prod/web {why}")
     refused = server.outcomes("secret/data/prod/web")[-1]
     assert refused["decision"]["granted"] is False and "session" in refused["decision"]["reason"]
 

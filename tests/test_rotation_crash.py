@@ -6,11 +6,10 @@ import subprocess
 import threading
 import time
 
-import psycopg
 import pytest
 import requests
 from house import wait_until
-from outside import ADMIN, PASSWORD, Postgres
+from outside import ADMIN, PASSWORD, MariaDb, Postgres
 
 # A hundred of each strategy take some minutes: STRONGROOM_ROTATIONS=100.
 ROTATIONS = int(os.environ.get("STRONGROOM_ROTATIONS", "12"))
@@ -18,29 +17,33 @@ RATE = 50.0
 
 
 @pytest.fixture
-def postgres():
-    server = Postgres()
-    try:
-        yield server.start()
-    finally:
+def start_database():
+    started = []
+
+    def start(kind):
+        started.append(kind())
+        return started[-1].start()
+
+    yield start
+    for server in started:
         server.close()
 
 
-def restart(postgres):
-    """The database goes and comes, with what it had."""
-    postgres.process.terminate()
-    postgres.process.wait()
-    postgres.process = subprocess.Popen(
-        postgres.process.args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        cwd=postgres.folder, **postgres.account)
+def restart(database):
+    """It goes and comes, with what it had."""
+    database.process.terminate()
+    database.process.wait()
+    database.process = subprocess.Popen(
+        database.process.args, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=database.folder, **database.account)
 
 
 class Reader(threading.Thread):
     """Logs in by what the server says is in force; with `falls_back`, as the documentation has it for one login."""
 
-    def __init__(self, server, postgres, falls_back):
+    def __init__(self, server, database, falls_back):
         super().__init__(daemon=True)
-        self.server, self.postgres, self.falls_back = server, postgres, falls_back
+        self.server, self.database, self.falls_back = server, database, falls_back
         self.over = threading.Event()
         self.logins, self.rounds, self.second_tries, self.refused = 0, 0, 0, []
         self.session = requests.Session()
@@ -81,13 +84,10 @@ class Reader(threading.Thread):
     def works(self, value):
         """Whether a login works; one that finds no database says nothing about the password."""
         while not self.over.is_set():
-            try:
-                self.postgres.connect(value["username"], value["password"]).close()
-                return True
-            except psycopg.OperationalError as error:
-                if "password authentication failed" in str(error) or "does not exist" in str(error):
-                    return False
-                time.sleep(0.02)
+            let_in = self.database.tries(value["username"], value["password"])
+            if let_in is not None:
+                return let_in
+            time.sleep(0.02)
         return True
 
     def run(self):
@@ -105,18 +105,28 @@ class Reader(threading.Thread):
             time.sleep(max(0.0, 1 / RATE - (time.monotonic() - begun)))
 
 
-@pytest.mark.parametrize("way, falls_back", [("alternating", False), ("single", True), ("new-user", False)])
-def test_no_login_fails_while_server_and_database_are_killed(start_dev, tmp_path, postgres, way, falls_back):
+@pytest.mark.parametrize("kind, way, falls_back", [
+    (Postgres, "alternating", False), (Postgres, "single", True), (Postgres, "new-user", False),
+    (MariaDb, "alternating", False), (MariaDb, "single", True),
+])
+def test_no_login_fails_while_server_and_database_are_killed(start_dev, tmp_path, start_database, kind, way, falls_back):
+    database = start_database(kind)
     folder = tmp_path / "disk"
     server = start_dev(f"-dev-data={folder}/kept", "-dev-root-token-id=root", folder=folder)
-    postgres.sql("CREATE ROLE app LOGIN PASSWORD 'f1rst-canary'")
-    place = ["engine=postgres", "host=127.0.0.1", f"port={postgres.port}", "dbname=app"]
+    if kind is Postgres:
+        engine, statements = "postgres", []
+        database.sql("CREATE ROLE app LOGIN PASSWORD 'f1rst-canary'")
+    else:
+        engine, statements = "mariadb", [f"-option=creation_statements={MariaDb.STATEMENTS}"]
+        database.sql("CREATE USER 'app'@'%' IDENTIFIED BY 'f1rst-canary'")
+        database.sql("GRANT SELECT ON app.* TO 'app'@'%'")
+    place = [f"engine={engine}", "host=127.0.0.1", f"port={database.port}", "dbname=app"]
     server.cli("kv", "put", "secret/app/db", *place, "username=app", "password=f1rst-canary")
     server.cli("kv", "put", "secret/app/admin", *place, f"username={ADMIN}", f"password={PASSWORD}")
-    more = {"single": [], "alternating": ["-admin=app/admin"],
+    more = {"single": [], "alternating": ["-admin=app/admin", *statements],
             "new-user": ["-admin=app/admin", "-option=role=app", "-option=overlap=1s"]}[way]
-    server.cli("rotate", "schedule", f"-method=postgres-{way}", *more, "secret/app/db")
-    reader = Reader(server, postgres, falls_back)
+    server.cli("rotate", "schedule", f"-method={engine}-{way}", *more, "secret/app/db")
+    reader = Reader(server, database, falls_back)
     reader.start()
     chance, kills = random.Random(7), 0
 
@@ -128,7 +138,7 @@ def test_no_login_fails_while_server_and_database_are_killed(start_dev, tmp_path
     for number in range(ROTATIONS):
         server.run("rotate", "start", "-detach", "secret/app/db", token="root")
         if number % 4 == 2:
-            restart(postgres)
+            restart(database)
         if number % 3:
             time.sleep(chance.random() * 0.12)
             server.kill()
@@ -145,4 +155,4 @@ def test_no_login_fails_while_server_and_database_are_killed(start_dev, tmp_path
     assert kills >= ROTATIONS * 2 // 3 and len(history) >= min(ROTATIONS, 50) - 1
     assert {one["outcome"]["result"] for one in history} == {"rotated"}, history
     assert reader.logins > 100 and reader.refused == [], (reader.logins, reader.second_tries, reader.refused)
-    print(way, len(history), "rotations", kills, "kills", reader.logins, "logins", reader.second_tries, "second tries")
+    print(engine, way, len(history), "rotations", kills, "kills", reader.logins, "logins", reader.second_tries, "second tries")

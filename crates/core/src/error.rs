@@ -27,6 +27,9 @@ pub enum CoreError {
     /// As `Denied`, with a reason that the caller may know because it is about the caller.
     #[error("permission denied: {0}")]
     DeniedBecause(String),
+    /// As `Denied`: something forbids it, rather than nothing allowing it. Dialects that have words for what does use them.
+    #[error("permission denied")]
+    Forbidden(Veto),
     /// The credentials of a login are wrong. Vault answers 400 here, and clients expect it.
     #[error("{0}")]
     BadCredentials(&'static str),
@@ -54,6 +57,9 @@ pub enum CoreError {
     /// The request is one, but the object is in no state for it.
     #[error("{0}")]
     Unfit(String),
+    /// One more than a secret may have of something.
+    #[error("{0}")]
+    Quota(String),
     /// The secret is marked for deletion and waits for its day; restored, it is as before.
     #[error("the secret is marked for deletion and cannot be used; restore it first, or write it anew when it is gone")]
     Marked,
@@ -163,6 +169,19 @@ pub enum CoreError {
     Internal(&'static str),
 }
 
+/// What forbids an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Veto {
+    /// A rule of a policy denies it.
+    Rule,
+    /// The secret's own policy denies it.
+    SecretsPolicy,
+    /// The policy of the session denies it.
+    SessionDenies,
+    /// The policies of the session do not allow it.
+    SessionLacks,
+}
+
 impl From<BarrierError> for CoreError {
     fn from(error: BarrierError) -> Self {
         match error {
@@ -183,10 +202,14 @@ impl Kinded for CoreError {
             | CoreError::Path(_)
             | CoreError::Name(_)
             | CoreError::Ttl(_) => Kind::Invalid,
-            CoreError::Denied | CoreError::DeniedBecause(_) => Kind::Denied,
+            CoreError::Denied | CoreError::DeniedBecause(_) | CoreError::Forbidden(_) => Kind::Denied,
             CoreError::Nothing | CoreError::NotFound(_) | CoreError::NoRoute(_) => Kind::NotFound,
             CoreError::Unsupported => Kind::Unsupported,
-            CoreError::Conflict | CoreError::Stale(_) | CoreError::Exists(_) | CoreError::Unfit(_) => Kind::Conflict,
+            CoreError::Conflict
+            | CoreError::Stale(_)
+            | CoreError::Exists(_)
+            | CoreError::Unfit(_)
+            | CoreError::Quota(_) => Kind::Conflict,
             CoreError::Marked => Kind::NotFound,
             CoreError::TooLarge(_) => Kind::TooLarge,
             CoreError::Busy(_) | CoreError::Limited(_) => Kind::TooMany,

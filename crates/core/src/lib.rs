@@ -56,7 +56,7 @@ pub use cidr::Cidr;
 pub use configured::Configured;
 pub use cubbyhole::Cubbyholes;
 pub use endpoint::{Access, Captures, Endpoint, Operation, route};
-pub use error::CoreError;
+pub use error::{CoreError, Veto};
 pub use fields::Fields;
 pub use gate::{Ask, Gate, Grant, Object, SecretAct};
 pub use login::{Logins, ShutOut};

@@ -1,4 +1,5 @@
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 use thiserror::Error;
 
@@ -6,6 +7,9 @@ use thiserror::Error;
 const LONGEST: usize = 2_048;
 /// The most segments a path may have: listing walks them one by one.
 const DEEPEST: usize = 64;
+/// The folder that stands for the slash that a name of Secrets Manager begins with. No name there has a colon, so none
+/// can mean two secrets; and no path has an empty segment, which proxies and clients drop as they please.
+const ROOTED: &str = ":/";
 
 /// Why a path is not one. The text never repeats the path: what was sent to the wrong place may be a secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -184,6 +188,26 @@ impl SecretPath {
         Ok(Self(text.to_owned()))
     }
 
+    /// Takes a name as AWS's Secrets Manager spells it, where `/prod/db` is another secret than `prod/db`: it lies in the
+    /// folder `:`, as `:/prod/db`. That spelling itself is refused here, so that one secret has one name.
+    pub fn parse_aws(name: &str) -> Result<Self, PathError> {
+        if name.ends_with('/') || name.starts_with(ROOTED) {
+            return Err(PathError::EmptySegment);
+        }
+        match name.strip_prefix('/') {
+            Some(rest) => Self::parse(&format!("{ROOTED}{rest}")),
+            None => Self::parse(name),
+        }
+    }
+
+    /// The name as AWS's Secrets Manager spells it: the reverse of [`SecretPath::parse_aws`].
+    pub fn aws_name(&self) -> Cow<'_, str> {
+        match self.0.strip_prefix(ROOTED) {
+            Some(rest) => Cow::Owned(format!("/{rest}")),
+            None => Cow::Borrowed(&self.0),
+        }
+    }
+
     /// The folders above this secret, outermost first, each with the name it holds:
     /// for `a/b/c` these are (root, `a/`), (`a`, `b/`), (`a/b`, `c`).
     pub fn steps(&self) -> Vec<(FolderPath, String)> {
@@ -322,6 +346,18 @@ mod tests {
         let steps = SecretPath::parse("a/b/c").unwrap().steps();
         let shown: Vec<_> = steps.iter().map(|(folder, name)| (folder.as_str(), name.as_str())).collect();
         assert_eq!(shown, [("", "a/"), ("a", "b/"), ("a/b", "c")]);
+    }
+
+    #[test]
+    fn a_name_of_aws_with_a_leading_slash_is_a_secret_of_its_own() {
+        for (name, path) in [("prod/db", "prod/db"), ("/prod/db", ":/prod/db"), ("/a", ":/a"), (":a", ":a"), (":", ":")]
+        {
+            let parsed = SecretPath::parse_aws(name).unwrap();
+            assert_eq!((parsed.as_str(), parsed.aws_name().as_ref()), (path, name));
+        }
+        for none in ["", "/", "//a", "/a/", "a/", "/a//b", "/../a", ":/a", "/./a"] {
+            assert!(SecretPath::parse_aws(none).is_err(), "{none}");
+        }
     }
 
     #[test]

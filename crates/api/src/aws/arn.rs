@@ -31,7 +31,7 @@ const BAD_NAME: &str =
 impl Names<'_> {
     /// The ARN of a secret.
     pub(crate) fn arn(&self, path: &SecretPath, suffix: &str) -> String {
-        format!("arn:aws:secretsmanager:{}:{}:secret:{path}-{suffix}", self.region, self.account)
+        format!("arn:aws:secretsmanager:{}:{}:secret:{}-{suffix}", self.region, self.account, path.aws_name())
     }
 
     /// Reads `SecretId`. A text that ends in a hyphen and six letters or digits is read as a whole ARN, as AWS reads it
@@ -66,10 +66,9 @@ pub(crate) fn new_name(text: &str) -> Result<SecretPath, Refusal> {
         return Err(Refusal::validation(BAD_NAME));
     }
     // Here a slash divides folders, and policies speak of them: nothing may stand for nothing.
-    let path = SecretPath::parse(text).ok().filter(|path| path.as_str() == text);
-    path.ok_or_else(|| {
+    SecretPath::parse_aws(text).map_err(|_| {
         Refusal::validation(
-            "Invalid name. A name here has no slash at either end, no two in a row, and no part `.` or `..`: they divide \
+            "Invalid name. A name here has no slash at its end, no two in a row, and no part `.` or `..`: slashes divide \
              the folders that policies speak of. Leave the slash out",
         )
     })
@@ -77,8 +76,7 @@ pub(crate) fn new_name(text: &str) -> Result<SecretPath, Refusal> {
 
 /// A name that could be that of a secret; one that could not is that of none.
 fn known(text: &str) -> Result<SecretPath, Refusal> {
-    let path = SecretPath::parse(text).ok().filter(|path| path.as_str() == text);
-    path.ok_or_else(|| Refusal::not_found(NO_SECRET))
+    SecretPath::parse_aws(text).map_err(|_| Refusal::not_found(NO_SECRET))
 }
 
 #[cfg(test)]
@@ -101,17 +99,32 @@ mod tests {
         assert_eq!(read(&arn("a/b")), some("a/b", None));
         assert_eq!(read(&arn("my-secret")), some("my", Some("secret")));
         assert_eq!(read(&arn("my-secrets")), some("my-secrets", None));
-        for bad in ["", "a//b", "/a", "a/", "../a", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a", "arn:x"] {
+        assert_eq!(read("/a/b"), some(":/a/b", None));
+        assert_eq!(read(&arn("/a/b-Ab12Cd")), some(":/a/b", Some("Ab12Cd")));
+        assert_eq!(read(&arn("/a/b")), some(":/a/b", None));
+        let path = SecretPath::parse_aws("/a/b").unwrap();
+        assert_eq!(NAMES.arn(&path, "Ab12Cd"), arn("/a/b-Ab12Cd"));
+        for bad in [
+            "",
+            "a//b",
+            "//a",
+            ":/a",
+            "/",
+            "a/",
+            "../a",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:a",
+            "arn:x",
+        ] {
             assert_eq!(read(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn a_new_name_has_the_letters_of_aws_and_the_folders_of_ours() {
-        for good in ["a", "prod/db_1+x=.@!-y"] {
+        for good in ["a", "/a", "/prod/db", "prod/db_1+x=.@!-y"] {
             assert!(new_name(good).is_ok(), "{good}");
         }
-        for bad in ["", "a b", "a:b", "ü", "/a", "a/", "a//b", "a/../b", &"x".repeat(513)] {
+        for bad in ["", "a b", "a:b", ":/a", "ü", "/", "//a", "a/", "a//b", "a/../b", &"x".repeat(513)] {
             assert_eq!(new_name(bad).err().unwrap().words().code, "ValidationException", "{bad}");
         }
     }

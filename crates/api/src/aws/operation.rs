@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use strongroom_core::access_key::{VerifiedKey, Wish};
 use strongroom_core::mount::Mount;
-use strongroom_core::{Access, Ask, CoreError, Fields, Grant, Object, Open, Reply, SecretAct, Strongroom, Visit};
+use strongroom_core::{Access, Ask, CoreError, Fields, Grant, Object, Open, Reply, SecretAct, Strongroom, Veto, Visit};
 use strongroom_model::{FolderPath, MountPath, RequestPath, SecretPath};
 
 /// What clients call by a name of its own.
@@ -214,21 +214,30 @@ impl<'a> Tour<'a> {
 
     /// A refusal of the gate, in AWS's words.
     fn refused(&self, action: &'static str, error: CoreError, fields: &Fields) -> Refusal {
-        if !matches!(error, CoreError::Denied) {
-            return error.into();
-        }
+        let veto = match &error {
+            CoreError::Denied => None,
+            CoreError::Forbidden(veto) => Some(*veto),
+            _ => return error.into(),
+        };
         if self.key.is_none() {
             return Refusal::unsigned(self.service);
         }
         let service = self.service.signing_name();
-        let on = match fields.text("SecretId").ok().flatten().or(fields.text("Name").ok().flatten()) {
+        let sent = ["SecretId", "Name", "RoleArn"].into_iter().find_map(|name| fields.text(name).ok().flatten());
+        let on = match sent {
             Some(name) if name.len() <= 512 => format!(" on resource: {name}"),
             _ => String::new(),
         };
-        Refusal::denied(format!(
-            "User: {} is not authorized to perform: {service}:{action}{on} because no policy allows it; ask an operator",
-            sts::caller(self).arn
-        ))
+        // As AWS words it ("Troubleshoot access denied error messages").
+        let why = match veto {
+            None => format!("because no identity-based policy allows the {service}:{action} action"),
+            Some(Veto::Rule) => "with an explicit deny in an identity-based policy".to_owned(),
+            Some(Veto::SecretsPolicy) => "with an explicit deny in a resource-based policy".to_owned(),
+            Some(Veto::SessionDenies) => "with an explicit deny in a session policy".to_owned(),
+            Some(Veto::SessionLacks) => format!("because no session policy allows the {service}:{action} action"),
+        };
+        let who = sts::caller(self).arn;
+        Refusal::denied(format!("User: {who} is not authorized to perform: {service}:{action}{on} {why}"))
     }
 
     fn ask(&self, asked: Asked, access: Access) -> Result<Ask, CoreError> {
@@ -273,7 +282,7 @@ impl<'a> Tour<'a> {
                 format!("{here}parameter/{}", path.trim_start_matches('/'))
             }
             (Service::Parameters, Object::Secret { path, .. }) => format!("{here}parameter/{path}"),
-            (Service::Secrets, Object::Secret { path, .. }) => format!("{here}secret:{path}"),
+            (Service::Secrets, Object::Secret { path, .. }) => format!("{here}secret:{}", path.aws_name()),
             (Service::Sts, _) => {
                 let role = path.as_str().strip_prefix("sys/aws/roles/").and_then(|rest| rest.strip_suffix("/assume"));
                 format!("arn:aws:iam::{account}:role/{}", role.unwrap_or_default())

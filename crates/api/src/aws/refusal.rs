@@ -203,6 +203,11 @@ impl From<CoreError> for Refusal {
         let (code, status, text) = match (&cause, cause.kind()) {
             (CoreError::Marked, _) => ("InvalidRequestException", 400, MARKED.to_owned()),
             (CoreError::Nothing, _) => ("ResourceNotFoundException", 400, NO_SECRET.to_owned()),
+            (CoreError::Quota(_), _) => {
+                let text =
+                    format!("The request failed because it would exceed one of the Secrets Manager quotas: {text}.");
+                ("LimitExceededException", 400, text)
+            }
             (CoreError::Exists(_), _) => ("ResourceExistsException", 400, text),
             (CoreError::Unfit(_) | CoreError::Stale(_), _) => ("InvalidRequestException", 400, text),
             (CoreError::Conflict, _) => ("InternalServiceError", 500, text),

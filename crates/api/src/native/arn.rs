@@ -2,6 +2,7 @@
 
 use crate::AwsSettings;
 use strongroom_core::CoreError;
+use strongroom_model::SecretPath;
 
 /// The path that is meant, by whatever name: an ARN's, or the text as it is. `Invalid` for an ARN that is none of ours: to
 /// find nothing by it would read like nothing having happened.
@@ -13,8 +14,11 @@ pub(super) fn path_of(settings: &AwsSettings, text: String) -> Result<String, Co
         return Err(not_ours(&text));
     }
     let (mount, name) = match (*service, resource.split_once([':', '/'])) {
-        ("secretsmanager", Some(("secret", name))) => (settings.mount(region), without_suffix(name)),
-        ("ssm", Some(("parameter", name))) => (settings.parameter_mount(region), name),
+        ("secretsmanager", Some(("secret", name))) => {
+            let path = SecretPath::parse_aws(without_suffix(name)).map_err(|_| not_ours(&text))?;
+            (settings.mount(region), path.to_string())
+        }
+        ("ssm", Some(("parameter", name))) => (settings.parameter_mount(region), name.to_owned()),
         _ => return Err(not_ours(&text)),
     };
     let mount = mount.ok_or_else(|| not_ours(&text))?;
@@ -47,6 +51,7 @@ mod tests {
         assert_eq!(read("secret/app/db"), some("secret/app/db"));
         assert_eq!(read(&of("secretsmanager:us-east-1:000000000000:secret:app/db-AbC123")), some("secret/app/db"));
         assert_eq!(read(&of("secretsmanager:us-east-1:000000000000:secret:app/db")), some("secret/app/db"));
+        assert_eq!(read(&of("secretsmanager:us-east-1:000000000000:secret:/app/db-AbC123")), some("secret/:/app/db"));
         assert_eq!(read(&of("ssm:us-east-1:000000000000:parameter/app/url")), some("parameter/app/url"));
         for foreign in
             ["secretsmanager:us-east-1:111111111111:secret:a", "s3:::bucket", "iam::000000000000:user/x", "x"]

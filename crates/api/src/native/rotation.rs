@@ -88,11 +88,11 @@ pub(super) const ROUTES: &[Route] = &[
         endpoint: line(
             "rotation/cancel/{path..}",
             Operation::Write,
-            "Ends the schedule, and a rotation under way whose value is not in force yet.",
+            "Ends the schedule, and a rotation under way whose value is not in force yet; one that cannot be rolled back ends as it stands.",
         ),
         policy: "{path..}",
         parameters: &[],
-        answer: "path, plan, enabled, last, next, running, before, advice",
+        answer: "path, plan, enabled, last, next, running, before, advice, cancelled",
         object: |captures, _| secret(captures, SecretAct::WriteMetadata),
         handler: |context| Box::pin(cancel(context)),
     },

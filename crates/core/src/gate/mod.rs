@@ -24,7 +24,7 @@ use crate::policy::PolicyStore;
 use crate::secret::{Deed, Secrets};
 use crate::token::{Bearer, Tokens};
 use crate::wrapping::{Contents, INVALID};
-use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Visit};
+use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Veto, Visit};
 use credential::Credential;
 use grant::cubbyhole_of;
 use note::{note, open_endpoint, secret_note};
@@ -32,7 +32,7 @@ use object::{READING, capability, foreign_name, operation_word, policy_path};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail};
-use strongroom_model::policy::Question;
+use strongroom_model::policy::{Question, Reason::Denied};
 use strongroom_model::{Capability, Clock, Kind, Kinded, SecretString};
 
 /// A request before the gate.
@@ -253,25 +253,29 @@ impl Gate {
         grant.decision = note(&decision);
         grant.bearer = Some(bearer);
         if decision.granted && self.is_forbidden(grant, user.as_deref(), fields).await? {
-            return deny(grant, "forbidden by the secret's own policy");
+            return forbid(grant, "forbidden by the secret's own policy", Veto::SecretsPolicy);
         }
         if let Some((narrowing, wish)) = narrowing.filter(|_| decision.granted)
-            && !self.is_within(grant, narrowing, wish, &question, fields).await?
+            && let Some(veto) = self.narrows(grant, narrowing, wish, &question, fields).await?
         {
-            return deny(grant, "not allowed by the session's own policy");
+            return forbid(grant, "not allowed by the session's own policy", veto);
         }
-        if decision.granted { self.use_token(grant).await } else { Err(CoreError::Denied) }
+        match decision.reason {
+            _ if decision.granted => self.use_token(grant).await,
+            Denied => Err(CoreError::Forbidden(Veto::Rule)),
+            _ => Err(CoreError::Denied),
+        }
     }
 
-    /// Whether the maker of a session lets it do this.
-    async fn is_within(
+    /// How the maker of a session keeps it from doing this, if so.
+    async fn narrows(
         &self,
         grant: &Grant,
         narrowing: &Narrowing,
         wish: &Wish,
         question: &Question<'_>,
         fields: &Fields,
-    ) -> Result<bool, CoreError> {
+    ) -> Result<Option<Veto>, CoreError> {
         let suffix = match (&grant.object, wish.service) {
             // One that is not there has characters that nobody knows.
             (Object::Secret { .. }, "secretsmanager") => {
@@ -280,9 +284,14 @@ impl Gate {
             _ => None,
         };
         match narrowing.judge(wish, suffix.as_deref(), fields, grant.visit.source.address)? {
-            Some(verdict) => Ok(verdict),
-            None if narrowing.policies().is_empty() => Ok(false),
-            None => Ok(self.policies.acl(narrowing.policies(), None, &self.identity).await?.decide(question).granted),
+            Some(true) => Ok(None),
+            Some(false) => Ok(Some(Veto::SessionDenies)),
+            None if narrowing.policies().is_empty() => Ok(Some(Veto::SessionLacks)),
+            None => {
+                let decision = self.policies.acl(narrowing.policies(), None, &self.identity).await?.decide(question);
+                let veto = if decision.reason == Denied { Veto::SessionDenies } else { Veto::SessionLacks };
+                Ok((!decision.granted).then_some(veto))
+            }
         }
     }
 
@@ -402,6 +411,10 @@ impl Gate {
 fn deny(grant: &mut Grant, reason: &str) -> Result<(), CoreError> {
     grant.decision = DecisionNote { granted: false, policy: None, rule: None, line: None, reason: reason.to_owned() };
     Err(CoreError::Denied)
+}
+
+fn forbid(grant: &mut Grant, reason: &str, veto: Veto) -> Result<(), CoreError> {
+    deny(grant, reason).map_err(|_| CoreError::Forbidden(veto))
 }
 
 /// The last look before an answer leaves: what was to be wrapped and is not, stays here, whoever forgot to wrap it.

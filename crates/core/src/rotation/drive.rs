@@ -131,6 +131,7 @@ impl Rotations {
         let wake = self.clock.now().plus(backoff(attempts, part));
         let changed = self.book.change(&rotation.key, |rotation| {
             if let Some(job) = rotation.job.as_mut().filter(|now| now.token == job.token) {
+                let wake = if job.is_to_end() { self.clock.now() } else { wake };
                 (job.attempts, job.error, job.wake) = (attempts, Some(error.to_string()), wake);
                 rotation.alarmed |= attempts >= STUCK || told_late;
             }
@@ -225,14 +226,15 @@ impl Rotations {
         self.metrics.timing("strongroom.rotation.duration.seconds", Vec::new()).note(now.since(job.begun));
         entry.outcome = Some(match ending {
             Ending::Rotated | Ending::Tried => Outcome::ok(),
-            Ending::RolledBack { phase, why } => Outcome::failed(Kind::Unavailable, format!("{phase}: {why}")),
+            Ending::RolledBack { phase, why, .. } => Outcome::failed(Kind::Unavailable, format!("{phase}: {why}")),
         });
         self.trail.append(entry).await?;
         match ending {
-            Ending::RolledBack { phase, why } => {
+            Ending::RolledBack { phase, why, unsettled } => {
                 let what = if job.trial { "the trial of its rotation" } else { "its rotation" };
                 let text = format!("{what} failed while {phase}, and the former value is still in force: {why}");
-                self.alarm(&rotation.key, AlertKind::Failed, text, super::view::advice_after(phase)).await;
+                let advice = if *unsettled { super::view::UNSETTLED } else { super::view::advice_after(phase) };
+                self.alarm(&rotation.key, AlertKind::Failed, text, advice).await;
             }
             Ending::Rotated if rotation.alarmed => {
                 let text = "it rotated again after it had failed or was held up".to_owned();

@@ -75,7 +75,7 @@ impl Rotations {
                 .map_or_else(|| format!("it is {phase}"), |why| format!("it is {phase}: {why}")));
         }
         Ok(match self.book.history(key).await?.into_iter().next().map(|past| past.outcome) {
-            Some(Ending::RolledBack { phase, why }) => format!("it was rolled back while {phase}: {why}"),
+            Some(Ending::RolledBack { phase, why, .. }) => format!("it was rolled back while {phase}: {why}"),
             _ => "it begins".to_owned(),
         })
     }

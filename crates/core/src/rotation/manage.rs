@@ -3,6 +3,7 @@
 
 use super::method::{Method, Order};
 use super::record::{Called, Cause, Job, Key, Past, Phase, Plan, Rotation};
+use super::view::Cancelled;
 use super::{RotationView, Rotations, Schedule};
 use crate::gate::Grant;
 use crate::mount::Mount;
@@ -123,15 +124,18 @@ impl Rotations {
         self.view(&begun.ok_or(CoreError::Nothing)?).await
     }
 
-    /// Ends the schedule, and a rotation under way unless its new value is in force already.
+    /// Ends the schedule, and a rotation under way unless its new value is in force already. One that cannot be rolled back
+    /// because the outside system does not let it is given up as it stands. The view says which of these it was.
     pub async fn cancel(&self, grant: &Grant) -> Result<Option<RotationView>, CoreError> {
         let target = self.target(grant, SecretAct::WriteMetadata).await?;
         let who = grant.principal().map_or_else(|| "somebody".to_owned(), |who| who.display_name.clone());
         let now = self.clock.now();
+        let mut came_to = Cancelled::NothingUnderWay;
         let changed = self.book.change(&target.key, |rotation| {
             (rotation.enabled, rotation.next) = (false, None);
+            came_to = Cancelled::NothingUnderWay;
             if let Some(job) = &mut rotation.job {
-                job.cancelled = Some(who.clone());
+                came_to = cancel_job(job, &who);
                 job.wake = job.wake.min(now);
             }
             Ok(None)
@@ -142,7 +146,8 @@ impl Rotations {
             .await?;
         let Some(rotation) = changed else { return Ok(None) };
         self.expect(rotation.due);
-        self.view(&rotation).await.map(Some)
+        let view = self.view(&rotation).await?;
+        Ok(Some(RotationView { cancelled: Some(came_to.into()), ..view }))
     }
 
     /// How a secret rotates and where it is. `Nothing` when nobody said.
@@ -280,15 +285,26 @@ impl Rotations {
 
     /// Has the method look at the plan; the outside system's name.
     async fn check_plan(&self, target: &Target, plan: &Plan) -> Result<String, CoreError> {
-        let Method::Own(rotator) = self.method(&plan.method)? else { return Ok(plan.method.clone()) };
+        let method = self.method(&plan.method)?;
         let peek = |path, which| async move { self.secrets.peek(&target.mount, path, &which).await };
+        let admin = match &plan.admin {
+            Some(path) => {
+                let found = peek(path, VersionSelector::Current).await?.map(|(_, value)| value);
+                let missing = || {
+                    CoreError::Unfit(format!(
+                        "there is no value in {}/{path}, which was named as the login that may change others; write it \
+                         first, or name another one",
+                        target.mount.path
+                    ))
+                };
+                Some(found.ok_or_else(missing)?)
+            }
+            None => None,
+        };
+        let Method::Own(rotator) = method else { return Ok(plan.method.clone()) };
         let current = peek(&target.key.path, VersionSelector::Current).await?;
         let empty = || CoreError::Unfit("the secret has no value to rotate; write one first".to_owned());
         let (_, current) = current.ok_or_else(empty)?;
-        let admin = match &plan.admin {
-            Some(path) => peek(path, VersionSelector::Current).await?.map(|(_, value)| value),
-            None => None,
-        };
         rotator.lane(&Order {
             secret: target.key.path.as_str(),
             version: "",
@@ -366,6 +382,24 @@ impl Rotations {
     }
 }
 
+/// Has a rotation under way end, if it still can.
+fn cancel_job(job: &mut Job, who: &str) -> Cancelled {
+    match &job.phase {
+        Phase::Creating | Phase::Setting { .. } | Phase::Testing { .. } => {
+            job.cancelled = Some(who.to_owned());
+            Cancelled::RollingBack
+        }
+        // Only what was tried and failed: what is under way may well end by itself.
+        Phase::RollingBack { .. } if job.attempts > 0 && !job.trial => {
+            job.abandoned = Some(who.to_owned());
+            Cancelled::GivenUp
+        }
+        Phase::RollingBack { .. } => Cancelled::RollingBack,
+        Phase::Clearing => Cancelled::RollingBack,
+        Phase::Finishing { .. } | Phase::Retiring { .. } => Cancelled::TooLate,
+    }
+}
+
 /// Who asked, and why if they said so, for the history and the trail.
 fn trigger(grant: &Grant, reason: &Reason) -> Result<String, CoreError> {
     let who = grant.principal().map_or_else(|| "somebody".to_owned(), |who| who.display_name.clone());
@@ -394,6 +428,7 @@ fn new_job((token, cause, trial): (VersionId, &Cause, bool), current: VersionNum
         error: None,
         took: Vec::new(),
         cancelled: None,
+        abandoned: None,
         leaked: cause.leaked,
         trial,
     }

@@ -30,7 +30,7 @@ pub use record::{Called, Ending, Past, Plan};
 pub use schedule::Schedule;
 pub use urge::Urged;
 pub(crate) use urge::cut_off;
-pub use view::{Progress, RotationView};
+pub use view::{Cancellation, Progress, RotationView};
 
 use crate::CoreError;
 use crate::access_key::AccessKeys;

@@ -107,6 +107,9 @@ pub(super) struct Job {
     /// Somebody wants it to end without a new value.
     #[serde(default)]
     pub(super) cancelled: Option<String>,
+    /// Somebody does not want to wait any longer until the former value is made good again outside.
+    #[serde(default)]
+    pub(super) abandoned: Option<String>,
     /// The former value is known to others: it is made worthless as soon as the new one is in force.
     #[serde(default)]
     pub(super) leaked: bool,
@@ -188,7 +191,21 @@ pub enum Ending {
         phase: String,
         /// How.
         why: String,
+        /// The outside system may have either value: somebody gave up making the former one good again.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unsettled: bool,
     },
+}
+
+impl Job {
+    /// Whether somebody asked for its end, and that was not seen to yet.
+    pub(super) fn is_to_end(&self) -> bool {
+        match self.phase {
+            Phase::RollingBack { .. } => self.abandoned.is_some(),
+            Phase::Creating | Phase::Setting { .. } | Phase::Testing { .. } => self.cancelled.is_some(),
+            Phase::Finishing { .. } | Phase::Retiring { .. } | Phase::Clearing => false,
+        }
+    }
 }
 
 impl Rotation {

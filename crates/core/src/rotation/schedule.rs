@@ -11,6 +11,8 @@ use strongroom_model::Timestamp;
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3_600;
 const DAY: u64 = 86_400;
+/// A moment to look for the first time from: 2026 began.
+const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 /// A rotation more often than this would keep readers from ever having the value in force.
 const SHORTEST: u64 = 5 * MINUTE;
 
@@ -39,8 +41,45 @@ impl Schedule {
     pub fn parse(text: &str, window: Option<&str>) -> Result<Self, CoreError> {
         let window = window.filter(|text| !text.is_empty()).map(parse_window).transpose()?;
         let schedule = Self { text: text.trim().to_owned(), window };
-        schedule.next(Timestamp::from_secs(1_767_225_600))?;
+        let first = schedule.next(START)?;
+        schedule.check_window(first)?;
         Ok(schedule)
+    }
+
+    /// Refuses a window that reaches into the next one, or into the next day (Secrets Manager User Guide, "Rotation
+    /// windows").
+    fn check_window(&self, first: Timestamp) -> Result<(), CoreError> {
+        let Some(hours) = self.window else { return Ok(()) };
+        let span = u64::from(hours) * HOUR;
+        let bad = |problem: String| Err(CoreError::Field { field: "window".to_owned(), problem });
+        let too_long = |seconds: u64| {
+            bad(format!("is {hours}h long, and the schedule comes again after {} min; give it less", seconds / MINUTE))
+        };
+        match self.rule()? {
+            Rule::Days(_) => Ok(()),
+            Rule::Rate(seconds) if span > seconds => too_long(seconds),
+            Rule::Rate(_) => Ok(()),
+            Rule::Cron(line) => {
+                // One day that it comes on is like the others: the day only says whether, not when.
+                let (mut at, day) = (first, first.secs() / DAY);
+                loop {
+                    let next = self.after(&line, at)?;
+                    if at.secs() % DAY + span > DAY {
+                        let left = (DAY - at.secs() % DAY) / HOUR;
+                        return bad(format!(
+                            "is {hours}h long, and the UTC day ends {left}h after it begins; give it less"
+                        ));
+                    }
+                    if at.secs() + span > next.secs() {
+                        return too_long(next.secs() - at.secs());
+                    }
+                    if next.secs() / DAY != day {
+                        return Ok(());
+                    }
+                    at = next;
+                }
+            }
+        }
     }
 
     /// As it was written.
@@ -196,6 +235,24 @@ mod tests {
             assert!(error.contains("schedule"), "{bad}: {error}");
         }
         assert!(Schedule::parse("rate(4 hours)", Some("25h")).is_err());
+    }
+
+    #[test]
+    fn a_window_ends_with_its_day_and_before_the_next_begins() {
+        for (schedule, good, bad) in [
+            ("cron(0 8 * * ? *)", "16h", "17h"),
+            ("cron(0 22 1 * ? *)", "2h", "3h"),
+            ("cron(0 2 ? * MON *)", "22h", "23h"),
+            ("cron(0 /8 * * ? *)", "8h", "9h"),
+            ("cron(0 1,3,20 * * ? *)", "2h", "3h"),
+            ("cron(0 20,23 L * ? *)", "1h", "2h"),
+            ("rate(4 hours)", "4h", "5h"),
+        ] {
+            assert!(Schedule::parse(schedule, Some(good)).is_ok(), "{schedule} {good}");
+            let error = Schedule::parse(schedule, Some(bad)).unwrap_err().to_string();
+            assert!(error.contains("`window`") && error.contains("give it less"), "{schedule} {bad}: {error}");
+        }
+        assert!(Schedule::parse("rate(1 day)", Some("24h")).is_ok());
     }
 
     #[test]

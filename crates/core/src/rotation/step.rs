@@ -65,6 +65,9 @@ impl Rotations {
         if let Some(phase) = work.given_up() {
             return Ok(Next::Phase(phase));
         }
+        if let Some(ending) = work.abandoned() {
+            return Ok(Next::End(ending));
+        }
         match self.method(&rotation.plan.method)? {
             method if job.trial => self.step_trial(&work, method).await,
             Method::Own(rotator) => self.step_own(&work, &**rotator).await,
@@ -217,7 +220,7 @@ impl Rotations {
 
     async fn roll_back(&self, work: &Work<'_>, from: &str, why: &str) -> Result<Next, CoreError> {
         self.secrets.discard(&work.mount, work.path(), work.rotation.secret, &work.job.token).await?;
-        Ok(Next::End(Ending::RolledBack { phase: from.to_owned(), why: why.to_owned() }))
+        Ok(Next::End(Ending::RolledBack { phase: from.to_owned(), why: why.to_owned(), unsettled: false }))
     }
 
     async fn step_foreign(&self, work: &Work<'_>, function: &dyn Function) -> Result<Next, CoreError> {
@@ -266,9 +269,10 @@ impl Rotations {
             .lend(&work.mount, work.path(), work.rotation.plan.admin.as_ref(), Ttl::from_secs(KEY_LIFE))
             .await?;
         let called = work.rotation.plan.called.as_ref();
+        let name = work.path().aws_name();
         let order = StepOrder {
             step,
-            secret: called.map_or(work.path().as_str(), |called| called.name.as_str()),
+            secret: called.map_or(name.as_ref(), |called| called.name.as_str()),
             token: work.job.token.as_str(),
             key: &key,
             region: called.map_or("", |called| called.region.as_str()),
@@ -386,6 +390,20 @@ impl Work<'_> {
         let current = self.meta.current();
         let moved = current != Some(self.job.current) && current != new;
         moved.then(|| self.overtaken(new))
+    }
+
+    /// The end of a rotation that cannot be rolled back, when nobody wants to wait for that any longer. The version in
+    /// preparation stays: its value may be the one that the outside system has.
+    fn abandoned(&self) -> Option<Ending> {
+        let (Some(who), Phase::RollingBack { new, from, why }) = (&self.job.abandoned, &self.job.phase) else {
+            return None;
+        };
+        let kept = new.map_or_else(String::new, |new| {
+            format!("; the outside system may have the value in force or that of version {new}, which stays AWSPENDING")
+        });
+        let error = self.job.error.as_deref().unwrap_or("it was not tried");
+        let why = format!("{why}. {who} gave up rolling it back after {} tries ({error}){kept}", self.job.attempts);
+        Some(Ending::RolledBack { phase: from.clone(), why, unsettled: new.is_some() })
     }
 
     fn overtaken(&self, new: Option<VersionNumber>) -> Phase {

@@ -21,6 +21,49 @@ pub struct RotationView {
     pub before: Option<Past>,
     /// What to do, when the one before failed.
     pub advice: Option<&'static str>,
+    /// What became of the rotation under way, when it was cancelled just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancelled: Option<Cancellation>,
+}
+
+/// What became of a rotation under way that somebody cancelled.
+#[derive(Clone, Debug, Serialize)]
+pub struct Cancellation {
+    /// `nothing-under-way`, `rolling-back`, `given-up` or `too-late`.
+    pub result: &'static str,
+    /// What is true then.
+    pub text: &'static str,
+}
+
+/// The same, for who decides it.
+#[derive(Clone, Copy)]
+pub(super) enum Cancelled {
+    NothingUnderWay,
+    RollingBack,
+    GivenUp,
+    TooLate,
+}
+
+impl From<Cancelled> for Cancellation {
+    fn from(cancelled: Cancelled) -> Self {
+        let (result, text) = match cancelled {
+            Cancelled::NothingUnderWay => ("nothing-under-way", "no rotation was under way; its schedule is ended"),
+            Cancelled::RollingBack => {
+                ("rolling-back", "the rotation is rolled back and the value in force stays; its schedule is ended")
+            }
+            Cancelled::GivenUp => (
+                "given-up",
+                "the rotation ends as it stands: the outside system may have the value in force or the one in preparation, \
+                 and both are kept; its schedule is ended",
+            ),
+            Cancelled::TooLate => (
+                "too-late",
+                "the rotation under way is not cancelled: its new value is in force, and it goes on until the former one \
+                 is given up; its schedule is ended",
+            ),
+        };
+        Self { result, text }
+    }
 }
 
 /// A rotation under way.
@@ -69,6 +112,7 @@ impl RotationView {
             advice: job.error.as_ref().map(|_| advice(&job.phase, job.attempts > 0)),
         });
         let advice = before.as_ref().and_then(|past| match &past.outcome {
+            Ending::RolledBack { unsettled: true, .. } => Some(UNSETTLED),
             Ending::RolledBack { phase, .. } => Some(advice_after(phase)),
             Ending::Rotated | Ending::Tried => None,
         });
@@ -81,6 +125,7 @@ impl RotationView {
             next: rotation.next.filter(|_| rotation.enabled),
             running,
             before,
+            cancelled: None,
         }
     }
 }
@@ -101,10 +146,17 @@ pub(super) fn advice(phase: &Phase, failed: bool) -> &'static str {
             "the new value is in force; see to the outside system so that the former login can go"
         }
         Phase::RollingBack { .. } => {
-            "see to the outside system: the former value is made good there as soon as it answers"
+            "see to the outside system: the value in force is made good there as soon as it answers. By hand: give the login \
+             there the password in force (`strongroom kv get`), or write the one that works there (`strongroom kv put`); either \
+             ends it at its next try. `strongroom rotate cancel` ends it as it stands"
         }
     }
 }
+
+/// What to do when the outside system may have either value.
+pub(super) const UNSETTLED: &str = "log in to the outside system with the value in force, and with the version AWSPENDING: one \
+                                    of them works. Give the login there the password in force, or write the one that works \
+                                    (`strongroom kv put`), then `strongroom rotate start`";
 
 /// What to do about a rotation that was rolled back.
 pub(super) fn advice_after(phase: &str) -> &'static str {

@@ -1,5 +1,6 @@
 use super::change::Changed;
 use super::doom::doom_at;
+use super::head::SecretMetadata;
 use super::hold::Hold;
 use super::place::{NameKind, debris, folders_above, names, version_at};
 use super::store::{Found, Secrets, TRIES};
@@ -16,6 +17,7 @@ impl Secrets {
         let (mount, path) = grant.secret(SecretAct::DeleteCurrent)?;
         let now = self.clock.now();
         let changed = self.change(mount, path, |meta, _| {
+            whole(meta)?;
             let current = meta.current().and_then(|number| meta.versions.get_mut(&number));
             match current.filter(|version| !version.is_gone(now)) {
                 None => Ok(Changed::Nothing),
@@ -33,6 +35,7 @@ impl Secrets {
         let (mount, path) = grant.secret(SecretAct::DeleteVersions)?;
         let now = self.clock.now();
         let changed = self.change(mount, path, |meta, _| {
+            whole(meta)?;
             for number in numbers {
                 if let Some(version) = meta.versions.get_mut(number).filter(|version| !version.is_gone(now)) {
                     version.deletion = Some(now);
@@ -50,6 +53,7 @@ impl Secrets {
         let now = self.clock.now();
         let holds = self.holds(mount, path).await?;
         let changed = self.change(mount, path, |meta, config| {
+            whole(meta)?;
             let deletion = meta.deletion(now, config);
             let hidden =
                 |hold: &&Hold| meta.versions.get(&hold.version).is_some_and(|it| it.deletion == Some(hold.since));
@@ -76,6 +80,7 @@ impl Secrets {
         numbers.dedup();
         for some in numbers.chunks(BATCH) {
             let changed = self.change(mount, path, |meta, _| {
+                whole(meta)?;
                 let mut shred = Vec::new();
                 for number in some {
                     if let Some(version) = meta.versions.get_mut(number).filter(|version| !version.destroyed) {
@@ -150,6 +155,18 @@ impl Secrets {
         }
         Ok(emptied)
     }
+}
+
+/// Refuses to change versions one by one while the secret waits for its deletion: what is restored is what was given up.
+fn whole(meta: &SecretMetadata) -> Result<(), CoreError> {
+    if !meta.is_marked() {
+        return Ok(());
+    }
+    Err(CoreError::Unfit(
+        "the secret is marked for deletion, and its versions stay as they are until its day comes: restore it first (AWS's \
+         RestoreSecret), or shred all of it now with `strongroom kv metadata delete`"
+            .to_owned(),
+    ))
 }
 
 fn held_by(hold: &Hold) -> CoreError {

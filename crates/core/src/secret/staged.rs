@@ -64,7 +64,7 @@ pub struct Staged {
 
 /// The most tags of a secret, as in AWS.
 const MOST_TAGS: usize = 50;
-/// The most labels of one version, as in AWS.
+/// The most labels of a secret, all versions together, as in AWS ("Secrets Manager quotas").
 const MOST_STAGES: usize = 20;
 
 impl Secrets {
@@ -228,9 +228,7 @@ impl Secrets {
         version: &NewVersion,
     ) -> Result<(Txn, VersionNumber), CoreError> {
         let plain = version.value.encode()?;
-        if version.stages.len() > MOST_STAGES {
-            return Err(CoreError::Invalid(format!("a version has at most {MOST_STAGES} labels")));
-        }
+        let labels = head.meta.stages.len();
         let (first, others) = match version.stages.split_first() {
             Some((first, others)) => (first.clone(), others),
             None => (Stage::Current, [].as_slice()),
@@ -239,6 +237,7 @@ impl Secrets {
         for stage in others {
             head.meta.label(stage.clone(), number);
         }
+        few_enough(&head.meta, labels)?;
         let more = head.meta.particulars_mut();
         if more.reserved.as_ref() == Some(&version.id) || version.stages.contains(&Stage::Pending) {
             more.reserved = None;
@@ -275,6 +274,18 @@ fn sighting(head: &Head) -> Sighting {
     Sighting { id: head.id, meta: head.meta.clone() }
 }
 
+/// Refuses a change that adds a label to as many as there may be. Parameters have bounds of their own, which their dialect
+/// knows.
+fn few_enough(meta: &SecretMetadata, before: usize) -> Result<(), CoreError> {
+    let count = meta.stages.len();
+    if count <= MOST_STAGES || count <= before || meta.particulars().parameter.is_some() {
+        return Ok(());
+    }
+    Err(CoreError::Quota(format!(
+        "a secret has at most {MOST_STAGES} staging labels, all versions together; take one away first"
+    )))
+}
+
 /// An error while the secret waits for its deletion.
 pub(super) fn alive(meta: &SecretMetadata) -> Result<(), CoreError> {
     if meta.is_marked() { Err(CoreError::Marked) } else { Ok(()) }
@@ -296,7 +307,7 @@ impl ParticularsChange {
             tags.extend(self.tags.clone());
             tags.retain(|key, _| !self.untag.contains(key));
             if tags.len() > MOST_TAGS {
-                return Err(CoreError::Unfit(format!("a secret has at most {MOST_TAGS} tags")));
+                return Err(CoreError::Quota(format!("a secret has at most {MOST_TAGS} tags; take one away first")));
             }
         }
         Ok(())
@@ -305,6 +316,7 @@ impl ParticularsChange {
 
 impl StageMove {
     fn apply(&self, meta: &mut SecretMetadata, secret: strongroom_model::SecretId) -> Result<(), CoreError> {
+        let labels = meta.stages.len();
         let find = |meta: &SecretMetadata, id: &VersionId| {
             let missing = || CoreError::NotFound(format!("there is no version {}", id.as_str()));
             meta.version_of(secret, id).ok_or_else(missing)
@@ -341,6 +353,7 @@ impl StageMove {
             }
             (None, _) => drop(meta.stages.remove(&self.stage)),
         }
+        few_enough(meta, labels)?;
         if self.stage == Stage::Pending {
             meta.particulars_mut().reserved = None;
         }

@@ -729,6 +729,96 @@ async fn a_password_that_never_was_right_ends_the_rotation_and_says_so() {
     case.is_well("after the right one was written").await;
 }
 
+/// A database that is down, and what cannot be rolled back because of that.
+#[tokio::test]
+async fn a_rotation_that_cannot_be_rolled_back_is_given_up_by_who_does_not_want_to_wait() {
+    let case = held_up("single", None).await;
+    let cancelled = |answer: &Answer| answer.at("/data/cancelled/result").clone();
+    assert_eq!(cancelled(&case.ask("POST", "cancel", None).await.expect(200)), "rolling-back");
+    case.settle().await;
+    let stuck = case.running().await.expect("it is held up");
+    assert_eq!((&stuck["phase"], &stuck["attempts"]), (&json!("rolling-back"), &json!(1)), "{stuck}");
+    let advice = stuck["advice"].as_str().unwrap();
+    assert!(["By hand", "strongroom kv put", "strongroom rotate cancel"].iter().all(|said| advice.contains(said)));
+    let answer = case.ask("POST", "cancel", None).await.expect(200);
+    assert_eq!(cancelled(&answer), "given-up");
+    case.settle().await;
+    assert!(case.running().await.is_none());
+    let last = case.history().await.remove(0);
+    let why = last["outcome"]["why"].as_str().unwrap();
+    assert!(last["outcome"]["unsettled"] == true && why.contains("gave up rolling it back after 1 tries"), "{last}");
+    let status = case.ask("GET", "status", None).await.expect(200);
+    assert!(status.text_at("/data/advice").contains("AWSPENDING"), "{}", status.text);
+    // What may be the value outside is still here.
+    case.house.server.operator().get("secret/data/app/db?version=2").await.expect(200);
+    let nothing = case.ask("POST", "cancel", None).await.expect(200);
+    assert_eq!(cancelled(&nothing), "nothing-under-way");
+    case.house.postgres.restart().await;
+    case.rotate().await;
+    case.is_well("given up, then rotated").await;
+}
+
+#[tokio::test]
+async fn a_login_that_no_known_password_opens_is_put_right_by_hand_as_the_status_says() {
+    let case = held_up("single", None).await;
+    // Somebody changed both logins outside.
+    let operator = case.house.server.operator();
+    let mut admin = operator.get("secret/data/app/admin").await.expect(200).at("/data/data").clone();
+    admin["password"] = json!("wr0ng-canary");
+    operator.post("secret/data/app/admin", json!({"data": admin})).await.expect(200);
+    case.house.postgres.restart().await;
+    case.house.postgres.sql(&format!("ALTER ROLE \"{}\" PASSWORD 'by-hand-canary'", case.name));
+    for _ in 0..6 {
+        case.later(301).await;
+    }
+    let stuck = case.running().await.expect("nobody can put it right");
+    assert!(stuck["phase"] == "rolling-back" && stuck["advice"].as_str().unwrap().contains("By hand"), "{stuck}");
+    assert!(!stuck.to_string().contains("canary"), "{stuck}");
+    case.house.postgres.sql(&format!("ALTER ROLE \"{}\" PASSWORD '{FIRST}'", case.name));
+    case.to_the_end().await;
+    let last = case.history().await.remove(0);
+    assert!(last["outcome"]["result"] == "rolled-back" && last["outcome"]["unsettled"].is_null(), "{last}");
+    case.is_well("put right by hand").await;
+}
+
+#[tokio::test]
+async fn a_rotation_whose_value_is_in_force_goes_on_and_who_cancels_it_is_told() {
+    let case = Case::straight(Outside::Postgres(Arc::clone(&House::open().await.postgres)), "new-user").await;
+    case.ask("POST", "start", None).await.expect(200);
+    case.settle().await;
+    assert_eq!(case.running().await.expect("it waits")["phase"], "retiring");
+    let answer = case.ask("POST", "cancel", None).await.expect(200);
+    assert_eq!(answer.at("/data/cancelled/result"), "too-late", "{}", answer.text);
+    case.to_the_end().await;
+    assert_eq!(case.history().await.remove(0)["outcome"], json!({"result": "rotated"}));
+    case.is_well("cancelled too late").await;
+}
+
+#[tokio::test]
+async fn a_plan_names_a_secret_that_is_there_and_that_its_writer_may_read() {
+    let case = Case::straight(Outside::redis().await, "single").await;
+    let missing = case.ask("POST", "schedule", Some(json!({"admin": "app/none"}))).await;
+    assert!(missing.status.is_client_error() && missing.text.contains("secret/app/none"), "{}", missing.text);
+    let operator = case.house.server.operator();
+    let rules = r#"path "secret/data/app/db" { capabilities = ["update"] }"#;
+    operator.post("sys/policies/acl/writer", json!({"policy": rules})).await.expect(204);
+    let token = operator.post("auth/token/create", json!({"policies": ["writer"]})).await.expect(200);
+    let token = token.text_at("/auth/client_token");
+    for path in ["app/admin", "app/none"] {
+        let body = json!({"admin": path}).to_string().into_bytes();
+        let headers = [("X-Vault-Token", token.as_str())];
+        let answer =
+            case.house.server.send_raw("POST", "/api/v1/rotation/schedule/secret/app/db", &headers, body).await;
+        assert_eq!(answer.status, 403, "{}", answer.text);
+        assert!(answer.text.contains(&format!("secret/data/{path}, which you may not read")), "{}", answer.text);
+    }
+    // What it was before, it still is.
+    let plan = case.ask("GET", "status", None).await.expect(200);
+    assert_eq!(plan.at("/data/plan/admin"), "app/admin");
+    case.rotate().await;
+    case.is_well("after plans that were refused").await;
+}
+
 #[tokio::test]
 async fn a_function_that_prints_what_it_was_given_puts_its_credentials_nowhere() {
     let case = Case::straight(Outside::redis().await, "single").await;

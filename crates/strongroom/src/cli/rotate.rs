@@ -62,13 +62,17 @@ pub(crate) const COMMANDS: &[Command] = &[
         words: "rotate cancel",
         usage: "[flags] PATH",
         about: "End a secret's schedule, and a rotation under way",
-        details: "",
+        details: "\nA rotation whose new value is not in force yet is rolled back. One whose rolling back\n\
+                  fails ends as it stands: the outside system may have either value then, and both are\n\
+                  kept. Ends with 2 when it goes on because its new value is in force.",
         flags: &[],
         count: (1, 1),
         run: |session| {
             let request = post(path("cancel", session), Map::new());
             let found = ask(session, &request, "Error cancelling the rotation")?;
-            show(session, &found)
+            let exit = show(session, &found)?;
+            let is_late = found.get("cancelled").and_then(|said| said.get("result")).is_some_and(|it| it == "too-late");
+            Ok(if is_late { Exit::Negative } else { exit })
         },
     },
     Command {
@@ -177,6 +181,7 @@ fn show(session: &mut Session, found: &Map<String, Value>) -> Result<Exit, CliEr
         ("Last", text("/last")),
         ("Next", text("/next")),
     ];
+    rows.push(("Cancelled", text("/cancelled/text")));
     match running(found) {
         Some(now) => {
             rows.push(("Under way", progress(now)));

@@ -60,7 +60,7 @@ pub(super) async fn versions(call: Call<'_>) -> Result<Reply, Refusal> {
     }
     let mut data = Map::new();
     data.insert("ARN".to_owned(), json!(input.names.arn(&path, &seen.suffix())));
-    data.insert("Name".to_owned(), json!(path));
+    data.insert("Name".to_owned(), json!(path.aws_name()));
     data.insert("Versions".to_owned(), Value::Array(shown));
     next.map(|next| data.insert("NextToken".to_owned(), json!(next)));
     Ok(Reply::data(Value::Object(data)))
@@ -99,7 +99,7 @@ pub(super) fn entry(names: &Names<'_>, path: &SecretPath, seen: &Sighting) -> Ma
     let mut data = Map::new();
     let mut put = |name: &str, value: Option<Value>| drop(value.map(|value| data.insert(name.to_owned(), value)));
     put("ARN", Some(json!(names.arn(path, &seen.suffix()))));
-    put("Name", Some(json!(path)));
+    put("Name", Some(json!(path.aws_name())));
     put("Description", (!more.description.is_empty()).then(|| json!(more.description)));
     put("KmsKeyId", more.kms_key.as_ref().map(|key| json!(key)));
     put("CreatedDate", Some(epoch(seen.meta.created)));

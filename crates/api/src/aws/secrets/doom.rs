@@ -29,7 +29,7 @@ pub(super) async fn delete(call: Call<'_>) -> Result<Reply, Refusal> {
         secrets.delete_all(call.grant).await?;
         let now = call.grant.visit().arrived;
         return Ok(Reply::data(
-            json!({ "ARN": input.names.arn(&path, &suffix), "Name": path, "DeletionDate": epoch(now) }),
+            json!({ "ARN": input.names.arn(&path, &suffix), "Name": path.aws_name(), "DeletionDate": epoch(now) }),
         ));
     }
     let days = days.unwrap_or(USUAL);
@@ -39,12 +39,14 @@ pub(super) async fn delete(call: Call<'_>) -> Result<Reply, Refusal> {
     let path = path?;
     let seen = secrets.mark(call.grant, Ttl::from_secs(days * 86_400)).await?;
     let due = seen.meta.particulars().deletion.ok_or(CoreError::Internal("a marked secret without a day"))?.due;
-    Ok(Reply::data(json!({ "ARN": input.names.arn(&path, &seen.suffix()), "Name": path, "DeletionDate": epoch(due) })))
+    Ok(Reply::data(
+        json!({ "ARN": input.names.arn(&path, &seen.suffix()), "Name": path.aws_name(), "DeletionDate": epoch(due) }),
+    ))
 }
 
 /// `RestoreSecret`.
 pub(super) async fn restore(call: Call<'_>) -> Result<Reply, Refusal> {
     let path = check_suffix(&call).await?;
     let seen = call.open.secrets.restore(call.grant).await?;
-    Ok(Reply::data(json!({ "ARN": call.input.names.arn(&path, &seen.suffix()), "Name": path })))
+    Ok(Reply::data(json!({ "ARN": call.input.names.arn(&path, &seen.suffix()), "Name": path.aws_name() })))
 }

@@ -68,7 +68,7 @@ pub(super) async fn list(call: Call<'_>) -> Result<Reply, Refusal> {
 pub(super) async fn names(call: Call<'_>) -> Result<Reply, Refusal> {
     let most = call.input.number("MaxResults", 1, 20)?.unwrap_or(20) as usize;
     let (page, next) = page(&call, most).await?;
-    answer("Names", page.iter().map(|one| json!(one.path)).collect(), next)
+    answer("Names", page.iter().map(|one| json!(one.path.aws_name())).collect(), next)
 }
 
 fn answer(name: &str, items: Vec<Value>, next: Option<String>) -> Result<Reply, Refusal> {
@@ -120,7 +120,7 @@ async fn page(call: &Call<'_>, most: usize) -> Result<(Vec<Listed>, Option<Strin
         Some(kept) => kept,
         None => secrets.keep_listing(call.grant, &listing)?,
     };
-    let next = secrets.seal_mark(&format!("secrets {kept} {at} {} {path}", moment.nanos()))?;
+    let next = secrets.seal_mark(&format!("secrets {kept} {at} {} {}", moment.nanos(), path.aws_name()))?;
     Ok((page, Some(next)))
 }
 
@@ -132,8 +132,8 @@ async fn begin(call: &Call<'_>, wish: &Wish<'_>, mark: Option<Mark>) -> Result<(
     }
     let listing = wish.survey(call).await?;
     let is_before = |(moment, path): &(Timestamp, SecretPath)| match wish.descending {
-        false => (*moment, path.as_str()) <= (mark.moment, mark.path.as_str()),
-        true => (*moment, path.as_str()) >= (mark.moment, mark.path.as_str()),
+        false => (*moment, path.aws_name().as_ref()) <= (mark.moment, mark.path.as_str()),
+        true => (*moment, path.aws_name().as_ref()) >= (mark.moment, mark.path.as_str()),
     };
     let at = listing.partition_point(is_before);
     Ok((None, listing, at))
@@ -151,7 +151,8 @@ impl Wish<'_> {
                 all.push((self.order.moment(&seen), path));
             }
         }
-        all.sort();
+        // By the names that are shown.
+        all.sort_by(|(moment, path), (other, next)| (moment, path.aws_name()).cmp(&(other, next.aws_name())));
         if self.descending {
             all.reverse();
         }
@@ -290,13 +291,13 @@ impl Field {
         let lower = text.to_lowercase();
         match self {
             Field::Description => more.description.to_lowercase().starts_with(&lower),
-            Field::Name => path.as_str().starts_with(text),
+            Field::Name => path.aws_name().starts_with(text),
             Field::TagKey => tags().any(|(key, _)| key.starts_with(text)),
             Field::TagValue => tags().any(|(_, value)| value.starts_with(text)),
             Field::PrimaryRegion => region.starts_with(text),
             Field::OwningService => false,
             Field::All => {
-                let mut everything = format!("{path} {} ", more.description);
+                let mut everything = format!("{} {} ", path.aws_name(), more.description);
                 tags().for_each(|(key, value)| everything.push_str(&format!("{key} {value} ")));
                 let everything = everything.to_lowercase();
                 lower.split_whitespace().all(|word| everything.contains(word))

@@ -101,7 +101,7 @@ pub(super) async fn validate(call: Call<'_>) -> Result<Reply, Refusal> {
 fn named(input: &Input<'_>, path: &SecretPath, seen: &Sighting) -> Map<String, Value> {
     let mut data = Map::new();
     data.insert("ARN".to_owned(), json!(input.names.arn(path, &seen.suffix())));
-    data.insert("Name".to_owned(), json!(path));
+    data.insert("Name".to_owned(), json!(path.aws_name()));
     data
 }
 

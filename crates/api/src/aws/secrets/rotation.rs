@@ -46,7 +46,7 @@ pub(super) async fn rotate(call: Call<'_>) -> Result<Reply, Refusal> {
     call.open.rotations.plan(call.grant, change).await?;
     let mut data = Map::new();
     data.insert("ARN".to_owned(), json!(arn));
-    data.insert("Name".to_owned(), json!(path));
+    data.insert("Name".to_owned(), json!(path.aws_name()));
     if input.fields.flag("RotateImmediately")? != Some(false) {
         let begun = call.open.rotations.start(call.grant, Some(token.clone()), Reason::default()).await;
         begun.map_err(|error| match error {
@@ -83,7 +83,7 @@ pub(super) async fn cancel(call: Call<'_>) -> Result<Reply, Refusal> {
     let path = check_suffix(&call).await?;
     let seen = call.open.secrets.stop_rotation(call.grant).await?;
     call.open.rotations.cancel(call.grant).await?;
-    Ok(Reply::data(json!({ "ARN": call.input.names.arn(&path, &seen.suffix()), "Name": path })))
+    Ok(Reply::data(json!({ "ARN": call.input.names.arn(&path, &seen.suffix()), "Name": path.aws_name() })))
 }
 
 /// `RotationRules` over what is set.

@@ -24,5 +24,5 @@ pub(super) async fn update(call: Call<'_>) -> Result<Reply, Refusal> {
         CoreError::Invalid(text) => Refusal::parameter(format!("Staging label {}: {text}.", label(&order.stage))),
         other => other.into(),
     })?;
-    Ok(Reply::data(json!({ "ARN": input.names.arn(&path, &moved.suffix()), "Name": path })))
+    Ok(Reply::data(json!({ "ARN": input.names.arn(&path, &moved.suffix()), "Name": path.aws_name() })))
 }

@@ -40,7 +40,7 @@ pub(super) async fn get(call: Call<'_>) -> Result<Reply, Refusal> {
     let Labelled { number, id, stages, created, value, .. } = *seen;
     let mut data = Map::new();
     data.insert("ARN".to_owned(), json!(arn));
-    data.insert("Name".to_owned(), json!(wanted.path));
+    data.insert("Name".to_owned(), json!(wanted.path.aws_name()));
     data.insert("VersionId".to_owned(), json!(id));
     data.insert("VersionStages".to_owned(), stages.iter().map(label).collect());
     data.insert("CreatedDate".to_owned(), epoch(created));

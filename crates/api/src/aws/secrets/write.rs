@@ -40,7 +40,7 @@ pub(super) async fn create(call: Call<'_>) -> Result<Reply, Refusal> {
     let first = value(input)?.map(|value| NewVersion { value, id: token, stages: Vec::new() });
     let made = call.open.secrets.make(call.grant, &change, first.as_ref()).await.map_err(|error| match error {
         CoreError::Exists(_) => {
-            Refusal::exists(format!("The operation failed because the secret {path} already exists."))
+            Refusal::exists(format!("The operation failed because the secret {} already exists.", path.aws_name()))
         }
         CoreError::Marked => Refusal::from(CoreError::Marked).reworded(
             "You can't create this secret because a secret with this name is already scheduled for deletion.",
@@ -113,7 +113,7 @@ fn in_use(error: CoreError) -> Refusal {
 }
 
 fn written(input: &Input<'_>, path: &SecretPath, staged: &Staged, with_stages: bool) -> Reply {
-    let mut data = json!({ "ARN": input.names.arn(path, &staged.secret.suffix()), "Name": path });
+    let mut data = json!({ "ARN": input.names.arn(path, &staged.secret.suffix()), "Name": path.aws_name() });
     if let (Some(number), Some(map)) = (staged.number, data.as_object_mut()) {
         map.insert("VersionId".to_owned(), json!(staged.secret.version_id(number)));
         if with_stages {

@@ -256,15 +256,44 @@ impl Postgres {
         }
     }
 
+    /// Drops a role, or, when that is not possible now, at least bars it: a login that was revoked is refused within
+    /// seconds although another session holds what it owns, or it owns something in another database.
+    async fn drop_or_bar(&self, name: &str) -> Result<(), ConnectorError> {
+        let error = match self.drop_usually(name, Locks::Soon).await {
+            Err(error @ ConnectorError::Rejected { .. }) if !is_missing(&error) => error,
+            result => return result,
+        };
+        if self.bar(name).await.is_err() {
+            return Err(error);
+        }
+        if !is_locked(&error) {
+            return Err(with_words(error, "it cannot log in any more, and its sessions are ended"));
+        }
+        let again = self.drop_usually(name, Locks::Later).await;
+        again.map_err(|error| match is_locked(&error) {
+            true => with_words(
+                error,
+                "another session holds something that it owns; it cannot log in any more, and its sessions are ended",
+            ),
+            false => error,
+        })
+    }
+
+    /// Lets a role log in no more, and ends its sessions; committed, whatever becomes of the role.
+    async fn bar(&self, name: &str) -> Result<(), ConnectorError> {
+        let superuser = self.superuser.load(Ordering::Relaxed);
+        self.run_again(Task::change("bar a login"), &bar_message(name, superuser), &[]).await.map(drop)
+    }
+
     /// Drops a role that owns nothing and was granted nothing by itself, only by being a member of others, as most are;
     /// one of which the server says otherwise with what it has, and those that come after it too.
-    async fn drop_usually(&self, name: &str) -> Result<(), ConnectorError> {
+    async fn drop_usually(&self, name: &str, locks: Locks) -> Result<(), ConnectorError> {
         /// So that a role that was changed is noticed in time, and the vain attempts cost little.
         const OWNERS: u32 = 32;
         let task = Task::change("drop a login");
         let superuser = self.superuser.load(Ordering::Relaxed);
         if self.owners.load(Ordering::Relaxed) == 0 {
-            let sql = drop_message(name, superuser, false);
+            let sql = drop_message(name, superuser, false, locks);
             match self.run_again(task, &sql, &[]).await {
                 // dependent_objects_still_exist
                 Err(ConnectorError::Rejected { code, .. }) if code == "2BP01" => {
@@ -275,7 +304,7 @@ impl Postgres {
         }
         let less = |owners: u32| Some(owners.saturating_sub(1));
         let _ = self.owners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        self.run_again(task, &drop_message(name, superuser, true), &[]).await.map(drop)
+        self.run_again(task, &drop_message(name, superuser, true, locks), &[]).await.map(drop)
     }
 
     /// Ends sessions by the role's number, which they keep when the role is gone.
@@ -353,7 +382,7 @@ impl Connector for Postgres {
     async fn drop_login(&self, name: &str, statements: &[String]) -> Result<(), ConnectorError> {
         checked(name)?;
         if statements.is_empty() {
-            let dropped = self.drop_usually(name).await;
+            let dropped = self.drop_or_bar(name).await;
             return match self.or_missing(name, dropped).await {
                 Err(ConnectorError::NoSuchLogin { .. }) => Ok(()),
                 result => result,
@@ -383,28 +412,86 @@ impl Connector for Postgres {
     }
 }
 
+/// How long a drop waits for what other sessions hold.
+#[derive(Clone, Copy)]
+enum Locks {
+    /// Until the login is barred.
+    Soon,
+    /// It is barred: short changes of tables may end first.
+    Later,
+}
+
+impl Locks {
+    /// As PostgreSQL reads `lock_timeout`.
+    fn limit(self) -> &'static str {
+        match self {
+            Locks::Soon => "250ms",
+            Locks::Later => "2s",
+        }
+    }
+}
+
 /// One message: the role's sessions ended, with `owned` what it owns handed over and its rights taken, itself dropped, and
 /// then the sessions ended that came in between, which keep the role's number when it is gone.
 ///
 /// Who is not superuser becomes a member first, for REASSIGN OWNED and for ending sessions. What the role owns or may
 /// do in other databases the server tells in its refusal; it can only be changed from there.
-fn drop_message(name: &str, superuser: bool, owned: bool) -> String {
-    let text = literal(Dialect::Postgres, name);
+fn drop_message(name: &str, superuser: bool, owned: bool, locks: Locks) -> String {
     let role = identifier(Dialect::Postgres, name);
-    // Through the cache of names: planning a look into pg_roles takes as long as the drop.
-    let number = format!("coalesce(to_regrole(quote_ident({}))::oid::text, '0')", *text);
-    let member = if superuser { String::new() } else { format!("GRANT {role} TO CURRENT_USER; ") };
     let owned = match owned {
         true => format!("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; "),
         false => String::new(),
     };
-    // The function under pg_stat_activity: its joins are not needed, and there may be thousands to drop.
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
-               WHERE usesysid = current_setting('strongroom.dropped')::oid";
+    let (number, member, end) = (note_number(name), membership(name, superuser), END_SESSIONS);
+    let limit = locks.limit();
     format!(
-        "BEGIN; SELECT set_config('strongroom.dropped', {number}, false); {member}{end}; \
-         {owned}DROP ROLE {role}; COMMIT; {end}"
+        "BEGIN; SET LOCAL lock_timeout = '{limit}'; {number}; {member}{end}; {owned}DROP ROLE {role}; COMMIT; {end}"
     )
+}
+
+/// One message: logging in forbidden and that committed, then the sessions ended that there are.
+fn bar_message(name: &str, superuser: bool) -> String {
+    let role = identifier(Dialect::Postgres, name);
+    let (number, member, end) = (note_number(name), membership(name, superuser), END_SESSIONS);
+    format!("BEGIN; {number}; {member}ALTER ROLE {role} NOLOGIN; COMMIT; {end}")
+}
+
+/// Has the session remember the role's number. Through the cache of names: planning a look into pg_roles takes as long
+/// as the drop.
+fn note_number(name: &str) -> String {
+    let text = literal(Dialect::Postgres, name);
+    let number = format!("coalesce(to_regrole(quote_ident({}))::oid::text, '0')", *text);
+    format!("SELECT set_config('strongroom.dropped', {number}, false)")
+}
+
+fn membership(name: &str, superuser: bool) -> String {
+    match superuser {
+        true => String::new(),
+        false => format!("GRANT {} TO CURRENT_USER; ", identifier(Dialect::Postgres, name)),
+    }
+}
+
+/// The function under pg_stat_activity: its joins are not needed, and there may be thousands to drop.
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
+     WHERE usesysid = current_setting('strongroom.dropped')::oid";
+
+/// The server waited for what another session holds until it gave up (lock_not_available).
+fn is_locked(error: &ConnectorError) -> bool {
+    matches!(error, ConnectorError::Rejected { code, .. } if code == "55P03")
+}
+
+/// There is no such role (undefined_object).
+fn is_missing(error: &ConnectorError) -> bool {
+    matches!(error, ConnectorError::Rejected { code, .. } if code == "42704")
+}
+
+fn with_words(error: ConnectorError, words: &str) -> ConnectorError {
+    match error {
+        ConnectorError::Rejected { address, what, code, message, left } => {
+            ConnectorError::Rejected { address, what, code, message: format!("{message}; {words}"), left }
+        }
+        other => other,
+    }
 }
 
 fn checked(name: &str) -> Result<(), ConnectorError> {

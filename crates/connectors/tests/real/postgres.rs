@@ -90,6 +90,40 @@ async fn dropping_ends_open_sessions_and_keeps_what_the_login_made() {
     }
 }
 
+/// Another session reads what the login made and goes on doing so: a drop would wait for it for ever.
+#[tokio::test]
+async fn a_login_whose_objects_are_locked_is_refused_at_once_and_dropped_when_they_are_free() {
+    let server = shared().await;
+    let there = to(server);
+    let password = secret("holder");
+    there.create_login(&login("holder", &password), &lines(&[CREATE])).await.unwrap();
+    let url = format!("postgresql://holder:holder@127.0.0.1:{}/app", server.port());
+    let own = connector(System::Postgres, settings(&url, &server.admin()));
+    own.set_password("holder", &password, &lines(&["CREATE TABLE held (x int)"])).await.unwrap();
+    let reading = std::thread::spawn(move || {
+        server.sql(
+            "LOCK TABLE held IN ACCESS SHARE MODE; DO $$ BEGIN FOR i IN 1..1200 LOOP \
+             EXIT WHEN EXISTS (SELECT FROM pg_class WHERE relname = 'let_go'); PERFORM pg_sleep(0.05); END LOOP; END $$",
+        )
+    });
+    let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'held'::regclass AND granted";
+    while server.sql(locked) == "0" {
+        tokio::task::yield_now().await;
+    }
+    let begun = Instant::now();
+    let error = there.drop_login("holder", &[]).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert!(error.to_string().contains("it cannot log in any more") && !error.may_have_acted(), "{error}");
+    assert!(matches!(there.verify("holder", &password).await, Err(ConnectorError::LoginRefused { .. })));
+    assert!(own.sessions("holder").await.is_err());
+    assert!(there.login_exists("holder").await.unwrap());
+    server.sql("CREATE TABLE let_go (x int)");
+    reading.join().unwrap();
+    there.drop_login("holder", &[]).await.unwrap();
+    assert!(!there.login_exists("holder").await.unwrap());
+    assert_eq!(server.sql("SELECT count(*) FROM held"), "0");
+}
+
 #[tokio::test]
 async fn an_administrator_without_all_rights_can_drop_what_it_made() {
     let server = shared().await;

@@ -57,7 +57,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         words: "policy fmt",
         usage: "FILE",
         about: "Put a policy file into its usual shape",
-        details: "\nChanges blanks only; a file that is not HCL is left alone.",
+        details: "\nChanges blanks and line ends only; a file that the server would not read is left alone.",
         flags: &[],
         count: (1, 1),
         run: reshape,

@@ -58,7 +58,7 @@ async fn change(
     let secrets = &call.open.secrets;
     secrets.granted_sight(call.grant).await.map_err(ours)?.ok_or_else(no_resource)?;
     secrets.describe(call.grant, &read(&call.input)?).await.map_err(|error| match error {
-        CoreError::Unfit(_) => {
+        CoreError::Quota(_) => {
             Refusal::from(error).coded("TooManyTagsError").reworded("A parameter can have a maximum of 50 tags.")
         }
         CoreError::Nothing => no_resource(),

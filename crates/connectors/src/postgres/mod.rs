@@ -4,6 +4,7 @@
 //! completely or not at all, and costs one round trip. Revoking without statements ends the sessions, hands what the
 //! role owns in this database to the connector's own role, and drops it. Does not know what roles are granted.
 
+mod crowd;
 mod scram;
 mod session;
 mod target;
@@ -15,6 +16,7 @@ use crate::statement::{self, Dialect, Values, identifier, literal};
 use crate::task::Task;
 use crate::{Connector, ConnectorError, NewLogin, PasswordForm, Settings};
 use async_trait::async_trait;
+use crowd::{Crowd, Turn};
 use session::{Failure, Process, Session};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -43,6 +45,8 @@ pub(crate) struct Postgres {
     keeps_scram: OnceLock<bool>,
     /// How many logins are dropped with what they own before it is tried without again.
     owners: AtomicU32,
+    /// Those whose logins are to be dropped.
+    drops: Crowd,
 }
 
 impl Postgres {
@@ -61,6 +65,7 @@ impl Postgres {
             superuser: AtomicBool::new(false),
             keeps_scram: OnceLock::new(),
             owners: AtomicU32::new(0),
+            drops: Crowd::new(),
         })
     }
 
@@ -256,10 +261,31 @@ impl Postgres {
         }
     }
 
+    /// Drops a role, in one message with others that are to go at this moment. What does not go well so, because of one of
+    /// them, each does by itself.
+    async fn drop_with_others(&self, name: &str) -> Result<(), ConnectorError> {
+        match self.drops.turn(name).await {
+            Turn::Done => Ok(()),
+            Turn::Alone => self.drop_or_bar(name).await,
+            Turn::Lead(group) => {
+                let names = group.names();
+                if names.len() > 1 && self.drop_usually(&names, Locks::Soon).await.is_ok() {
+                    group.done();
+                    return Ok(());
+                }
+                if names.len() > 1 {
+                    // The others need not wait for this one.
+                    drop(group);
+                }
+                self.drop_or_bar(name).await
+            }
+        }
+    }
+
     /// Drops a role, or, when that is not possible now, at least bars it: a login that was revoked is refused within
     /// seconds although another session holds what it owns, or it owns something in another database.
     async fn drop_or_bar(&self, name: &str) -> Result<(), ConnectorError> {
-        let error = match self.drop_usually(name, Locks::Soon).await {
+        let error = match self.drop_usually(&[name], Locks::Soon).await {
             Err(error @ ConnectorError::Rejected { .. }) if !is_missing(&error) => error,
             result => return result,
         };
@@ -269,7 +295,7 @@ impl Postgres {
         if !is_locked(&error) {
             return Err(with_words(error, "it cannot log in any more, and its sessions are ended"));
         }
-        let again = self.drop_usually(name, Locks::Later).await;
+        let again = self.drop_usually(&[name], Locks::Later).await;
         again.map_err(|error| match is_locked(&error) {
             true => with_words(
                 error,
@@ -285,15 +311,15 @@ impl Postgres {
         self.run_again(Task::change("bar a login"), &bar_message(name, superuser), &[]).await.map(drop)
     }
 
-    /// Drops a role that owns nothing and was granted nothing by itself, only by being a member of others, as most are;
-    /// one of which the server says otherwise with what it has, and those that come after it too.
-    async fn drop_usually(&self, name: &str, locks: Locks) -> Result<(), ConnectorError> {
+    /// Drops roles that own nothing and were granted nothing by themselves, only by being members of others, as most are;
+    /// those of which the server says otherwise with what they have, and those that come after them too.
+    async fn drop_usually(&self, names: &[&str], locks: Locks) -> Result<(), ConnectorError> {
         /// So that a role that was changed is noticed in time, and the vain attempts cost little.
         const OWNERS: u32 = 32;
         let task = Task::change("drop a login");
         let superuser = self.superuser.load(Ordering::Relaxed);
         if self.owners.load(Ordering::Relaxed) == 0 {
-            let sql = drop_message(name, superuser, false, locks);
+            let sql = drop_message(names, superuser, false, locks);
             match self.run_again(task, &sql, &[]).await {
                 // dependent_objects_still_exist
                 Err(ConnectorError::Rejected { code, .. }) if code == "2BP01" => {
@@ -304,7 +330,7 @@ impl Postgres {
         }
         let less = |owners: u32| Some(owners.saturating_sub(1));
         let _ = self.owners.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-        self.run_again(task, &drop_message(name, superuser, true, locks), &[]).await.map(drop)
+        self.run_again(task, &drop_message(names, superuser, true, locks), &[]).await.map(drop)
     }
 
     /// Ends sessions by the role's number, which they keep when the role is gone.
@@ -382,7 +408,7 @@ impl Connector for Postgres {
     async fn drop_login(&self, name: &str, statements: &[String]) -> Result<(), ConnectorError> {
         checked(name)?;
         if statements.is_empty() {
-            let dropped = self.drop_or_bar(name).await;
+            let dropped = self.drop_with_others(name).await;
             return match self.or_missing(name, dropped).await {
                 Err(ConnectorError::NoSuchLogin { .. }) => Ok(()),
                 result => result,
@@ -431,49 +457,52 @@ impl Locks {
     }
 }
 
-/// One message: the role's sessions ended, with `owned` what it owns handed over and its rights taken, itself dropped, and
-/// then the sessions ended that came in between, which keep the role's number when it is gone.
+/// One message: the sessions of these roles ended, with `owned` what they own handed over and their rights taken, they
+/// themselves dropped, and then the sessions ended that came in between, which keep a role's number when it is gone.
 ///
-/// Who is not superuser becomes a member first, for REASSIGN OWNED and for ending sessions. What the role owns or may
+/// Who is not superuser becomes a member first, for REASSIGN OWNED and for ending sessions. What a role owns or may
 /// do in other databases the server tells in its refusal; it can only be changed from there.
-fn drop_message(name: &str, superuser: bool, owned: bool, locks: Locks) -> String {
-    let role = identifier(Dialect::Postgres, name);
+fn drop_message(names: &[&str], superuser: bool, owned: bool, locks: Locks) -> String {
+    let roles = names.iter().map(|name| identifier(Dialect::Postgres, name)).collect::<Vec<_>>().join(", ");
     let owned = match owned {
-        true => format!("REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; "),
+        true => format!("REASSIGN OWNED BY {roles} TO CURRENT_USER; DROP OWNED BY {roles}; "),
         false => String::new(),
     };
-    let (number, member, end) = (note_number(name), membership(name, superuser), END_SESSIONS);
+    // One that is gone already must not keep the others.
+    let missing = if names.len() > 1 { "IF EXISTS " } else { "" };
+    let (numbers, members, end) = (note_numbers(names), membership(&roles, superuser), END_SESSIONS);
     let limit = locks.limit();
     format!(
-        "BEGIN; SET LOCAL lock_timeout = '{limit}'; {number}; {member}{end}; {owned}DROP ROLE {role}; COMMIT; {end}"
+        "BEGIN; SET LOCAL lock_timeout = '{limit}'; {numbers}; {members}{end}; {owned}DROP ROLE {missing}{roles}; \
+         COMMIT; {end}"
     )
 }
 
 /// One message: logging in forbidden and that committed, then the sessions ended that there are.
 fn bar_message(name: &str, superuser: bool) -> String {
     let role = identifier(Dialect::Postgres, name);
-    let (number, member, end) = (note_number(name), membership(name, superuser), END_SESSIONS);
+    let (number, member, end) = (note_numbers(&[name]), membership(&role, superuser), END_SESSIONS);
     format!("BEGIN; {number}; {member}ALTER ROLE {role} NOLOGIN; COMMIT; {end}")
 }
 
-/// Has the session remember the role's number. Through the cache of names: planning a look into pg_roles takes as long
+/// Has the session remember the numbers of roles. Through the cache of names: planning a look into pg_roles takes as long
 /// as the drop.
-fn note_number(name: &str) -> String {
-    let text = literal(Dialect::Postgres, name);
-    let number = format!("coalesce(to_regrole(quote_ident({}))::oid::text, '0')", *text);
-    format!("SELECT set_config('strongroom.dropped', {number}, false)")
+fn note_numbers(names: &[&str]) -> String {
+    let number = |name: &&str| {
+        let text = literal(Dialect::Postgres, name);
+        format!("coalesce(to_regrole(quote_ident({}))::oid::text, '0')", *text)
+    };
+    let numbers = names.iter().map(number).collect::<Vec<_>>().join(" || ',' || ");
+    format!("SELECT set_config('strongroom.dropped', '{{' || {numbers} || '}}', false)")
 }
 
-fn membership(name: &str, superuser: bool) -> String {
-    match superuser {
-        true => String::new(),
-        false => format!("GRANT {} TO CURRENT_USER; ", identifier(Dialect::Postgres, name)),
-    }
+fn membership(roles: &str, superuser: bool) -> String {
+    if superuser { String::new() } else { format!("GRANT {roles} TO CURRENT_USER; ") }
 }
 
 /// The function under pg_stat_activity: its joins are not needed, and there may be thousands to drop.
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
-     WHERE usesysid = current_setting('strongroom.dropped')::oid";
+     WHERE usesysid = ANY(current_setting('strongroom.dropped')::oid[])";
 
 /// The server waited for what another session holds until it gave up (lock_not_available).
 fn is_locked(error: &ConnectorError) -> bool {

@@ -124,6 +124,48 @@ async fn a_login_whose_objects_are_locked_is_refused_at_once_and_dropped_when_th
     assert_eq!(server.sql("SELECT count(*) FROM held"), "0");
 }
 
+/// Forty at once, which go in a few messages: one owns a table, one is gone already, one is asked for twice, one has a
+/// session, and one has a strange name.
+#[tokio::test]
+async fn many_that_are_dropped_at_once_all_go_whatever_is_with_one_of_them() {
+    let server = Postgres::start().await;
+    let there = to(&server);
+    let name = |number: usize| match number {
+        7 => "odd \"one\", 'crowd-0'; --".to_owned(),
+        number => format!("crowd-{number}"),
+    };
+    // Without rights of their own, and with.
+    for (round, create) in ["CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'", CREATE].into_iter().enumerate() {
+        for number in 0..40 {
+            there.create_login(&login(&name(number), &secret("crowd")), &lines(&[create])).await.unwrap();
+        }
+        if round == 1 {
+            server.sql("SET ROLE \"crowd-5\"; CREATE TABLE of_five (x int)");
+        }
+        server.sql("DROP OWNED BY \"crowd-6\"; DROP ROLE \"crowd-6\"");
+        let url = format!("postgresql://crowd-9:crowd@127.0.0.1:{}/app", server.port());
+        let own = connector(System::Postgres, settings(&url, &server.admin()));
+        assert_eq!(own.sessions("crowd-9").await.unwrap(), 1);
+        let mut drops = JoinSet::new();
+        for number in (0..40).chain([3]) {
+            let (there, name) = (Arc::clone(&there), name(number));
+            drops.spawn(async move { there.drop_login(&name, &[]).await });
+        }
+        while let Some(dropped) = drops.join_next().await {
+            dropped.unwrap().unwrap();
+        }
+        assert_eq!(server.sql("SELECT count(*) FROM pg_roles WHERE rolname ~ 'crowd'"), "0");
+        let sessions =
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND usename IS NULL";
+        // The end of a session is asked for and follows at once, but not in the same instant.
+        while server.sql(sessions) != "0" {
+            tokio::task::yield_now().await;
+        }
+        assert!(own.sessions("crowd-9").await.is_err());
+    }
+    assert_eq!(server.sql("SELECT count(*) FROM of_five"), "0");
+}
+
 #[tokio::test]
 async fn an_administrator_without_all_rights_can_drop_what_it_made() {
     let server = shared().await;

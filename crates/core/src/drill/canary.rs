@@ -161,7 +161,7 @@ impl Drills {
         let gone = async {
             loop {
                 progress.borrow_and_update();
-                if rooms.leases.remaining(&scope).await?.is_empty() {
+                if rooms.leases.remaining(&scope, 0).await?.is_none() {
                     return Ok(());
                 }
                 let _ = tokio::time::timeout(Duration::from_millis(200), progress.changed()).await;

@@ -205,31 +205,35 @@ impl Emergency {
 
     async fn tidy_leases(&self, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
         let Some(scope) = incident.target.leases() else { return Ok(()) };
-        let mut progress = self.rooms.leases.progress();
-        self.rooms.leases.cut_off(&scope).await?;
-        let total = self.rooms.leases.remaining(&scope).await?.len() as u64;
+        let leases = &self.rooms.leases;
+        if !leases.is_time_to_look(&incident.id) {
+            return Ok(());
+        }
+        let mut progress = leases.progress();
+        leases.cut_off(&scope).await?;
         let mut most = incident.steps.iter().find(|step| step.what == StepKind::Leases).map_or(0, |step| step.total);
-        most = most.max(total);
         loop {
             progress.borrow_and_update();
-            let left = self.rooms.leases.remaining(&scope).await?;
-            let done = most.saturating_sub(left.len() as u64);
-            if left.is_empty() {
-                return self.end_step(incidents, incident, StepKind::Leases, most, Vec::new()).await;
-            }
-            let failing = left.iter().filter_map(|one| Some((one.id.clone(), one.error.clone()?)));
-            let failures: Vec<Failure> =
-                failing.take(MOST_FAILURES).map(|(what, why)| lease_failure(what, why)).collect();
-            self.amend_step(incidents, incident, StepKind::Leases, |step| {
-                (step.total, step.done) = (most, done);
-                step.failures.clone_from(&failures);
-            })
-            .await?;
-            if failures.len() == left.len().min(MOST_FAILURES) {
-                // Nothing but failures: the lanes try again by themselves, and housekeeping looks again.
-                return Ok(());
+            if let Some(left) = leases.remaining_now(&incident.id, &scope, MOST_FAILURES).await? {
+                most = most.max(left.count);
+                if left.is_none() {
+                    return self.end_step(incidents, incident, StepKind::Leases, most, Vec::new()).await;
+                }
+                let done = most.saturating_sub(left.count);
+                let failures: Vec<Failure> =
+                    left.failures.into_iter().map(|(what, why)| lease_failure(what, why)).collect();
+                self.amend_step(incidents, incident, StepKind::Leases, |step| {
+                    (step.total, step.done) = (most, done);
+                    step.failures.clone_from(&failures);
+                })
+                .await?;
+                if left.failing == left.count {
+                    // Nothing but failures: the lanes try again by themselves, and housekeeping looks again.
+                    return Ok(());
+                }
             }
             let _ = tokio::time::timeout(PATIENCE, progress.changed()).await;
+            tokio::time::sleep(leases.rest_before_look(&incident.id)).await;
         }
     }
 

@@ -105,6 +105,7 @@ impl Gate {
         action: Option<&'static str>,
         fields: &Fields,
     ) -> Result<Grant, CoreError> {
+        self.leases.visited();
         let token = credential.as_ref().and_then(Credential::token);
         let mut grant = Grant {
             token_hash: token.map(|token| self.hmac.text(token.expose().as_bytes())),

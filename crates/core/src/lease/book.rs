@@ -5,12 +5,12 @@ use super::lane::{Lane, Lanes};
 use super::ledger::{CapScope, Ledger};
 use super::recall::Recalls;
 use super::record::{
-    Cause, Change, Lease, LeaseKey, Recall, RecallScope, Revoking, Stage, cuts, leases, of_entity, of_token,
+    AT_ONCE, Cause, Change, Lease, LeaseKey, Recall, RecallScope, Revoking, Stage, cuts, failing, leases, of_entity,
+    of_token,
 };
 use crate::CoreError;
 use crate::records::{Listed, Records, Stored};
 use crate::token::TokenKey;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use strongroom_barrier::{Shelf, Txn};
 use strongroom_model::{Clock, EntityId, MountId, Timestamp};
@@ -137,18 +137,18 @@ impl Book {
     /// Marks leases as to be revoked, now; one that is being waited for is tried at once. Durable when it returns.
     pub(super) async fn mark(&self, keys: &[LeaseKey], cause: Cause) -> Result<(), CoreError> {
         for keys in keys.chunks(MARKS) {
-            let (mut changes, mut lanes) = (Change::default(), BTreeSet::new());
+            let (mut changes, mut marked) = (Change::default(), Vec::new());
             for key in keys {
                 if let Some((change, lane)) = self.marking(key, cause).await? {
                     changes = changes.and(change);
-                    lanes.insert((key.mount, lane));
+                    marked.push((key, lane));
                 }
             }
-            if lanes.is_empty() {
+            if marked.is_empty() {
                 continue;
             }
             match self.ledger.commit(changes).await {
-                Ok(_) => lanes.iter().for_each(|(mount, lane)| self.ring_lane(*mount, lane)),
+                Ok(_) => marked.into_iter().for_each(|(key, lane)| self.hurry(key, &lane)),
                 Err(CoreError::Conflict) => {
                     for key in keys {
                         self.mark_one(key, cause).await?;
@@ -167,7 +167,7 @@ impl Book {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => {
-                    self.ring_lane(key.mount, &lane);
+                    self.hurry(key, &lane);
                     return Ok(());
                 }
             }
@@ -186,12 +186,26 @@ impl Book {
                 Stage::Revoking(Revoking { cause, handed_out, attempts: 0, error: None })
             }
         };
-        let new = Lease { stage, due: now, ..lease.clone() };
+        let new = Lease { stage, due: AT_ONCE, ..lease.clone() };
         Ok(Some((lease.replaced(key, stored.rev, &new)?, lease.lane.clone())))
     }
 
-    pub(super) fn ring_lane(&self, mount: MountId, lane: &str) {
-        if let Some(lane) = self.lanes.find(mount, lane) {
+    /// Has leases of some mounts that failed by themselves tried now.
+    pub(super) async fn wake_failing(&self, is_meant: impl Fn(MountId) -> bool) -> Result<(), CoreError> {
+        let mut after = None;
+        loop {
+            let page = self.records.scan::<LeaseKey>(&failing(), after.as_ref(), PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(failing().named(&last.name));
+            let keys = page.into_iter().map(|listed| listed.value).filter(|key| is_meant(key.mount));
+            self.mark(&keys.collect::<Vec<_>>(), Cause::Revoked).await?;
+        }
+    }
+
+    /// Puts what was marked before all that merely expired in its lane.
+    fn hurry(&self, key: &LeaseKey, lane: &str) {
+        if let Some(lane) = self.lanes.find(key.mount, lane) {
+            lane.push_urgent(key.clone());
             lane.beat.ring();
         }
     }

@@ -4,13 +4,62 @@ use super::Leases;
 use super::book::PAGE;
 use super::record::{Cause, Lease, LeaseKey, Stage, of_entity};
 use crate::CoreError;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use strongroom_model::EntityId;
+use tokio::time::Instant;
 
-/// A lease that is to end and has not.
+/// Leases that are to end and have not.
+#[derive(Default)]
 pub(crate) struct Remaining {
-    pub(crate) id: String,
-    /// How the last attempt failed, if there was one.
-    pub(crate) error: Option<String>,
+    pub(crate) count: u64,
+    /// Of these, how many were tried in vain, or wait for an outside system that is away.
+    pub(crate) failing: u64,
+    /// Some of those that fail: their ids, and how the last attempt failed.
+    pub(crate) failures: Vec<(String, String)>,
+}
+
+impl Remaining {
+    pub(crate) fn is_none(&self) -> bool {
+        self.count == 0
+    }
+}
+
+/// When somebody last looked what is left of something, so that looking, which reads all leases that are meant, takes a
+/// small share of the time however many there are.
+#[derive(Default)]
+pub(super) struct Looks(Mutex<HashMap<String, Look>>);
+
+struct Look {
+    ended: Instant,
+    took: Duration,
+    happened: u64,
+}
+
+/// How many times longer than a look nobody looks again.
+const REST: u32 = 20;
+
+impl Looks {
+    /// Whether it is time to look again: something happened to leases since, and the look before it is long over.
+    fn is_time(&self, what: &str, happened: u64, now: Instant) -> bool {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.get(what).is_none_or(|look| look.happened != happened && now >= look.ended + look.took * REST)
+    }
+
+    /// How long not to look again.
+    fn rest(&self, what: &str, now: Instant) -> Duration {
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.get(what).map_or(Duration::ZERO, |look| (look.ended + look.took * REST).duration_since(now))
+    }
+
+    fn note(&self, what: &str, look: Look) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(what.to_owned(), look);
+    }
+
+    fn forget(&self, what: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(what);
+    }
 }
 
 /// Whose leases are meant.
@@ -54,23 +103,60 @@ impl Leases {
         Ok((count, names))
     }
 
-    /// Those that are to be revoked and are still there.
-    pub(crate) async fn remaining(&self, scope: &LeaseScope<'_>) -> Result<Vec<Remaining>, CoreError> {
-        let mut left = Vec::new();
-        self.each(scope, |key, lease| match &lease.stage {
-            Stage::Revoking(revoking) => left.push(Remaining { id: self.id_of(key), error: revoking.error.clone() }),
-            _ if self.book.is_ending(key, lease) => left.push(Remaining { id: self.id_of(key), error: None }),
-            _ => {}
+    /// Those that are to be revoked and are still there, with at most so many failures. Reads all that are meant.
+    pub(crate) async fn remaining(&self, scope: &LeaseScope<'_>, most: usize) -> Result<Remaining, CoreError> {
+        let lanes = self.book.lanes.all();
+        let down = lanes.iter().filter_map(|lane| Some(((lane.mount, lane.name.as_str()), lane.outage()?.error)));
+        let down: HashMap<_, _> = down.collect();
+        let mut left = Remaining::default();
+        self.each(scope, |key, lease| {
+            if !self.book.is_ending(key, lease) {
+                return;
+            }
+            left.count += 1;
+            let said = match &lease.stage {
+                Stage::Revoking(revoking) => revoking.error.as_ref(),
+                _ => None,
+            };
+            // A whole outside system that is away: its leases were not even tried.
+            let Some(error) = said.or_else(|| down.get(&(key.mount, lease.lane.as_str()))) else { return };
+            left.failing += 1;
+            if left.failures.len() < most {
+                left.failures.push((self.id_of(key), error.clone()));
+            }
         })
         .await?;
-        for one in left.iter_mut().filter(|one| one.error.is_none()) {
-            // A whole outside system that is away: its leases were not even tried.
-            let outages = self.book.lanes.all().into_iter().filter_map(|lane| Some((lane.mount, lane.outage()?)));
-            let table = self.mounts.table();
-            let is_of = |mount| table.known(mount).is_some_and(|mount| one.id.starts_with(&mount.path.with_slash()));
-            one.error = outages.into_iter().find(|(mount, _)| is_of(*mount)).map(|(_, outage)| outage.error);
-        }
         Ok(left)
+    }
+
+    /// As [`Leases::remaining`], for who asks again and again by the same name: nothing while nothing can be new, or
+    /// while it was looked too lately for how long that takes.
+    pub(crate) async fn remaining_now(
+        &self,
+        name: &str,
+        scope: &LeaseScope<'_>,
+        most: usize,
+    ) -> Result<Option<Remaining>, CoreError> {
+        let (began, happened) = (Instant::now(), self.book.happened());
+        if !self.looks.is_time(name, happened, began) {
+            return Ok(None);
+        }
+        let left = self.remaining(scope, most).await?;
+        match left.is_none() {
+            true => self.looks.forget(name),
+            false => self.looks.note(name, Look { ended: Instant::now(), took: began.elapsed(), happened }),
+        }
+        Ok(Some(left))
+    }
+
+    /// Whether [`Leases::remaining_now`] would look.
+    pub(crate) fn is_time_to_look(&self, name: &str) -> bool {
+        self.looks.is_time(name, self.book.happened(), Instant::now())
+    }
+
+    /// How long [`Leases::remaining_now`] would not look.
+    pub(crate) fn rest_before_look(&self, name: &str) -> Duration {
+        self.looks.rest(name, Instant::now())
     }
 
     async fn each(&self, scope: &LeaseScope<'_>, mut see: impl FnMut(&LeaseKey, &Lease)) -> Result<(), CoreError> {
@@ -104,5 +190,22 @@ impl Leases {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_looked_at_only_when_something_happened_and_not_for_much_of_the_time() {
+        let (looks, ended, took) = (Looks::default(), Instant::now(), Duration::from_secs(1));
+        assert!(looks.is_time("a", 7, ended));
+        looks.note("a", Look { ended, took, happened: 7 });
+        assert!(!looks.is_time("a", 7, ended + took * 1_000));
+        assert!(!looks.is_time("a", 8, ended + took * 5));
+        assert!(looks.is_time("a", 8, ended + took * REST) && looks.is_time("b", 7, ended));
+        looks.forget("a");
+        assert!(looks.is_time("a", 7, ended));
     }
 }

@@ -49,6 +49,10 @@ impl Leases {
         let served = engine.call(Call { endpoint, operation, captures, fields, grant }).await;
         if !matches!(operation, Operation::Read | Operation::List) {
             self.upkeep.ring(mount.id);
+            if served.is_ok() {
+                // What stood in the way of a lease's end may be mended by it: another password, another address.
+                self.wake(Some(mount.id));
+            }
         }
         match served? {
             Served::Reply(reply) => Ok(reply),

@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use strongroom_model::{Entropy, MountId, Timestamp, Ttl};
 use tokio::sync::Notify;
 
+/// Marked leases that are kept in memory besides.
+const MOST_URGENT: usize = 4_096;
+
 pub(super) struct Lane {
     pub(super) mount: MountId,
     pub(super) name: String,
@@ -75,9 +78,13 @@ impl Lane {
         self.state().making.get_mut(suffix).map(|passed| *passed = true).is_some()
     }
 
-    /// Puts a lease before all others.
+    /// Puts a lease that is marked before what is due. When many are there already it waits on the shelf, among the first.
     pub(super) fn push_urgent(&self, key: LeaseKey) {
-        self.state().urgent.push_back(key);
+        let mut state = self.state();
+        if state.urgent.len() < MOST_URGENT {
+            state.urgent.push_back(key);
+        }
+        drop(state);
         self.hurry.notify_one();
     }
 

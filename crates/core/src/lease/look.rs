@@ -262,7 +262,8 @@ impl Leases {
             entity: lease.entity,
             attempts: lease.attempts(),
             error,
-            next_attempt: lease.stage.is_revoking().then_some(lease.due),
+            // One that was not tried yet has its turn at the beginning of time.
+            next_attempt: lease.stage.is_revoking().then_some(lease.due.max(lease.issued)),
         }
     }
 }

@@ -14,6 +14,7 @@ mod lane;
 mod ledger;
 mod look;
 mod order;
+mod pace;
 mod recall;
 mod record;
 mod renew;
@@ -38,7 +39,9 @@ use crate::quota::Quotas;
 use crate::task::Tasks;
 use crate::token::Tokens;
 use crate::{CoreError, Grant};
+use cut::Looks;
 use lane::Lane;
+use pace::Pace;
 use record::{LaneNote, LeaseKey, lanes};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -65,6 +68,8 @@ pub struct Leases {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     upkeep: Upkeep,
+    pace: Pace,
+    looks: Looks,
     meters: Meters,
     /// Removed mounts whose leases are all marked.
     ended: Mutex<HashSet<MountId>>,
@@ -127,6 +132,8 @@ impl Leases {
             clock: Arc::clone(parts.clock),
             entropy: Arc::clone(parts.entropy),
             upkeep: Upkeep::default(),
+            pace: Pace::new(),
+            looks: Looks::default(),
             meters: Meters::of(parts.metrics),
             ended: Mutex::default(),
             failing: AtomicU64::new(0),
@@ -194,6 +201,11 @@ impl Leases {
         self.upkeep.tick(self);
     }
 
+    /// Notes that a request came: what nobody waits for steps back while many come.
+    pub(crate) fn visited(&self) {
+        self.pace.visited();
+    }
+
     /// Whether the clock was seen going back since the server was unsealed.
     fn seen_back(&self) -> bool {
         self.went_back.load(Ordering::SeqCst)
@@ -217,12 +229,29 @@ impl Leases {
         self.count_failing().await
     }
 
-    /// Looks at everything that is due now, failing ones too, without waiting for it.
-    pub fn tidy(&self, _grant: &Grant) {
-        for lane in self.book.lanes.all() {
+    /// Has everything tried now that was put off, without waiting for it.
+    pub fn tidy(self: &Arc<Self>, _grant: &Grant) {
+        self.wake(None);
+    }
+
+    /// Has everything of a mount, or of all, tried now that was put off: outside systems that were away, and leases that
+    /// failed by themselves. In the background, since they may be many.
+    fn wake(self: &Arc<Self>, mount: Option<MountId>) {
+        let is_meant = move |id: MountId| mount.is_none_or(|mount| mount == id);
+        for lane in self.book.lanes.all().into_iter().filter(|lane| is_meant(lane.mount)) {
             lane.release();
             lane.beat.ring();
         }
+        let leases = Arc::clone(self);
+        self.tasks.start(|mut stop| async move {
+            let woken = tokio::select! {
+                woken = leases.book.wake_failing(is_meant) => woken,
+                _ = stop.wait_for(|stop| *stop) => Ok(()),
+            };
+            if let Err(error) = woken {
+                tracing::warn!(%error, "leases that were put off could not be woken; they are tried at their time");
+            }
+        });
     }
 
     /// The lane of that name; its task is started when it is new.

@@ -448,5 +448,8 @@ pub(super) fn backoff(failures: u32, part: u8) -> Duration {
     full / 2 + full.mul_f64(f64::from(part) / 512.0)
 }
 
+/// The turn of what somebody ordered to end and was not tried yet: before everything that merely expired, however long ago.
+pub(super) const AT_ONCE: Timestamp = Timestamp::from_nanos(1);
+
 /// The longest wait between two attempts.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(300);

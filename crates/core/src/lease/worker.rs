@@ -3,11 +3,12 @@
 //!
 //! One task per lane. A lease that fails or is not answered is put off by itself, while the lane goes on with what falls
 //! due meanwhile; an outside system that cannot be reached, or answers none of several, holds its whole lane, without a
-//! write per lease.
+//! write per lease. What merely expired steps back behind requests and behind what somebody ordered.
 
 use super::book::PAGE;
 use super::diary::note_of;
 use super::lane::Lane;
+use super::pace::Turn as Go;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
 use super::{GRACE, LeaseEnd, Leases};
 use crate::CoreError;
@@ -22,11 +23,14 @@ use strongroom_barrier::Address;
 use strongroom_model::{Kind, Timestamp};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
 /// Revocations that an outside system is asked for at once.
 const AT_ONCE: usize = 8;
 /// Leases in hand: those beside the ones above wait for their turn, the trail or the disk.
 const IN_HAND: usize = 256;
+/// Leases in hand that merely expired: so few that a server that gets requests is soon rid of them.
+const EXPIRED_IN_HAND: usize = 64;
 /// How long one revocation may take before it counts as not answered.
 const REVOKE_LIMIT: Duration = Duration::from_secs(45);
 
@@ -51,10 +55,20 @@ enum End {
     Down(String),
 }
 
-/// A lease to see to; with the cause, when it is recalled and not marked itself.
+/// A lease to see to.
 struct Turned {
     key: LeaseKey,
-    recalled: Option<Cause>,
+    why: Why,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Marked as to be revoked.
+    Marked,
+    /// Recalled for this cause, and not marked itself.
+    Recalled(Cause),
+    /// Its time is over; nobody waits for it.
+    Expired,
 }
 
 /// One run over what is due in a lane.
@@ -65,6 +79,11 @@ struct Run {
     /// The shelf was read to the end of what is due.
     read: bool,
     in_hand: HashSet<String>,
+    /// Of these, how many merely expired.
+    expired: usize,
+    /// When the next may go that merely expired.
+    pause: Option<Instant>,
+    began: Instant,
     down: Option<String>,
     /// Leases that went unanswered since the last answer.
     unanswered: HashSet<String>,
@@ -122,6 +141,7 @@ impl Leases {
             while run.down.is_none() && ending.len() < IN_HAND {
                 let Some(turned) = self.next_or_later(lane, &mut run).await? else { break };
                 run.in_hand.insert(turned.key.suffix.clone());
+                run.expired += usize::from(turned.why == Why::Expired);
                 let (now, leases, lane, permits) = (run.now, Arc::clone(self), Arc::clone(lane), Arc::clone(&permits));
                 ending.spawn(async move {
                     let end = leases.end_one(&lane, &turned, now, &permits).await;
@@ -129,9 +149,10 @@ impl Leases {
                 });
             }
             let ended = tokio::select! {
-                ended = ending.join_next() => ended,
+                ended = ending.join_next(), if run.pause.is_none() || run.down.is_some() || !ending.is_empty() => ended,
                 () = lane.hurry.notified() => continue,
-                rung = lane.beat.rung(), if run.down.is_none() && !ending.is_empty() => {
+                () = until(run.pause), if run.pause.is_some() && run.down.is_none() => continue,
+                rung = lane.beat.rung(), if run.down.is_none() && !run.rests(&ending) => {
                     *ticket = rung.max(*ticket);
                     run.again = true;
                     continue;
@@ -141,8 +162,9 @@ impl Leases {
                 None if run.down.is_some() || run.is_over() => break,
                 None => continue,
                 Some(Ok((turned, end))) => {
+                    run.expired -= usize::from(turned.why == Why::Expired);
                     let noted = run.note(lane, &turned.key, end, &permits);
-                    if turned.recalled.is_some() {
+                    if matches!(turned.why, Why::Recalled(_)) {
                         lane.recalled_over();
                         self.book.moved();
                     }
@@ -162,7 +184,7 @@ impl Leases {
     /// that a lease that takes its time holds up no other.
     async fn next_or_later(&self, lane: &Lane, run: &mut Run) -> Result<Option<Turned>, CoreError> {
         let next = self.next(lane, run).await?;
-        if next.is_some() || !std::mem::take(&mut run.again) {
+        if next.is_some() || run.is_waiting() || !std::mem::take(&mut run.again) {
             return Ok(next);
         }
         (run.now, run.after, run.read) = (self.book.now(), None, false);
@@ -176,27 +198,27 @@ impl Leases {
     async fn next(&self, lane: &Lane, run: &mut Run) -> Result<Option<Turned>, CoreError> {
         while let Some(key) = lane.take_urgent() {
             if !run.in_hand.contains(&key.suffix) {
-                return Ok(Some(Turned { key, recalled: None }));
+                return Ok(Some(Turned { key, why: Why::Marked }));
             }
         }
         run.due_first = !run.due_first;
         if run.due_first
-            && let Some(key) = self.next_due(lane, run).await?
+            && let Some(turned) = self.next_due(lane, run).await?
         {
-            return Ok(Some(Turned { key, recalled: None }));
+            return Ok(Some(turned));
         }
         while let Some((key, cause)) = lane.take_recalled() {
             if !run.in_hand.contains(&key.suffix) {
-                return Ok(Some(Turned { key, recalled: Some(cause) }));
+                return Ok(Some(Turned { key, why: Why::Recalled(cause) }));
             }
             lane.recalled_over();
         }
-        let key = self.next_due(lane, run).await?;
-        Ok(key.map(|key| Turned { key, recalled: None }))
+        self.next_due(lane, run).await
     }
 
-    /// The next on the shelf of what is due.
-    async fn next_due(&self, lane: &Lane, run: &mut Run) -> Result<Option<LeaseKey>, CoreError> {
+    /// The next on the shelf of what is due; none while the next one has to wait.
+    async fn next_due(&self, lane: &Lane, run: &mut Run) -> Result<Option<Turned>, CoreError> {
+        run.pause = None;
         loop {
             if let Some(turn) = run.page.pop_front() {
                 if turn.number > run.now.nanos() {
@@ -208,9 +230,19 @@ impl Leases {
                 if run.in_hand.contains(&turn.value.suffix) || lane.is_making(&turn.value.suffix) {
                     continue;
                 }
-                let key = LeaseKey { mount: lane.mount, path: turn.value.path, suffix: turn.value.suffix };
+                let (path, suffix) = (turn.value.path.clone(), turn.value.suffix.clone());
+                let key = LeaseKey { mount: lane.mount, path, suffix };
                 match self.book.get(&key).await? {
-                    Some(lease) if lease.value.due.nanos() == turn.number => return Ok(Some(key)),
+                    Some(lease) if lease.value.due.nanos() == turn.number => {
+                        if lease.value.stage.is_revoking() {
+                            return Ok(Some(Turned { key, why: Why::Marked }));
+                        }
+                        if self.may_expire(run, lease.value.due) {
+                            return Ok(Some(Turned { key, why: Why::Expired }));
+                        }
+                        run.page.push_front(turn);
+                        return Ok(None);
+                    }
                     _ => self.book.drop_turn(lane, turn.number, &turn.name).await?,
                 }
                 continue;
@@ -225,11 +257,26 @@ impl Leases {
         }
     }
 
+    /// Whether a lease whose time was over then may be seen to now. Behind is who was due long ago, while this server
+    /// could have seen to it: what a jump of the clock made due is not.
+    fn may_expire(&self, run: &mut Run, due: Timestamp) -> bool {
+        if run.expired >= EXPIRED_IN_HAND {
+            return false;
+        }
+        match self.pace.ask(Instant::now(), self.book.now().since(due).min(run.began.elapsed())) {
+            Go::Now => true,
+            Go::At(at) => {
+                run.pause = Some(at);
+                false
+            }
+        }
+    }
+
     /// Ends one lease, if it is due.
     async fn end_one(
         &self,
         lane: &Lane,
-        Turned { key, recalled }: &Turned,
+        Turned { key, why }: &Turned,
         now: Timestamp,
         permits: &Semaphore,
     ) -> Result<End, CoreError> {
@@ -241,9 +288,9 @@ impl Leases {
             Stage::Revoking(revoking) => revoking.cause,
             Stage::Active if lease.expires <= now => Cause::Expired,
             Stage::Pending if lease.due <= now => Cause::Interrupted,
-            stage => match recalled.filter(|_| *stage == Stage::Active) {
-                Some(cause) => cause,
-                None => return Ok(End::Passed),
+            stage => match why {
+                Why::Recalled(cause) if *stage == Stage::Active => *cause,
+                _ => return Ok(End::Passed),
             },
         };
         let Some(engine) = self.mounts.table().engine(key.mount) else {
@@ -270,7 +317,9 @@ impl Leases {
                 entry.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 entry.outcome = Some(Outcome::ok());
                 self.trail.append(entry).await?;
+                let began = Instant::now();
                 self.book.forget(key).await?;
+                self.pace.took(began.elapsed());
                 self.events.tell(Note::lease(EventKind::LeaseCut, &self.id_of(key), Some(cause.words())));
                 self.meters.revoked.add(1);
                 Ok(End::Gone)
@@ -382,6 +431,14 @@ impl Leases {
     }
 }
 
+/// Sleeps until then; for ever without a time.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Run {
     fn new(now: Timestamp) -> Self {
         Self {
@@ -390,6 +447,9 @@ impl Run {
             after: None,
             read: false,
             in_hand: HashSet::new(),
+            expired: 0,
+            pause: None,
+            began: Instant::now(),
             down: None,
             unanswered: HashSet::new(),
             again: false,
@@ -399,6 +459,16 @@ impl Run {
 
     fn is_over(&self) -> bool {
         self.read && self.page.is_empty() && !self.again
+    }
+
+    /// Whether what comes next on the shelf may not go yet.
+    fn is_waiting(&self) -> bool {
+        self.pause.is_some() || !self.page.is_empty()
+    }
+
+    /// Whether it neither does nor awaits anything.
+    fn rests(&self, ending: &JoinSet<(Turned, Result<End, CoreError>)>) -> bool {
+        ending.is_empty() && self.pause.is_none()
     }
 
     fn note(

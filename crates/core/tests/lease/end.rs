@@ -243,3 +243,34 @@ async fn a_clock_that_jumps_neither_stops_revoking_nor_prolongs_without_end() {
     world.later(3_601).await;
     assert!(!world.outside.has(&login));
 }
+
+/// They wait up to five minutes by themselves; whoever mended the cause need not.
+#[tokio::test]
+async fn leases_that_failed_by_themselves_are_tried_at_once_by_tidying_and_by_writing_to_their_mount() {
+    let world = World::new().await;
+    for by_tidying in [true, false] {
+        let mut stuck = Vec::new();
+        for _ in 0..70 {
+            stuck.push(world.login("pg-app").await.1);
+        }
+        stuck.iter().for_each(|login| world.outside.stick(login, true));
+        for _ in 0..3 {
+            world.later(3_600).await;
+        }
+        assert_eq!((world.count(), world.outside.count()), (70, 70));
+        stuck.iter().for_each(|login| world.outside.stick(login, false));
+        let grant = world.grant("sys/leases/tidy").await;
+        if by_tidying {
+            world.leases().tidy(&grant);
+        } else {
+            let poked = world.write("db/poke").await;
+            poked.unwrap();
+        }
+        let patience = std::time::Instant::now();
+        while world.count() > 0 {
+            assert!(patience.elapsed() < std::time::Duration::from_secs(60), "{} are left", world.count());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.outside.count(), 0);
+    }
+}

@@ -3,6 +3,7 @@
 use crate::outside::Mood;
 use crate::world::World;
 use serde_json::json;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strongroom_model::SecretString;
 
@@ -122,4 +123,38 @@ async fn a_mount_with_many_leases_goes_after_them_also_over_a_restart() {
     world.settle().await;
     assert_eq!((world.outside.count(), world.count()), (0, 0));
     assert!(world.outside.wiped.load(Ordering::SeqCst) > 0);
+}
+
+/// Nobody waits for what expired; somebody does for what they ordered to end, and for answers.
+#[tokio::test]
+async fn while_requests_are_served_what_was_ordered_to_end_goes_before_what_merely_expired() {
+    let world = Arc::new(World::new().await);
+    let (token, _) = world.member().await;
+    logins(&world, &world.root, "pg-app", 600).await;
+    world.clock.forward(3_000);
+    let (ordered, one) = world.login("pg-app").await;
+    let (_, of_token) = world.login_as(&token, "pg-app", json!({})).await.unwrap();
+    world.clock.forward(601);
+    let mut tasks = tokio::task::JoinSet::new();
+    let asking = Arc::clone(&world);
+    tasks.spawn(async move {
+        while asking.outside.count() > 0 {
+            asking.state("db/creds/pg-app/none").await;
+            tokio::task::yield_now().await;
+        }
+    });
+    let settling = Arc::clone(&world);
+    tasks.spawn(async move { settling.settle().await });
+    while world.outside.count() == 602 {
+        tokio::task::yield_now().await;
+    }
+    world.revoke(&ordered).await.unwrap();
+    assert!(!world.outside.has(&one) && world.outside.count() > 300, "{}", world.outside.count());
+    world.open().tokens.revoke_tree(world.key(&token)).await.unwrap();
+    while world.outside.has(&of_token) {
+        tokio::task::yield_now().await;
+    }
+    assert!(world.outside.count() > 200, "{}", world.outside.count());
+    tasks.join_all().await;
+    assert_eq!((world.outside.count(), world.count()), (0, 0));
 }

@@ -170,13 +170,29 @@ impl World {
         sent: Value,
         wrap: Option<Duration>,
     ) -> Result<Reply, CoreError> {
+        self.serve(token, Operation::Read, path, sent, wrap).await
+    }
+
+    /// A change of what an engine keeps.
+    pub(crate) async fn write(&self, path: &str) -> Result<Reply, CoreError> {
+        self.serve(&self.root, Operation::Write, path, json!({}), None).await
+    }
+
+    async fn serve(
+        &self,
+        token: &SecretString,
+        operation: Operation,
+        path: &str,
+        sent: Value,
+        wrap: Option<Duration>,
+    ) -> Result<Reply, CoreError> {
         let fields = Fields::new(sent.as_object().unwrap().clone());
-        let grant = self.admit(token, Operation::Read, path, &fields, wrap).await?;
+        let grant = self.admit(token, operation, path, &fields, wrap).await?;
         let open = self.open();
         let (mount, below) = open.mounts.table().resolve(&grant.visit().path).unwrap();
         let engine = open.mounts.table().engine(mount.id).unwrap();
         let (endpoint, captures) = route(engine.endpoints(), &below).unwrap();
-        let result = open.leases.serve(&grant, endpoint, captures, Operation::Read, &fields).await;
+        let result = open.leases.serve(&grant, endpoint, captures, operation, &fields).await;
         open.gate.conclude(grant, &fields, &result).await?;
         result
     }

@@ -2,20 +2,23 @@ use super::{BUCKETS, Page};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Pages kept in memory in each of two halves.
+/// Pages kept in memory in each of two halves, and what they take in the store. A page lists a part of all records, so a
+/// number of pages alone would bound nothing: a million more records make each of them kilobytes larger.
 const HALF: usize = 2_048;
+const HALF_BYTES: usize = 4 * 1024 * 1024;
 
 /// Which generation each page must have, and the pages read or written lately.
 pub(crate) struct Freshness {
     generations: Vec<u64>,
     young: HashMap<u16, Arc<Page>>,
+    young_bytes: usize,
     old: HashMap<u16, Arc<Page>>,
 }
 
 impl Freshness {
     /// All pages as never written.
     pub(crate) fn new() -> Self {
-        Self { generations: vec![0; BUCKETS], young: HashMap::new(), old: HashMap::new() }
+        Self { generations: vec![0; BUCKETS], young: HashMap::new(), young_bytes: 0, old: HashMap::new() }
     }
 
     /// The generation that the page must have; 0 when there must be no page.
@@ -47,11 +50,53 @@ impl Freshness {
         (page.generation == self.generation(bucket)).then_some(page)
     }
 
-    /// Keeps the page. Pages not asked for while two thousand others were are forgotten.
+    /// Keeps the page. Pages not asked for while a half was filled with others are forgotten.
     pub(crate) fn keep(&mut self, bucket: u16, page: Arc<Page>) {
-        if self.young.len() >= HALF && !self.young.contains_key(&bucket) {
+        let weight = page.weight();
+        let is_full = self.young.len() >= HALF || self.young_bytes + weight > HALF_BYTES;
+        if is_full && !self.young.contains_key(&bucket) {
             self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
-        self.young.insert(bucket, page);
+        self.young_bytes += weight;
+        if let Some(former) = self.young.insert(bucket, page) {
+            self.young_bytes = self.young_bytes.saturating_sub(former.weight());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fresh::Listed;
+    use crate::place::Place;
+    use strongroom_model::NamespaceId;
+
+    /// A page that lists so many records.
+    fn page(records: usize) -> Arc<Page> {
+        let mut page = Page::default();
+        for record in 0..records {
+            let place = Place::found(&[&[1; 31], record.to_be_bytes().as_slice()].concat());
+            let (tag, kind) = ([0; crate::blob::TAG], "lease".into());
+            page.set(Listed { place, tag, generation: 1, namespace: NamespaceId::ROOT, kind });
+        }
+        Arc::new(page)
+    }
+
+    fn kept(fresh: &Freshness) -> usize {
+        fresh.young.values().chain(fresh.old.values()).map(|page| page.weight()).sum()
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_however_many_records_a_page_lists() {
+        let (mut fresh, large) = (Freshness::new(), page(200));
+        for bucket in 0..=u16::MAX {
+            fresh.keep(bucket, Arc::clone(&large));
+        }
+        assert!(kept(&fresh) <= 2 * HALF_BYTES && kept(&fresh) > HALF_BYTES / 2, "{}", kept(&fresh));
+        // Written again and again, a page counts once.
+        let mut fresh = Freshness::new();
+        (0..10_000).for_each(|n| fresh.keep(n % 4, page(usize::from(n % 7))));
+        assert_eq!((fresh.young.len(), fresh.young_bytes), (4, kept(&fresh)));
     }
 }

@@ -66,14 +66,11 @@ impl Default for Limits {
     }
 }
 
-/// What PostgreSQL is sent when a password is set; Vault's `password_authentication`, which knows the last two.
+/// Vault's `password_authentication`: what PostgreSQL is sent when a password is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PasswordForm {
-    /// What the server would derive from it, where the server derives that itself and the statements set the password of
-    /// a role; else the password.
-    #[default]
-    AsKept,
     /// The password; the server derives what it keeps (Vault: `password`).
+    #[default]
     Plain,
     /// What the server would derive, so that its logs never see the password (Vault: `scram-sha-256`).
     ScramSha256,

@@ -42,29 +42,6 @@ struct Piece<'a> {
     text: &'a str,
 }
 
-/// Whether each password in these statements becomes that of a role, `CREATE ROLE ... PASSWORD '{{password}}'` or `ALTER`:
-/// there PostgreSQL takes what it would derive from a password as well. Elsewhere, as in a user mapping, it would not do.
-pub(crate) fn only_roles_get_passwords(statements: &[String]) -> bool {
-    let ends_so = |text: &str| {
-        let before = text.strip_suffix('\'').map(str::trim_end);
-        before.is_some_and(|before| before.ends_with("PASSWORD"))
-    };
-    let begins_so = |text: &str| {
-        let mut words = text.split_whitespace();
-        matches!(words.next(), Some("CREATE" | "ALTER"))
-            && matches!(words.next(), Some("ROLE" | "USER"))
-            && words.next().is_some_and(|word| word != "MAPPING")
-    };
-    statements.iter().all(|text| {
-        let text = text.to_ascii_uppercase();
-        text.match_indices("{{PASSWORD}}").all(|(at, found)| {
-            let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + found.len()..));
-            let this_one = before.rsplit(';').next().unwrap_or_default();
-            begins_so(this_one) && ends_so(this_one) && after.is_some_and(|after| after.starts_with('\''))
-        })
-    })
-}
-
 /// Puts the values into one statement.
 pub(crate) fn fill(
     dialect: Dialect,

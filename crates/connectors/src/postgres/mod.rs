@@ -18,7 +18,6 @@ use crate::{Connector, ConnectorError, NewLogin, PasswordForm, Settings};
 use async_trait::async_trait;
 use crowd::{Crowd, Turn};
 use session::{Failure, Process, Session};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 use strongroom_model::{SecretString, Timestamp};
@@ -41,8 +40,6 @@ pub(crate) struct Postgres {
     abandoned: Abandoned<Process>,
     /// Whether the connector's own role was superuser when it last logged in.
     superuser: AtomicBool,
-    /// Whether the server keeps SCRAM verifiers, once a connection has told.
-    keeps_scram: OnceLock<bool>,
     /// How many logins are dropped with what they own before it is tried without again.
     owners: AtomicU32,
     /// Those whose logins are to be dropped.
@@ -63,7 +60,6 @@ impl Postgres {
             pool,
             abandoned: Abandoned::new(),
             superuser: AtomicBool::new(false),
-            keeps_scram: OnceLock::new(),
             owners: AtomicU32::new(0),
             drops: Crowd::new(),
         })
@@ -103,7 +99,6 @@ impl Postgres {
             other => other,
         })?;
         self.superuser.store(session.is_superuser(), Ordering::Relaxed);
-        self.keeps_scram.get_or_init(|| session.keeps_scram());
         Ok(session)
     }
 
@@ -229,26 +224,12 @@ impl Postgres {
         }
     }
 
-    /// What the server is given as a password by these statements.
-    async fn form(&self, password: &SecretString, statements: &[String]) -> Result<SecretString, ConnectorError> {
-        let derived = match self.settings.password_form {
-            PasswordForm::Plain => false,
-            PasswordForm::ScramSha256 => true,
-            PasswordForm::AsKept => {
-                scram::can_derive(password)
-                    && statement::only_roles_get_passwords(statements)
-                    && self.keeps_scram().await?
-            }
-        };
-        if derived { scram::verifier(password) } else { Ok(password.duplicate()) }
-    }
-
-    async fn keeps_scram(&self) -> Result<bool, ConnectorError> {
-        if self.keeps_scram.get().is_none() {
-            // Any connection tells when it is opened.
-            self.run(Task::look("ask how passwords are kept"), "", &[]).await?;
+    /// What the server is given as a password.
+    fn form(&self, password: &SecretString) -> Result<SecretString, ConnectorError> {
+        match self.settings.password_form {
+            PasswordForm::Plain => Ok(password.duplicate()),
+            PasswordForm::ScramSha256 => scram::verifier(password),
         }
-        Ok(self.keeps_scram.get().copied().unwrap_or_default())
     }
 
     /// Says that the login is missing when that is why the server refused.
@@ -361,7 +342,7 @@ impl Connector for Postgres {
                         CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'";
             return Err(ConnectorError::Config { what: what.to_owned() });
         }
-        let password = self.form(login.password, statements).await?;
+        let password = self.form(login.password)?;
         let values = Values { name: login.name, password: Some(&password), expires: Some(login.expires) };
         let result = self.transact(Task::change("make a login"), statements, &values).await;
         match &result {
@@ -394,7 +375,7 @@ impl Connector for Postgres {
         let task = Task::change("set a password");
         let usual = ["ALTER ROLE \"{{name}}\" WITH PASSWORD '{{password}}'".to_owned()];
         let statements = if statements.is_empty() { &usual } else { statements };
-        let form = self.form(password, statements).await?;
+        let form = self.form(password)?;
         let result = self.transact(task, statements, &Values { name, password: Some(&form), expires: None }).await;
         self.or_missing(name, result).await
     }

@@ -18,19 +18,15 @@ pub(super) fn verifier(password: &SecretString) -> Result<SecretString, Connecto
     with_salt(password, &salt)
 }
 
-/// Whether it is of printable ASCII only.
-pub(super) fn can_derive(password: &SecretString) -> bool {
-    password.expose().bytes().all(|byte| (b' '..=b'~').contains(&byte))
-}
-
 fn with_salt(password: &SecretString, salt: &[u8]) -> Result<SecretString, ConnectorError> {
-    if !can_derive(password) {
+    let bytes = password.expose().as_bytes();
+    if !bytes.iter().all(|byte| (b' '..=b'~').contains(byte)) {
         let what = "the new password holds characters outside of printable ascii, for which scram-sha-256 is not made \
                     here: use another password policy, or password_authentication=password";
         return Err(ConnectorError::Config { what: what.to_owned() });
     }
     let mut salted = Zeroizing::new([0; 32]);
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, salt, password.expose().as_bytes(), &mut *salted);
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, salt, bytes, &mut *salted);
     let key = hmac::Key::new(hmac::HMAC_SHA256, &*salted);
     let stored = digest::digest(&digest::SHA256, hmac::sign(&key, b"Client Key").as_ref());
     let server = hmac::sign(&key, b"Server Key");

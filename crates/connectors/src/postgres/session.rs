@@ -22,7 +22,6 @@ pub(super) struct Session {
     driver: Driver,
     process: Process,
     superuser: bool,
-    keeps_scram: bool,
 }
 
 /// What the server calls a connection: its process, and since when, because numbers are used again.
@@ -54,13 +53,12 @@ impl Session {
             driver: Box::pin(connection),
             process: Process { number: 0, since: String::new() },
             superuser,
-            keeps_scram: false,
         };
         if !standard {
             // Our quoting relies on it.
             session.ask("SET standard_conforming_strings = on").await?;
         }
-        session.introduce().await?;
+        session.process = session.own_process().await?;
         Ok(session)
     }
 
@@ -74,26 +72,15 @@ impl Session {
         self.superuser
     }
 
-    /// Whether the server keeps a SCRAM verifier of a password that it is given (`password_encryption`).
-    pub(super) fn keeps_scram(&self) -> bool {
-        self.keeps_scram
-    }
-
-    /// Asks what the server calls this connection, and how it keeps passwords.
-    async fn introduce(&mut self) -> Result<(), Failure> {
-        let sql = "SELECT pid, backend_start, current_setting('password_encryption') FROM pg_stat_activity \
-                   WHERE pid = pg_backend_pid()";
+    async fn own_process(&mut self) -> Result<Process, Failure> {
+        let sql = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()";
         let answers = self.ask(sql).await?;
         let row = answers.iter().find_map(|answer| match answer {
-            SimpleQueryMessage::Row(row) => {
-                Some((row.get(0)?.parse().ok()?, row.get(1)?.to_owned(), row.get(2) == Some("scram-sha-256")))
-            }
+            SimpleQueryMessage::Row(row) => Some((row.get(0)?.parse().ok()?, row.get(1)?.to_owned())),
             _ => None,
         });
-        let (number, since, keeps_scram) =
-            row.ok_or_else(|| Failure::Lost("the server does not know the connection".to_owned()))?;
-        (self.process, self.keeps_scram) = (Process { number, since }, keeps_scram);
-        Ok(())
+        let (number, since) = row.ok_or_else(|| Failure::Lost("the server does not know the connection".to_owned()))?;
+        Ok(Process { number, since })
     }
 
     /// Whether the server has already said that it closed the connection.

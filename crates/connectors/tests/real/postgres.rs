@@ -253,33 +253,6 @@ async fn a_password_sent_as_scram_works_and_never_reaches_the_server() {
 }
 
 #[tokio::test]
-async fn without_a_word_on_the_form_a_role_gets_what_the_server_would_keep_and_nothing_else_does() {
-    let server = shared().await;
-    let mut settings = settings(&server.admin().url, &server.admin());
-    settings.password_form = PasswordForm::AsKept;
-    let there = connector(System::Postgres, settings);
-    let password = secret("as it is kept");
-    server.sql("CREATE TABLE said (who text, query text)");
-    // The server's own list of what is asked right now shows the message as it came.
-    let told = |who: &str| {
-        format!("INSERT INTO said SELECT '{who}', query FROM pg_stat_activity WHERE pid = pg_backend_pid()")
-    };
-    there.create_login(&login("kept", &password), &lines(&[CREATE, &told("kept")])).await.unwrap();
-    there.verify("kept", &password).await.unwrap();
-    let mapped = lines(&[CREATE, "SELECT '{{password}}'", &told("mapped")]);
-    there.create_login(&login("mapped", &password), &mapped).await.unwrap();
-    there.verify("mapped", &password).await.unwrap();
-    let seen = |who: &str| server.sql(&format!("SELECT query FROM said WHERE who = '{who}'"));
-    assert!(seen("kept").contains("SCRAM-SHA-256$4096:") && !seen("kept").contains("as it is kept"));
-    assert!(seen("mapped").contains("as it is kept"), "where it is not a role's, only the password itself will do");
-    for name in ["kept", "mapped"] {
-        there.set_password(name, &secret("ünï"), &[]).await.unwrap();
-        there.verify(name, &secret("ünï")).await.unwrap();
-        there.drop_login(name, &[]).await.unwrap();
-    }
-}
-
-#[tokio::test]
 async fn tls_is_checked_against_the_authority_and_the_name() {
     let server = shared().await;
     let url = |host: &str| {

@@ -34,11 +34,7 @@ pub(super) struct Config {
     tls_certificate: String,
     #[serde(serialize_with = "expose")]
     tls_key: SecretString,
-    /// Whether PostgreSQL is always sent what it would derive from a password ...
     scram: bool,
-    /// ... or never.
-    #[serde(default)]
-    plain: bool,
     /// Accepted and given back: placeholders in the address are always written as an address needs them.
     disable_escaping: bool,
 }
@@ -75,7 +71,6 @@ impl Config {
             tls_certificate: String::new(),
             tls_key: secret(),
             scram: false,
-            plain: false,
             disable_escaping: false,
         };
         config.take(sent)?;
@@ -121,7 +116,6 @@ impl Config {
             tls_certificate: self.tls_certificate.clone(),
             tls_key: self.tls_key.duplicate(),
             scram: self.scram,
-            plain: self.plain,
             disable_escaping: self.disable_escaping,
         }
     }
@@ -157,10 +151,9 @@ impl Config {
         replace(&mut self.disable_escaping, sent.flag("disable_escaping")?);
         match sent.text("password_authentication")?.as_deref() {
             None => {}
-            Some("") => (self.scram, self.plain) = (false, false),
-            Some("password") => (self.scram, self.plain) = (false, true),
-            Some("scram-sha-256") => (self.scram, self.plain) = (true, false),
-            Some(_) => return Err(wrong("password_authentication", "must be `password`, `scram-sha-256` or empty")),
+            Some("password" | "") => self.scram = false,
+            Some("scram-sha-256") => self.scram = true,
+            Some(_) => return Err(wrong("password_authentication", "must be `password` or `scram-sha-256`")),
         }
         self.check(sent)
     }
@@ -247,11 +240,7 @@ impl Config {
             password: self.password.duplicate(),
             tls: wanted.then_some(TlsTrust { ca_pem, server_name, client }),
             limits,
-            password_form: match (self.scram, self.plain) {
-                (true, _) => PasswordForm::ScramSha256,
-                (false, true) => PasswordForm::Plain,
-                (false, false) => PasswordForm::AsKept,
-            },
+            password_form: if self.scram { PasswordForm::ScramSha256 } else { PasswordForm::Plain },
         }
     }
 
@@ -275,8 +264,6 @@ impl Config {
         }
         if self.scram {
             show("password_authentication", json!("scram-sha-256"));
-        } else if self.plain {
-            show("password_authentication", json!("password"));
         }
         if self.disable_escaping {
             show("disable_escaping", json!(true));

@@ -46,10 +46,18 @@ class Postgres:
             **self.account,
         )
         wait_until("PostgreSQL answers", lambda: self.lets_in(ADMIN, PASSWORD, "postgres"))
+        if self.lets_in(ADMIN, PASSWORD):
+            return self
         with self.connect(ADMIN, PASSWORD, "postgres") as connection:
             connection.autocommit = True
             connection.execute("CREATE DATABASE app")
         return self
+
+    def stop(self):
+        """Away as after a power cut: sessions are gone, and nobody answers until `start`."""
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        self.process.kill()
+        self.process.wait()
 
     def close(self):
         if self.process:

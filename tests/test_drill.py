@@ -2,6 +2,7 @@
 
 import json
 import threading
+import urllib.request
 
 import pytest
 from house import wait_until
@@ -128,3 +129,49 @@ def test_canaries_of_a_secret_are_gone_after_the_power_went_anywhere(disk_server
     history = server.json("drill", "history", "secret/app/db")
     assert {one["state"] for one in history["drills"]} <= {"broken-off", "done"} and len(history["drills"]) == 3
     assert "password" in server.cli("kv", "get", "secret/app/db")
+
+
+def test_a_drill_whose_database_went_away_ends_clean_when_it_is_back_also_over_a_power_cut(disk_server, postgres):
+    server = disk_server
+    role(server, postgres)
+    command = ("drill", "-rounds=20", "database/creds/app-role")
+    running = threading.Thread(target=server.run, args=command, kwargs={"token": server.root_token})
+    running.start()
+    wait_until("a canary's login is there", postgres.logins)
+    postgres.stop()
+
+    def drill():
+        found = server.json("drill", "history", "database/creds/app-role")
+        return found["running"]
+
+    def stuck():
+        found = drill()
+        return found and found["state"] == "clearing" and found.get("stuck") and found
+
+    # It says so, to who asks, in the trail and in a metric, and it is not lost.
+    found = wait_until("the drill says what keeps it", stuck, patience=120)
+    assert "outside system" in found["stuck"], found
+    assert "outside system" in server.cli("drill", "history", "database/creds/app-role")
+    told = [entry for entry in server.trail() if entry.get("operation") == "drill-clearing"]
+    assert len(told) == 1 and found["id"] in told[0]["note"], told
+    request = urllib.request.Request(f"{server.url}/v1/sys/metrics?format=prometheus", headers={"X-Vault-Token": server.root_token})
+    with urllib.request.urlopen(request) as metrics:
+        assert "strongroom_drill_clearing_total" in metrics.read().decode()
+    # The power goes while it waits; nothing of it is told twice.
+    server.kill()
+    server.start()
+    assert wait_until("it is known again", drill)["state"] == "clearing"
+    postgres.start()
+    wait_until("the logins are gone", lambda: postgres.logins() == [], patience=120)
+
+    def ended():
+        history = server.json("drill", "history", "database/creds/app-role")
+        return not history["running"] and history["drills"] and history["drills"][0]
+
+    end = wait_until("the drill has ended", ended, patience=120)
+    assert end["state"] in ("failed", "broken-off") and "stuck" not in end and end["id"] == found["id"], end
+    assert "drill" not in " ".join(server.root.sys.list_policies()["data"]["policies"])
+    assert len([entry for entry in server.trail() if entry.get("operation") == "drill-clearing"]) == 1
+    running.join()
+    # And the next one goes well.
+    assert server.json("drill", "-rounds=1", "database/creds/app-role")["state"] == "done"

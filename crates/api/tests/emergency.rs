@@ -6,10 +6,18 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
-use strongroom_testkit::{Answer, TestServer};
+use strongroom_api::Limits;
+use strongroom_core::{Init, SlotSpec};
+use strongroom_storage::{
+    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits as StoreLimits, Memory, Revision, Rows, Store,
+    StoreError, Txn, View,
+};
+use strongroom_testkit::{Answer, TestServer, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
 
 async fn ask(server: &TestServer, token: &str, method: &str, path: &str, body: Option<Value>) -> Answer {
     let body = body.map(|body| body.to_string()).unwrap_or_default();
@@ -342,11 +350,15 @@ async fn a_principal_that_keeps_logging_in_is_out_from_the_answer_on() {
 
 /// One request from another address of this machine.
 async fn from_elsewhere(server: &TestServer, token: &str, path: &str) -> String {
+    let head = format!("GET /v1/{path} HTTP/1.1\r\nhost: x\r\nx-vault-token: {token}\r\nconnection: close\r\n\r\n");
+    speak_from_elsewhere(server, &head).await
+}
+
+async fn speak_from_elsewhere(server: &TestServer, text: &str) -> String {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
     let mut stream = socket.connect(server.address).await.unwrap();
-    let head = format!("GET /v1/{path} HTTP/1.1\r\nhost: x\r\nx-vault-token: {token}\r\nconnection: close\r\n\r\n");
-    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
     let heard = TestServer::hear(&mut stream).await;
     heard.split(' ').nth(1).unwrap_or_default().to_owned()
 }
@@ -471,6 +483,23 @@ impl<'a> Aws<'a> {
     }
 
     async fn read(&self, name: &str) -> Answer {
+        let (headers, body) = self.signed(name);
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.server.send_raw("POST", "/", &headers, body.into_bytes()).await
+    }
+
+    /// From another address of this machine; the status.
+    async fn read_from_elsewhere(&self, name: &str) -> String {
+        let (headers, body) = self.signed(name);
+        let head: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = body.len();
+        let text = format!(
+            "POST / HTTP/1.1\r\nhost: localhost\r\n{head}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+        );
+        speak_from_elsewhere(self.server, &text).await
+    }
+
+    fn signed(&self, name: &str) -> (Vec<(&'static str, String)>, String) {
         let stamp = self.server.world.strongroom.clock().now().to_string();
         let digits: String = stamp.chars().take(19).filter(char::is_ascii_alphanumeric).collect();
         let (stamp, day) = (format!("{digits}Z"), &digits[..8]);
@@ -492,13 +521,13 @@ impl<'a> Aws<'a> {
             self.id,
             scope.join("/")
         );
-        let headers = [
-            ("x-amz-date", stamp.as_str()),
-            ("x-amz-target", target),
-            ("content-type", "application/x-amz-json-1.1"),
-            ("authorization", &authorization),
+        let headers = vec![
+            ("x-amz-date", stamp.clone()),
+            ("x-amz-target", target.to_owned()),
+            ("content-type", "application/x-amz-json-1.1".to_owned()),
+            ("authorization", authorization),
         ];
-        self.server.send_raw("POST", "/", &headers, body.into_bytes()).await
+        (headers, body)
     }
 }
 
@@ -656,6 +685,164 @@ async fn a_filter_by_a_word_that_no_entry_has_is_refused_with_those_that_there_a
     }
     for good in ["outcome=ok,denied", "kind=intent,event", "operation=patch,destroy", "operation=update"] {
         get(&server, &root, &format!("trail/query?{good}")).await.expect(200);
+    }
+    server.stop().await;
+}
+
+/// Lifting gave nothing back of what a network's revocation had put out of use, and knew of none of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_and_no_others() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let (used, idle, shut) = (
+        Aws::new(&server, "used", READS_APP).await,
+        Aws::new(&server, "idle", READS_APP).await,
+        Aws::new(&server, "shut", READS_APP).await,
+    );
+    let token = operator.post("auth/token/create", json!({"policies": ["default"]})).await.expect(200);
+    let (stolen, accessor) = (token.text_at("/auth/client_token"), token.text_at("/auth/accessor"));
+    assert_eq!(from_elsewhere(&server, &stolen, "auth/token/lookup-self").await, "200");
+    for key in [&used, &shut] {
+        assert_eq!(key.read_from_elsewhere("app/db").await, "200");
+    }
+    idle.read("app/db").await.expect(200);
+    // Out of use by an operator, which nothing of this may undo.
+    let path = format!("sys/access-keys/{}", shut.id);
+    operator.post(&path, json!({"disabled": true})).await;
+    assert_ne!(shut.read("app/db").await.status, 200);
+    let id = incident(&server, json!({"address": "127.0.0.9"})).await;
+    assert_ne!(idle.read_from_elsewhere("app/db").await, "200");
+    assert_ne!(used.read("app/db").await.status, 200, "its key was used from there");
+    idle.read("app/db").await.expect(200);
+    let record = get(&server, &root, &format!("incidents/{id}")).await.expect(200);
+    let steps = record.at("/data/incident/steps").as_array().unwrap().clone();
+    let step = |what: &str| steps.iter().find(|step| step["what"] == what).unwrap_or_else(|| panic!("{steps:?}"));
+    assert_eq!(step("access-keys")["keys"], json!([used.id]), "{}", record.text);
+    assert_eq!(step("tokens")["tokens"], json!([accessor]), "{}", record.text);
+    // Another incident about the same key holds it on.
+    server.world.clock.advance(Duration::from_secs(1));
+    let second = incident(&server, json!({"address": "127.0.0.9/32"})).await;
+    let answer = lift(&server, &id).await.expect(200);
+    assert!(answer.at("/data/incident/lifted/restored").to_string().contains(&second), "{}", answer.text);
+    assert_ne!(used.read("app/db").await.status, 200);
+    let answer = lift(&server, &second).await.expect(200);
+    assert!(answer.at("/data/incident/lifted/restored").to_string().contains(&used.id), "{}", answer.text);
+    used.read("app/db").await.expect(200);
+    assert_ne!(shut.read("app/db").await.status, 200, "what somebody else had put out of use stays so");
+    server.by(&stolen).get("auth/token/lookup-self").await.expect(403);
+    server.stop().await;
+}
+
+/// A store in which commits wait from a number on.
+struct Slow {
+    inner: Memory,
+    /// So many more pass; then none until it is said.
+    left: AtomicI64,
+    waiting: Semaphore,
+}
+
+#[async_trait::async_trait]
+impl Store for Slow {
+    fn limits(&self) -> StoreLimits {
+        self.inner.limits()
+    }
+    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.inner.get(key).await
+    }
+    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.inner.list(prefix, after, limit).await
+    }
+    async fn current_rev(&self) -> Result<Revision, StoreError> {
+        self.inner.current_rev().await
+    }
+    async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            self.waiting.acquire().await.unwrap().forget();
+        }
+        self.inner.commit(epoch, txn).await
+    }
+    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
+        self.inner.outcome(idem).await
+    }
+    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
+        self.inner.changes(after, limit).await
+    }
+    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
+        self.inner.acquire(name, ttl).await
+    }
+    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
+        self.inner.renew(lease, ttl).await
+    }
+    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
+        self.inner.release(lease).await
+    }
+    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
+        self.inner.view().await
+    }
+    async fn replace(&self, epoch: Epoch, rows: Rows) -> Result<Committed, StoreError> {
+        self.inner.replace(epoch, rows).await
+    }
+    fn spool(&self) -> Result<std::fs::File, StoreError> {
+        self.inner.spool()
+    }
+}
+
+/// A question to the trail and an entry stood between the order and the block: under load, seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_counted_asked_or_noted_before_use_is_refused() {
+    let slow = Arc::new(Slow { inner: Memory::new(), left: AtomicI64::new(i64::MAX), waiting: Semaphore::new(0) });
+    let world = World::over(Arc::clone(&slow) as Arc<dyn Store>).await;
+    let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
+    let root = world.strongroom.init_dev(init, None).await.unwrap().root.client_token.expose().to_owned();
+    let mut server = TestServer::start(world, Limits::default()).await;
+    server.root.clone_from(&root);
+    server.operator().post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    let logged_in = login(&server, "web").await;
+    let (token, entity) = (logged_in.text_at("/auth/client_token"), logged_in.text_at("/auth/entity_id"));
+    server.by(&token).get("secret/data/app/db").await.expect(200);
+    // The record and the block of what one record decides about are one commit; a secret is hidden in the next one, and
+    // that an incident holds it is a third.
+    for (target, commits) in [
+        (json!({"address": "127.0.0.9"}), 1),
+        (json!({"secret": "secret/app/db"}), 2),
+        (json!({"principal": entity}), 1),
+    ] {
+        let server = &server;
+        // Housekeeping has commits of its own now and then: let it come to rest.
+        server.world.rooms().housekeep().await;
+        let entries = server.world.entries().await.len();
+        slow.left.store(commits, Ordering::SeqCst);
+        let ordering = revoke(server, &root, target.clone());
+        let refused = async {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            loop {
+                let out = match target["address"].is_string() {
+                    true => from_elsewhere(server, &root, "secret/data/app/db").await == "403",
+                    false => server.by(&token).get("secret/data/app/db").await.status != 200,
+                };
+                if out {
+                    break;
+                }
+                assert!(Instant::now() < deadline, "{target}: not refused after {commits} commits");
+                tokio::task::yield_now().await;
+            }
+            let written = server.world.entries().await;
+            let noted = written.iter().skip(entries).filter(|entry| entry["operation"] == "incident").count();
+            assert_eq!(noted, 0, "{target}: noted before it was in force");
+            slow.left.store(i64::MAX, Ordering::SeqCst);
+            slow.waiting.add_permits(1_000);
+        };
+        let (answer, ()) = tokio::join!(ordering, refused);
+        let id = answer.expect(200).text_at("/data/incident/id");
+        done(server, &id).await;
+        let record = get(server, &root, &format!("incidents/{id}")).await.expect(200);
+        assert!(!record.at("/data/incident/before/touches").as_array().unwrap().is_empty(), "{}", record.text);
+        lift(server, &id).await.expect(200);
+        while let Ok(permit) = slow.waiting.try_acquire() {
+            permit.forget();
+        }
     }
     server.stop().await;
 }

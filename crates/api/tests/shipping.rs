@@ -405,3 +405,96 @@ async fn a_mute_needs_a_reason_and_an_end_and_holds_back_what_it_covers() {
     ask(&server, "DELETE", "alerts/mutes/one", Value::Null).await.expect(204);
     server.stop().await;
 }
+
+/// Two that append to one file mixed their lines, and neither form could be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_file_has_one_writer_whatever_its_path_is_called() {
+    let server = TestServer::open().await;
+    let dir = tempfile::tempdir().unwrap();
+    let (real, link) = (dir.path().join("real"), dir.path().join("link"));
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, &link).unwrap();
+    let device = |path: &std::path::Path| json!({"type": "file", "options": {"file_path": path}});
+    let copy = |path: &std::path::Path, form: &str| json!({"type": "file", "path": path, "format": form});
+    server.operator().post("sys/audit/vault", device(&real.join("vault.log"))).await.expect(204);
+    ask(&server, "POST", "shipping/ecs", copy(&real.join("ecs.log"), "ecs")).await.expect(204);
+    let same = [real.join("ecs.log"), link.join("ecs.log"), real.join("../real/ecs.log"), real.join("./ecs.log")];
+    for path in &same {
+        for form in ["ecs", "cef"] {
+            let refused = ask(&server, "POST", "shipping/other", copy(path, form)).await.expect(400);
+            assert!(refused.text.contains("`ecs`") && refused.text.contains("`other`"), "{}", refused.text);
+        }
+        let refused = server.operator().post("sys/audit/second", device(path)).await.expect(400);
+        assert!(refused.text.contains("destination `ecs`") && refused.text.contains("`second`"), "{}", refused.text);
+    }
+    for path in [real.join("vault.log"), link.join("vault.log")] {
+        let refused = ask(&server, "POST", "shipping/other", copy(&path, "vault")).await.expect(400);
+        assert!(refused.text.contains("audit device `vault`"), "{}", refused.text);
+        server.operator().post("sys/audit/second", device(&path)).await.expect(400);
+    }
+    // What was refused has left nothing behind, and what is removed is free for the next.
+    ask(&server, "POST", "shipping/other", copy(&real.join("other.log"), "cef")).await.expect(204);
+    ask(&server, "DELETE", "shipping/ecs", Value::Null).await.expect(204);
+    server.operator().post("sys/audit/second", device(&link.join("ecs.log"))).await.expect(204);
+    server.operator().delete("sys/audit/vault").await.expect(204);
+    ask(&server, "POST", "shipping/ecs", copy(&real.join("vault.log"), "ecs")).await.expect(204);
+    server.stop().await;
+}
+
+/// The next message, which is signed; its type and path.
+async fn heard(listener: &TcpListener, key: &SecretString, status: u16) -> (String, String) {
+    let (headers, body) = tokio::time::timeout(PATIENCE, take_request(listener, status)).await.unwrap();
+    assert!(is_signed(key, &headers, &body));
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    (body["type"].as_str().unwrap().to_owned(), body["data"]["path"].as_str().unwrap().to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_drills_hears_of_one_that_is_too_old_and_of_one_that_failed_also_after_an_outage() {
+    let server = TestServer::open().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let url = format!("http://{address}/hook");
+    let made = ask(&server, "POST", "webhooks/ops", json!({"url": url, "topics": ["drill"], "internal": true})).await;
+    let key = SecretString::new(made.expect(200).text_at("/data/key"));
+    let drills = std::sync::Arc::clone(&server.world.rooms().drills);
+    let webhooks = std::sync::Arc::clone(&server.world.rooms().webhooks);
+    server.operator().post("secret/data/app/db", json!({"data": {"v": "x"}})).await.expect(200);
+    let plan = json!({"path": "secret/app/db", "schedule": "rate(90 days)", "rounds": 1, "credentials": "token"});
+    ask(&server, "POST", "drills/schedules", plan).await.expect(200);
+    ask(&server, "POST", "drills/settings", json!({"max_age": "6h"})).await.expect(200);
+    drills.settle().await.unwrap();
+    // Too old while nobody listens: it waits.
+    server.world.clock.advance(Duration::from_secs(7 * 3_600));
+    drills.settle().await.unwrap();
+    webhooks.settle().await;
+    let listed = ask(&server, "GET", "webhooks", Value::Null).await.expect(200);
+    assert_eq!(listed.at("/data/webhooks/0/waiting"), 1, "{}", listed.text);
+    let listener = TcpListener::bind(address).await.unwrap();
+    server.world.clock.advance(Duration::from_secs(5));
+    // Taken with an error the first time, and sent again.
+    let path = || "secret/data/app/db".to_owned();
+    assert_eq!(heard(&listener, &key, 500).await, ("drill.drill-overdue".to_owned(), path()));
+    webhooks.settle().await;
+    server.world.clock.advance(Duration::from_secs(60));
+    assert_eq!(heard(&listener, &key, 204).await, ("drill.drill-overdue".to_owned(), path()));
+    // One that fails: a limit lets hardly any request through, those of canaries among them.
+    let limit = json!({"path": "secret", "rate": 1, "interval": "1h"});
+    server.operator().post("sys/quotas/rate-limit/tight", limit).await.expect(204);
+    let order = json!({"path": "secret/app/db", "rounds": 1, "credentials": "token"});
+    let drill = ask(&server, "POST", "drills/run", order).await.expect(200);
+    let state = drill.text_at("/data/drill/state");
+    assert!(state == "failed" || state == "clearing", "{}", drill.text);
+    server.operator().delete("sys/quotas/rate-limit/tight").await.expect(204);
+    drills.settle().await.unwrap();
+    let mut told = Vec::new();
+    while !told.contains(&"drill.drill-failed".to_owned()) {
+        let (kind, about) = heard(&listener, &key, 204).await;
+        assert_eq!(about, path());
+        told.push(kind);
+        server.world.clock.advance(Duration::from_secs(1));
+    }
+    assert!(told.iter().all(|kind| kind == "drill.drill-failed" || kind == "drill.drill-clearing"), "{told:?}");
+    server.stop().await;
+}

@@ -252,6 +252,10 @@ impl Trail {
         self.devices.suspend().await;
     }
 
+    pub(crate) fn claims(&self) -> &crate::device::claim::Claims {
+        self.devices.claims()
+    }
+
     /// How each device does.
     pub fn devices(&self) -> Vec<DeviceStatus> {
         self.devices.status()

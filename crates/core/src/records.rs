@@ -139,6 +139,9 @@ impl Records {
 /// How often a counted shelf is read before a list of it goes out that was not compared with its count.
 const ATTEMPTS: usize = 3;
 
+/// Adds to a transaction what is to happen with it; asked again for each attempt. `&Ok` adds nothing.
+pub(crate) type Along<'a> = &'a (dyn Fn(Txn) -> Result<Txn, CoreError> + Send + Sync);
+
 /// A record found by listing.
 pub struct Listed<T> {
     /// The name it was put under.

@@ -86,7 +86,7 @@ pub(super) const ROUTES: &[Route] = &[
         ),
         policy: "sys/drills/history",
         parameters: &[PATH],
-        answer: "path, running, drills, trends, rotation, fetched",
+        answer: "path, running, drills, trends, rotation, fetched, absent",
         object: itself,
         handler: |context| Box::pin(history(context)),
     },
@@ -98,7 +98,7 @@ pub(super) const ROUTES: &[Route] = &[
         ),
         policy: "sys/drills/table",
         parameters: &[PATH],
-        answer: "rows",
+        answer: "rows, absent",
         object: itself,
         handler: |context| Box::pin(table(context)),
     },
@@ -161,8 +161,8 @@ async fn history(context: Context<'_>) -> Result<Reply, CoreError> {
 
 async fn table(context: Context<'_>) -> Result<Reply, CoreError> {
     let path = some(context.fields, "path")?;
-    let rows = context.open.drills.table(context.grant, path.as_deref()).await?;
-    told(&context, &json!({ "rows": to_json(&rows)? }))
+    let table = context.open.drills.table(context.grant, path.as_deref()).await?;
+    told(&context, &table)
 }
 
 async fn schedules(context: Context<'_>) -> Result<Reply, CoreError> {

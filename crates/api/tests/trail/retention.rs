@@ -92,7 +92,14 @@ async fn what_is_older_than_it_is_kept_leaves_and_every_answer_says_so() {
     let out = scene.dir.path().join("out");
     let keeping = json!({"keep_days": 10, "folder": out, "archives_keep_days": 30});
     scene.ask("POST", "trail/retention", keeping).await.expect(204);
-    retention.look().await;
+    // The judge of alerts may still have to read them.
+    for _ in 0..2_000 {
+        retention.look().await;
+        if scene.segments() <= before - 6 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
     assert!(scene.segments() <= before - 6, "{} of {before}", scene.segments());
     scene.verifies();
     let said = scene.get("trail/retention").await;
@@ -160,6 +167,7 @@ async fn a_hold_keeps_whole_segments_and_its_beginning_and_end_are_entries() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bad_wishes_are_refused_and_so_is_who_has_no_sudo() {
     let scene = Scene::new().await;
+    fs::write(scene.dir.path().join("a-file"), "no folder").unwrap();
     for (path, body) in [
         ("trail/retention", json!({"keep_days": 40_000})),
         ("trail/retention", json!({"keep_days": 10, "archives_keep_days": 10})),
@@ -168,13 +176,22 @@ async fn bad_wishes_are_refused_and_so_is_who_has_no_sudo() {
         ("trail/archive", json!({})),
         ("trail/archive", json!({"before": "yesterday"})),
         ("trail/archive", json!({"before": "2026-12-05T00:00:00Z", "folder": scene.trail().join("index")})),
+        ("trail/retention", json!({"folder": scene.trail()})),
+        ("trail/retention", json!({"folder": scene.trail().join("mine")})),
+        ("trail/retention", json!({"folder": scene.dir.path().join("a-file/below")})),
+        ("trail/retention", json!({"folder": "/proc/nowhere"})),
         ("trail/holds/case", json!({"prefix": "secret/"})),
         ("trail/holds/case", json!({"reason": " "})),
         ("trail/holds/case%20a", json!({"reason": "why"})),
         ("trail/holds/case", json!({"reason": "why", "from": "2026-12-05T00:00:00Z", "to": "2026-12-05T00:00:00Z"})),
     ] {
-        scene.ask("POST", path, body.clone()).await.expect(400);
+        let refused = scene.ask("POST", path, body.clone()).await.expect(400);
+        if path == "trail/retention" && body["folder"].as_str().is_some_and(|folder| folder.starts_with('/')) {
+            assert!(refused.text.contains("name another folder") || refused.text.contains("name a folder"), "{body}");
+        }
     }
+    assert!(!scene.trail().join("mine").exists(), "nothing is made among the trail's own files");
+    assert_eq!(scene.get("trail/retention").await.at("/data/folder"), &Value::Null);
     let before = scene.segments();
     scene
         .server
@@ -212,4 +229,228 @@ async fn holds_and_the_setting_outlive_a_seal_and_the_remembered_end_is_never_ar
     assert!(scene.segments() < segments);
     let left = verify(&scene.trail(), &VerifyOptions::default()).unwrap();
     assert!(left.lines > 0 && left.first_bad.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_for_archives_that_went_away_is_told_at_the_next_round_and_not_made_anew() {
+    let scene = Scene::new().await;
+    let out = scene.dir.path().join("out");
+    scene.ask("POST", "trail/retention", json!({"keep_days": 10, "folder": out})).await.expect(204);
+    let retention = Arc::clone(&scene.server.world.rooms().retention);
+    retention.look().await;
+    fs::remove_dir_all(&out).unwrap();
+    retention.look().await;
+    let said = scene.get("trail/retention").await;
+    assert!(said.text_at("/data/last/error").contains("name a folder"), "{}", said.text);
+    assert!(!out.exists());
+    fs::create_dir(&out).unwrap();
+    retention.look().await;
+    assert_eq!(scene.get("trail/retention").await.at("/data/last/error"), &Value::Null);
+}
+
+/// Signs archives that are made past the strongroom.
+struct Stranger(aws_lc_rs::signature::Ed25519KeyPair);
+
+impl strongroom_audit::Seal for Stranger {
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.0.sign(message).as_ref().try_into().unwrap()
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        use aws_lc_rs::signature::KeyPair as _;
+        self.0.public_key().as_ref().try_into().unwrap()
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+}
+
+impl Scene {
+    async fn reader(&self, name: &str) -> String {
+        self.server.policy(name, "path \"secret/data/*\" { capabilities = [\"read\"] }").await;
+        self.server.token(json!({"policies": [name], "display_name": name, "ttl": "700h"})).await
+    }
+
+    async fn revoke(&self, target: Value) -> String {
+        let mut body = target;
+        body["reason"] = json!("a leak");
+        self.ask("POST", "revoke", body).await.expect(200).text_at("/data/incident/id")
+    }
+
+    /// Until nothing is left to do.
+    async fn done(&self, id: &str) {
+        for _ in 0..1_000 {
+            self.server.world.rooms().housekeep().await;
+            if self.get(&format!("incidents/{id}")).await.at("/data/incident/state") == "done" {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("the incident is not done");
+    }
+
+    /// Days on which others do something, so that what was before is in old segments.
+    async fn days(&self, many: usize) {
+        for _ in 0..many {
+            self.server.world.clock.advance(DAY);
+            for _ in 0..12 {
+                self.server.operator().get("secret/data/hr/pay").await.expect(200);
+            }
+        }
+        self.server.world.trail.checkpoint().await;
+    }
+
+    /// Archives as much as there is, until that reaches past a time: the judge of alerts has to read it first.
+    async fn archive_past(&self, time: &str) -> String {
+        for _ in 0..2_000 {
+            self.ask("POST", "trail/archive", json!({"before": "2030-01-01T00:00:00Z"})).await.expect(200);
+            let kept = self.get("trail/retention").await;
+            if let Some(up_to) = kept.at("/data/absent/0/to").as_str().filter(|up_to| *up_to > time) {
+                return up_to.to_owned();
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("nothing past {time} is archived");
+    }
+}
+
+/// What of a report must not change when its entries leave the trail.
+fn essence(report: &Answer) -> Value {
+    let states: Vec<(&Value, &Value, &Value)> = report
+        .at("/data/figures/consumers")
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (&one["principal"], &one["state"], &one["last_accepted"]))
+        .collect();
+    let figure = |name: &str| report.at(&format!("/data/figures/{name}")).clone();
+    let notes: Vec<&Value> = report
+        .at("/data/timeline")
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["kind"] == "event")
+        .map(|row| &row["note"])
+        .collect();
+    json!({
+        "accepted": figure("accepted_after"), "refused": figure("refused_after"), "last": figure("last_accepted_us"),
+        "consumers": states, "notes": notes, "stragglers": report.at("/data/stragglers"),
+    })
+}
+
+/// They were counted anew from the trail each time: archived, they read `0 accepted`, and nobody was left behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_of_an_incident_outlive_the_entries_that_they_come_from() {
+    let scene = Scene::new().await;
+    let (quick, slow, gone) = (scene.reader("quick").await, scene.reader("slow").await, scene.reader("gone").await);
+    for token in [&quick, &slow, &gone] {
+        scene.server.by(token).get("secret/data/app/db").await.expect(200);
+    }
+    scene.server.world.clock.advance(Duration::from_secs(60));
+    let lifted = scene.revoke(json!({"secret": "secret/hr/pay"})).await;
+    scene.done(&lifted).await;
+    scene.server.by(&slow).get("secret/data/hr/pay").await.expect(404);
+    scene.server.world.clock.advance(Duration::from_secs(1));
+    scene.ask("POST", &format!("incidents/{lifted}/lift"), json!({"reason": "a mistake"})).await.expect(200);
+    let id = scene.revoke(json!({"secret": "secret/app/db"})).await;
+    scene.done(&id).await;
+    scene.server.world.clock.advance(Duration::from_secs(1));
+    for token in [&quick, &slow, &slow] {
+        scene.server.by(token).get("secret/data/app/db").await.expect(404);
+    }
+    scene.server.operator().post("secret/data/app/db", json!({"data": {"a": "c"}})).await.expect(200);
+    scene.server.by(&quick).get("secret/data/app/db").await.expect(200);
+    let report = |id: &str| format!("incidents/{id}/report");
+    let (before, before_lifted) = (scene.get(&report(&id)).await, scene.get(&report(&lifted)).await);
+    assert_eq!(before.at("/data/figures/refused_after"), 3, "{}", before.text);
+    assert_eq!(before_lifted.at("/data/figures/refused_after"), 1, "{}", before_lifted.text);
+    scene.days(4).await;
+    let up_to = scene.archive_past("2026-12-12").await;
+    assert!(up_to > before.text_at("/data/incident/opened"), "{up_to}");
+    let (after, after_lifted) = (scene.get(&report(&id)).await, scene.get(&report(&lifted)).await);
+    assert_eq!(essence(&after), essence(&before));
+    assert_eq!(essence(&after_lifted), essence(&before_lifted));
+    assert_eq!(after.at("/data/figures/unknown"), &Value::Null, "{}", after.text);
+    let uses = |report: &Answer| {
+        let rows = report.at("/data/timeline").as_array().unwrap().clone();
+        rows.iter().filter(|row| row["kind"] == "outcome").map(|row| row["seq"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(uses(&after), uses(&before));
+    let shown = scene.get(&format!("incidents/{id}")).await;
+    assert_eq!(shown.at("/data/figures/refused_after"), 3);
+    assert!(scene.get("incidents").await.text.contains(&id));
+    // What happens later is added to it: the one that was behind comes for the new version.
+    scene.server.by(&slow).get("secret/data/app/db").await.expect(200);
+    let later = scene.get(&report(&id)).await;
+    let one = later.at("/data/figures/consumers").as_array().unwrap().clone();
+    let state = |who: &str| {
+        let found = one.iter().find(|one| one["principal"].as_str().unwrap().contains(who));
+        found.unwrap_or_else(|| panic!("{who}: {one:?}"))["state"].clone()
+    };
+    assert_eq!(
+        (state("quick"), state("slow"), state("gone")),
+        (json!("refreshed"), json!("refreshed"), json!("not-seen"))
+    );
+    assert_eq!(later.at("/data/figures/refused_after"), 3);
+    // A preview of the next order says that readers of before are not counted; so do the other answers.
+    let preview = scene.ask("POST", "revoke/preview", json!({"secret": "secret/app/db"})).await.expect(200);
+    assert!(preview.text_at("/data/touches/1/lacks").contains(&format!("unknown: archived up to {up_to}")));
+    let source = scene.ask("POST", "revoke/preview", json!({"address": "192.0.2.0/24"})).await.expect(200);
+    assert!(source.text_at("/data/touches/1/lacks").contains("unknown: archived up to"), "{}", source.text);
+    for question in ["trail/who-reads?path=secret/app/db", "trail/review", "drills/table"] {
+        assert_eq!(scene.get(question).await.at("/data/absent/0/to"), &json!(up_to), "{question}");
+    }
+    // Kept by the seal as the record is: none of it stands in the store for who reads its file.
+    let stored = scene.server.world.snapshot().await;
+    assert!(!stored.iter().any(|entry| String::from_utf8_lossy(&entry.value).contains("quick")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn figures_whose_entries_left_unseen_are_unknown_and_never_none() {
+    let scene = Scene::new().await;
+    let late = scene.reader("late").await;
+    let id = scene.revoke(json!({"secret": "secret/app/db"})).await;
+    scene.done(&id).await;
+    scene.server.world.clock.advance(Duration::from_secs(1));
+    scene.server.by(&late).get("secret/data/app/db").await.expect(404);
+    scene.days(4).await;
+    // Past the strongroom, as with a trail that was archived by a program of former times: nothing more was kept.
+    let order = strongroom_audit::ArchiveOrder {
+        before: strongroom_model::Timestamp::parse("2030-01-01T00:00:00Z").unwrap(),
+        folder: scene.dir.path().join("out"),
+        holds: Vec::new(),
+        keep_from: u64::MAX,
+        readers: Vec::new(),
+        most: usize::MAX,
+        stop: Arc::default(),
+    };
+    let key = Stranger(aws_lc_rs::signature::Ed25519KeyPair::generate().unwrap());
+    let now = scene.server.world.clock.now();
+    // The judge of alerts has to have read them first.
+    let mut removed = 0;
+    let key = Arc::new(key);
+    for _ in 0..2_000 {
+        let order = strongroom_audit::ArchiveOrder {
+            folder: order.folder.clone(),
+            holds: Vec::new(),
+            readers: Vec::new(),
+            stop: Arc::default(),
+            ..order
+        };
+        removed += scene.server.world.trail.archive(order, Arc::clone(&key) as _, now).await.unwrap().removed;
+        if removed > 3 && scene.get("trail/retention").await.text_at("/data/absent/0/to") > "2026-12-12".to_owned() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let up_to = scene.get("trail/retention").await.text_at("/data/absent/0/to");
+    let report = scene.get(&format!("incidents/{id}/report")).await;
+    let figures = report.at("/data/figures");
+    assert_eq!(figures["unknown"]["text"], format!("unknown: archived up to {up_to}"), "{}", report.text);
+    assert_eq!(figures["unknown"]["uses"], true, "{}", report.text);
+    for name in ["accepted_after", "refused_after", "last_accepted_us"] {
+        assert_eq!(figures[name], Value::Null, "{name}");
+    }
+    assert!(report.at("/data/stragglers").to_string().contains("unknown: archived up to"), "{}", report.text);
 }

@@ -99,6 +99,13 @@ impl Trail {
         self.source().folder().map(|folder| folder.join(USUAL))
     }
 
+    /// Whether archives may go into that folder: it is not among the trail's own files, and something can be written
+    /// there. It is made when it is not there and `make` says so. Nothing is said of a trail in memory, which has none.
+    pub async fn check_archives(&self, folder: PathBuf, make: bool) -> Result<(), TrailError> {
+        let Some(trail) = self.source().folder().map(Path::to_owned) else { return Ok(()) };
+        blocking(move || usable(&trail, &folder, make).map(|_| ())).await
+    }
+
     /// Moves old segments into archives, signed with the key of the checkpoints. Broken off anywhere, by a crash too, it has
     /// lost nothing, and the next call goes on.
     pub async fn archive(
@@ -168,19 +175,45 @@ async fn blocking<T: Send + 'static>(
 
 /// Makes the folder for archives and looks whether it may be one.
 fn prepared(trail: &Path, mut order: ArchiveOrder) -> Result<ArchiveOrder, TrailError> {
-    if !order.folder.is_absolute() {
+    order.folder = usable(trail, &order.folder, true)?;
+    Ok(order)
+}
+
+/// The folder for archives as it is really called, if it can be one; made when it is not there and that is wanted.
+fn usable(trail: &Path, folder: &Path, make: bool) -> Result<PathBuf, TrailError> {
+    if !folder.is_absolute() {
         return Err(TrailError::Archive("the folder of archives must be an absolute path".to_owned()));
     }
-    let failed =
-        |source| TrailError::Io { what: format!("cannot use {} for archives", order.folder.display()), source };
-    DirBuilder::new().mode(0o700).recursive(true).create(&order.folder).map_err(failed)?;
-    let (ours, theirs) = (fs::canonicalize(trail).map_err(failed)?, fs::canonicalize(&order.folder).map_err(failed)?);
-    if theirs.starts_with(&ours) && theirs != ours.join(USUAL) {
+    let failed = |source: io::Error| TrailError::Io {
+        what: format!(
+            "cannot use {} for archives: {source}; name a folder that the server can write to",
+            folder.display()
+        ),
+        source,
+    };
+    let ours = fs::canonicalize(trail).map_err(failed)?;
+    let is_ours = |path: &Path| path.starts_with(&ours) && path != ours.join(USUAL);
+    let among = || {
         let why = "archives do not go among the trail's own files; name another folder".to_owned();
-        return Err(TrailError::Archive(why));
+        TrailError::Archive(why)
+    };
+    if make {
+        // Of a folder that is not there, the part that is: nothing is made among our own files either.
+        let there = folder.ancestors().find_map(|part| Some((part, fs::canonicalize(part).ok()?)));
+        let meant = there.map(|(part, real)| real.join(folder.strip_prefix(part).unwrap_or(Path::new(""))));
+        if meant.is_some_and(|meant| is_ours(&meant)) {
+            return Err(among());
+        }
+        DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(failed)?;
     }
-    order.folder = theirs;
-    Ok(order)
+    let theirs = fs::canonicalize(folder).map_err(failed)?;
+    if is_ours(&theirs) {
+        return Err(among());
+    }
+    // Found out now, not when the first segment is old enough.
+    let probe = theirs.join(format!(".strongroom-probe-{}", std::process::id()));
+    File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(failed)?;
+    Ok(theirs)
 }
 
 /// A run that may be removed from the trail.

@@ -5,6 +5,7 @@
 //! and may repeat lines but leaves none out (in memory it may: the ring forgets, and the status counts). A device that
 //! takes nothing for the length of the deadline counts as failed, and the trail says so.
 
+pub(crate) mod claim;
 pub(crate) mod cursor;
 mod datagram;
 pub(crate) mod follow;
@@ -18,8 +19,9 @@ mod worker;
 use crate::shared::{Shared, Written};
 use crate::trail::{Source, lock};
 use crate::{Entry, Redactor, TrailError};
+use claim::Claims;
 use cursor::{Cursor, Positions};
-use option::DeviceOptions;
+use option::{DeviceOptions, Target};
 use render::Renderer;
 use serde::{Deserialize, Serialize};
 use sink::Sink;
@@ -69,6 +71,7 @@ pub(crate) struct Devices {
     deadline: Duration,
     redactor: Arc<SharedRedactor>,
     positions: Arc<Positions>,
+    claims: Claims,
     running: Mutex<BTreeMap<String, Device>>,
 }
 
@@ -103,6 +106,7 @@ impl Devices {
             deadline,
             redactor: Arc::default(),
             positions: Arc::default(),
+            claims: Claims::default(),
             running: Mutex::default(),
         }
     }
@@ -110,6 +114,11 @@ impl Devices {
     /// Where positions in a trail in memory are kept.
     pub(crate) fn positions(&self) -> Arc<Positions> {
         Arc::clone(&self.positions)
+    }
+
+    /// Who writes to which file, devices and others.
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// What hashes accessors, for others that copy the trail.
@@ -125,15 +134,34 @@ impl Devices {
     /// Starts one, or says why it cannot work.
     pub(crate) async fn enable(&self, spec: DeviceSpec) -> Result<(), TrailError> {
         let (path, options) = self.check(spec)?;
-        let sink = self.open(&options).await?;
-        sink.opened?;
-        self.start(path, &options, sink.sink, None)
+        self.claim(&path, &options)?;
+        let started = async {
+            let sink = self.open(&options).await?;
+            sink.opened?;
+            self.start(path.clone(), &options, sink.sink, None)
+        };
+        let started = started.await;
+        if started.is_err() {
+            self.claims.release(&owner(&path));
+        }
+        started
+    }
+
+    fn claim(&self, path: &str, options: &DeviceOptions) -> Result<(), TrailError> {
+        match &options.target {
+            Target::File(file) => self.claims.claim(&owner(path), file),
+            _ => Ok(()),
+        }
     }
 
     /// Starts one that was enabled before. Where its far end is not there now, it goes on trying: what happens meanwhile
     /// waits in the trail.
     pub(crate) async fn resume(&self, spec: DeviceSpec) -> Result<(), TrailError> {
         let (path, options) = self.check(spec)?;
+        if let Err(error) = self.claim(&path, &options) {
+            // Enabled before that was refused: what it has taken so far is not broken off.
+            tracing::error!(device = path, %error, "two write to one file");
+        }
         let sink = self.open(&options).await?;
         let hindered = sink.opened.err().map(|error| error.to_string());
         if let Some(error) = &hindered {
@@ -185,6 +213,7 @@ impl Devices {
     /// Stops one for good: enabled again, it will begin with what happens then.
     pub(crate) async fn disable(&self, path: &str) -> bool {
         let Some(device) = lock(&self.running).remove(path) else { return false };
+        self.claims.release(&owner(path));
         device.control.stop_and_forget();
         self.shared.nudge();
         end(device, Instant::now() + self.deadline).await;
@@ -194,6 +223,7 @@ impl Devices {
     /// Gives all of them until the deadline to take what is written, then stops them. Enabled again, each goes on there.
     pub(crate) async fn suspend(&self) {
         let running = std::mem::take(&mut *lock(&self.running));
+        running.keys().for_each(|path| self.claims.release(&owner(path)));
         running.values().for_each(|device| device.control.drain());
         self.shared.nudge();
         let deadline = Instant::now() + self.deadline;
@@ -239,6 +269,11 @@ impl Devices {
         }
         events
     }
+}
+
+/// What a device is called where a file has two writers.
+fn owner(path: &str) -> String {
+    format!("the audit device `{path}`")
 }
 
 impl Device {

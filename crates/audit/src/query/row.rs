@@ -1,10 +1,11 @@
 //! One entry as an answer shows it.
 
 use crate::index::line::Line;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One entry as an answer shows it. Values stand in no entry, and what is hashed in an entry is left out here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Row {
     /// The number of the line.
     pub seq: u64,

@@ -12,11 +12,11 @@ mod reader;
 pub use format::{Form, Formatter, Parcel};
 pub use reader::{Lines, Numbered, Reader};
 
-use crate::Trail;
 use crate::device::sink::FileSink;
+use crate::{Trail, TrailError};
 use position::Position;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 impl Trail {
     /// A reader that goes on where the one of this name stopped; a new one begins with line `from`. The name is made of
@@ -35,6 +35,17 @@ impl Trail {
     /// What puts lines into this form.
     pub fn formatter(&self, form: Form) -> Formatter {
         Formatter::new(form, self.redactor())
+    }
+
+    /// Notes that `owner` appends copies to a file; fails when somebody else does, an audit device among them, whatever
+    /// they call it.
+    pub fn claim_file(&self, owner: &str, path: &Path) -> Result<(), TrailError> {
+        self.claims().claim(owner, path)
+    }
+
+    /// Notes that it does so no more.
+    pub fn release_file(&self, owner: &str) {
+        self.claims().release(owner);
     }
 
     /// A file that copies are appended to. Fails when it lies among the trail's own, is a link, or cannot be written.

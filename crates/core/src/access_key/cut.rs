@@ -9,13 +9,20 @@ use strongroom_model::EntityId;
 impl AccessKeys {
     /// The lasting keys of an entity that are in use.
     pub(crate) async fn in_use_of(&self, entity: EntityId) -> Result<Vec<AccessKey>, CoreError> {
+        let mut keys = self.lasting_of(entity).await?;
+        keys.retain(|key| !key.disabled);
+        Ok(keys)
+    }
+
+    /// The lasting keys of an entity, in use or not.
+    pub(crate) async fn lasting_of(&self, entity: EntityId) -> Result<Vec<AccessKey>, CoreError> {
         let (mut keys, mut after) = (Vec::new(), None::<Address>);
         loop {
             let page = self.records.scan::<Record>(&shelf(), after.as_ref(), 256).await?;
             let Some(last) = page.last() else { return Ok(keys) };
             after = Some(shelf().named(&last.name));
             let own = page.into_iter().map(|one| one.value.key);
-            keys.extend(own.filter(|key| key.entity == Some(entity) && !key.disabled && key.session.is_none()));
+            keys.extend(own.filter(|key| key.entity == Some(entity) && key.session.is_none()));
         }
     }
 

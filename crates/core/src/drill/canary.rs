@@ -154,7 +154,7 @@ impl Drills {
 
     async fn remove_principal(&self, entity: EntityId) -> Result<(), CoreError> {
         let rooms = &self.rooms;
-        rooms.identity.set_disabled(entity, true).await?;
+        rooms.identity.set_disabled(entity, true, &Ok).await?;
         let scope = LeaseScope::Entity(entity);
         let mut progress = rooms.leases.progress();
         rooms.leases.cut_off(&scope).await?;

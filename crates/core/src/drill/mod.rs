@@ -23,7 +23,7 @@ pub use door::{Door, Met, Rehearses};
 pub use order::{Order, Preview};
 pub use record::{CredentialType, Drill, RotationTrial, Trial, Verdict};
 pub use standing::{Planned, Settings, Wish};
-pub use table::{Fetched, History, Learns, Row, Trend};
+pub use table::{Fetched, History, Learns, Row, Table, Trend};
 
 use crate::CoreError;
 use crate::access_key::AccessKeys;

@@ -131,6 +131,7 @@ impl Drills {
             trials: Vec::new(),
             rotation: None,
             verdict: None,
+            stuck: None,
         };
         let words: Vec<&str> = drill.credentials.iter().map(|one| one.word()).collect();
         let rotates = if rotate { "; rotates it" } else { "" };

@@ -175,6 +175,9 @@ pub struct Drill {
     pub rotation: Option<RotationTrial>,
     /// How it ended; set before the canaries are taken away.
     pub verdict: Option<Verdict>,
+    /// Why its canaries could not be taken away yet; told once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
 }
 
 impl Drill {

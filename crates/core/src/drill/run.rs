@@ -34,6 +34,9 @@ impl Drills {
             drills.active.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
             if let Err(error) = done {
                 tracing::warn!(drill = id, %error, "a drill could not be ended; its canary is still to be taken away, which is tried again");
+                if let Err(error) = drills.tell_stuck(&id, &error).await {
+                    tracing::warn!(drill = id, %error, "that a drill cannot be ended could not be told");
+                }
             }
             drills.ended.send_modify(|ended| *ended += 1);
         });
@@ -57,11 +60,31 @@ impl Drills {
         self.finish(drill).await
     }
 
+    /// Tells, once for each drill, that something of it is still there, and keeps why.
+    async fn tell_stuck(&self, id: &str, error: &CoreError) -> Result<(), CoreError> {
+        self.rooms.metrics.counter("strongroom.drill.clearing.total", Labels::new()).add(1);
+        let under_way = self.book.under_way().await?;
+        let Some(mut drill) = under_way.into_iter().find(|drill| drill.id == id && drill.verdict.is_some()) else {
+            return Ok(());
+        };
+        let why = error.to_string();
+        if drill.stuck.is_none() {
+            let text = format!("its canaries are not taken away yet, which is tried again until it works: {why}");
+            self.note("drill-clearing", &drill.path, format!("drill {id}: {text}")).await?;
+            self.tell("drill-clearing", Severity::Warning, &drill.path, &text).await?;
+        }
+        if drill.stuck.as_ref() == Some(&why) {
+            return Ok(());
+        }
+        drill.stuck = Some(why);
+        self.book.keep(&drill).await
+    }
+
     /// Takes the canaries away, and moves the drill into the history.
     pub(super) async fn finish(&self, mut drill: Drill) -> Result<(), CoreError> {
         self.clear(&drill).await?;
         let now = self.rooms.clock.now();
-        drill.ended = Some(now);
+        (drill.ended, drill.stuck) = (Some(now), None);
         let verdict = drill.verdict.clone().unwrap_or(Verdict::BrokenOff);
         let why = match &verdict {
             Verdict::Failed(why) => format!(": {why}"),

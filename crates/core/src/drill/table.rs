@@ -8,7 +8,7 @@ use crate::inquiry::Sight;
 use crate::{CoreError, Grant};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use strongroom_audit::{Pattern, Use, object_of, path_object};
+use strongroom_audit::{Absence, Pattern, Use, object_of, path_object};
 use strongroom_model::Timestamp;
 
 /// Consumers named of a rotation at most.
@@ -69,6 +69,20 @@ pub struct History {
     pub rotation: Option<RotationTrial>,
     /// Those who read it.
     pub fetched: Vec<Fetched>,
+    /// Reads that do not count, since they are not in the trail any more: of `fetched`, what is `not-yet` may be unknown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absence>,
+}
+
+/// The revocation table.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Table {
+    /// The lines.
+    pub rows: Vec<Row>,
+    /// Reads that do not count among consumers and their patterns, since they are not in the trail any more. What drills
+    /// measured is kept apart from the trail.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<Absence>,
 }
 
 /// How a figure went from drill to drill.
@@ -116,16 +130,17 @@ impl Drills {
             }
             None => Vec::new(),
         };
-        Ok(History { path, running, drills, trends, rotation, fetched })
+        let absent = self.rooms.trail.absent().await?;
+        Ok(History { path, running, drills, trends, rotation, fetched, absent })
     }
 
     /// The revocation table, of all targets that the caller may know of, or of one.
-    pub async fn table(&self, grant: &Grant, typed: Option<&str>) -> Result<Vec<Row>, CoreError> {
+    pub async fn table(&self, grant: &Grant, typed: Option<&str>) -> Result<Table, CoreError> {
         let sight = Sight::of(grant, &self.rooms.mounts)?;
         let wanted = match typed {
             Some(typed) => match self.key_of(typed) {
                 Ok(key) => Some(key),
-                Err(_) => return Ok(Vec::new()),
+                Err(_) => return Ok(Table::default()),
             },
             None => None,
         };
@@ -138,7 +153,7 @@ impl Drills {
             rows.extend(self.rows_of(&standing, path).await?);
         }
         rows.sort_by(|a, b| (&a.path, a.credential, &a.pattern).cmp(&(&b.path, b.credential, &b.pattern)));
-        Ok(rows)
+        Ok(Table { rows, absent: self.rooms.trail.absent().await? })
     }
 
     async fn rows_of(&self, standing: &Standing, path: String) -> Result<Vec<Row>, CoreError> {

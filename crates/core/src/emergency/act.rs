@@ -1,8 +1,9 @@
-//! Taking an order: recorded first, then the one act that makes all later use fail, then the rest in the background.
+//! Taking an order: the record, and with it or right behind it the one act that makes all later use fail; nothing is
+//! counted, asked of the trail or noted there before that. Then the rest in the background.
 
 use super::block::{Block, Blocked};
 use super::{Aim, Emergency, Preview, Target, Turned};
-use crate::incident::{Cut, Incident, Incidents, Operator, Step, StepKind};
+use crate::incident::{Cut, Incident, Incidents, Operator, Step, StepKind, opening};
 use crate::{CoreError, Grant};
 use std::sync::Arc;
 use strongroom_model::{Timestamp, VersionNumber};
@@ -36,13 +37,7 @@ impl Emergency {
     ) -> Result<Incident, CoreError> {
         let reason = checked(reason)?;
         let target = self.resolve(grant, aim).await?;
-        // Counting tokens takes a while when there are many, and can be done when they are refused already.
-        let counts_tokens =
-            !matches!(target, Target::Secret { .. } | Target::AccessKey { .. } | Target::LeasePrefix { .. });
-        let before = match counts_tokens {
-            false => self.preview_of(grant, &target).await?,
-            true => Preview { target: target.text(), kind: target.kind().to_owned(), touches: Vec::new() },
-        };
+        let before = self.first_glance(grant, &target).await?;
         let was_disabled = match &target {
             Target::Principal { entity, .. } => {
                 self.rooms.identity.by_id(*entity).await?.is_some_and(|entity| entity.value.disabled)
@@ -66,26 +61,67 @@ impl Emergency {
             finished: None,
             lifted: None,
         };
-        incidents.open(&incident).await?;
+        self.open(incidents, &incident).await?;
         let acknowledged = self.rooms.clock.now();
-        let mut incident = self.cut(incidents, Incident { acknowledged: Some(acknowledged), ..incident }).await?;
-        if counts_tokens {
-            let before = self.preview_of(grant, &incident.target).await?;
-            incident = incidents.amend(&incident.id, |kept| kept.before = before.clone()).await?;
-        }
+        let incident = self.cut(incidents, Incident { acknowledged: Some(acknowledged), ..incident }).await?;
+        // Whatever the count says, the work goes on.
+        let counted = self.count_touched(incidents, grant, &incident).await;
         self.start(incidents, incident.id.clone());
-        Ok(incident)
+        counted
+    }
+
+    /// Records the order, and in the same commit cuts off what one record decides about.
+    async fn open(&self, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
+        let along = |txn| opening(txn, incident);
+        let what = match &incident.target {
+            Target::Principal { entity, .. } => {
+                return match self.rooms.identity.set_disabled(*entity, true, &along).await? {
+                    true => Ok(()),
+                    // Disabled before, or gone.
+                    false => incidents.open(incident).await,
+                };
+            }
+            Target::Mount { mount, .. } => Blocked::Mount(*mount),
+            Target::Address { network } => Blocked::Network(*network),
+            _ => return incidents.open(incident).await,
+        };
+        let block = Block { incident: incident.id.clone(), since: incident.opened, what };
+        self.rooms.blocks.add(block, &along).await
+    }
+
+    /// What can be told of a target at once: what has to be counted, or asked of the trail, is told when use is refused.
+    async fn first_glance(&self, grant: &Grant, target: &Target) -> Result<Preview, CoreError> {
+        let touches = match target {
+            Target::Secret { .. } => vec![self.preview_version(target).await?],
+            Target::AccessKey { .. } | Target::LeasePrefix { .. } => return self.preview_of(grant, target).await,
+            _ => Vec::new(),
+        };
+        Ok(Preview { target: target.text(), kind: target.kind().to_owned(), touches })
+    }
+
+    async fn count_touched(
+        &self,
+        incidents: &Incidents,
+        grant: &Grant,
+        incident: &Incident,
+    ) -> Result<Incident, CoreError> {
+        let before = match &incident.target {
+            Target::AccessKey { .. } | Target::LeasePrefix { .. } => return Ok(incident.clone()),
+            Target::Secret { .. } => {
+                let mut before = incident.before.clone();
+                let acl = grant.acl().ok_or(CoreError::Denied)?;
+                before.touches.push(self.preview_consumers(acl, &incident.target).await?);
+                before
+            }
+            target => self.preview_of(grant, target).await?,
+        };
+        incidents.amend(&incident.id, |kept| kept.before = before.clone()).await
     }
 
     /// Carries out the one act that makes all later use fail, if that was not done before; then asks as a user would.
     pub(super) async fn cut(&self, incidents: &Incidents, incident: Incident) -> Result<Incident, CoreError> {
         if incident.cut.is_some() {
             return Ok(incident);
-        }
-        let begins = format!("ordered by {}: {}", incident.by.name, incident.reason);
-        // Said beforehand, but a trail that cannot be written must not keep a leak open.
-        if let Err(error) = incidents.note(&incident, &begins, true).await {
-            tracing::error!(%error, incident = incident.id, "an incident could not be noted in the trail; it goes on");
         }
         let Done { how, version, rotated, waits } = self.cut_target(&incident).await?;
         self.hold(&incident, version.filter(|_| !rotated)).await?;
@@ -102,9 +138,13 @@ impl Emergency {
                 }
             })
             .await?;
-        let said = format!("cut off: {}", cut.how);
-        if let Err(error) = incidents.note(&incident, &said, true).await {
-            tracing::error!(%error, incident = incident.id, "an incident could not be noted in the trail; it goes on");
+        // Noted when it is done, since a trail that is slow or cannot be written must not keep a leak open. The request
+        // that ordered it stands there from before.
+        let ordered = format!("ordered by {}: {}", incident.by.name, incident.reason);
+        for said in [ordered, format!("cut off: {}", cut.how)] {
+            if let Err(error) = incidents.note(&incident, &said, true).await {
+                tracing::error!(%error, incident = incident.id, "an incident could not be noted in the trail; it goes on");
+            }
         }
         Ok(incident)
     }
@@ -135,7 +175,7 @@ impl Emergency {
         match &incident.target {
             Target::Secret { .. } => return self.cut_secret(incident).await,
             Target::Principal { entity, .. } => {
-                self.rooms.identity.set_disabled(*entity, true).await?;
+                self.rooms.identity.set_disabled(*entity, true, &Ok).await?;
                 Ok(Done::of("the entity is disabled, and with it all of its tokens and keys"))
             }
             Target::AccessKey { key, .. } => {
@@ -156,11 +196,11 @@ impl Emergency {
                 Ok(Done::of(format!("{count} leases are marked; each is gone when its system says so")))
             }
             Target::Mount { mount, .. } => {
-                self.rooms.blocks.add(block(Blocked::Mount(*mount))).await?;
+                self.rooms.blocks.add(block(Blocked::Mount(*mount)), &Ok).await?;
                 Ok(Done::of("requests to the mount, and tokens that came through it, are refused"))
             }
             Target::Address { network } => {
-                self.rooms.blocks.add(block(Blocked::Network(*network))).await?;
+                self.rooms.blocks.add(block(Blocked::Network(*network)), &Ok).await?;
                 Ok(Done::of("requests from the network are refused"))
             }
         }

@@ -2,7 +2,7 @@
 //! Kept durably and held in memory, since every request is compared with it. Blocks are made by people in emergencies,
 //! so there are few.
 
-use crate::records::{PutRecord, Records};
+use crate::records::{Along, PutRecord, Records};
 use crate::{Cidr, CoreError};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -86,16 +86,20 @@ impl Blocks {
         Vec::clone(&self.held.load())
     }
 
-    /// Adds the block of an incident; in force when it returns, and durable. Repeatable.
-    pub(super) async fn add(&self, block: Block) -> Result<(), CoreError> {
+    /// Adds the block of an incident, and in the same commit what goes along; in force when it returns, and durable.
+    /// Repeatable: nothing is committed when it is there.
+    pub(super) async fn add(&self, block: Block, along: Along<'_>) -> Result<(), CoreError> {
         let _alone = self.changing.lock().await;
         let mut held = Vec::clone(&self.held.load());
+        if held.contains(&block) {
+            return Ok(());
+        }
         held.retain(|known| known.incident != block.incident);
         if held.len() >= MOST {
             return Err(CoreError::TooLarge(format!("there are {MOST} blocks already: lift some incidents first")));
         }
         let at = shelf().named(block.incident.as_bytes());
-        self.records.commit(Txn::new().put_record(at, &block)?).await?;
+        self.records.commit(along(Txn::new().put_record(at, &block)?)?).await?;
         held.push(block);
         self.held.store(Arc::new(held));
         Ok(())

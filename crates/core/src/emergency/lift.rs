@@ -1,5 +1,5 @@
 //! Taking an incident back, as far as it can be: a version is shown again, an entity and its keys are enabled, a block is
-//! removed. Tokens and leases stay revoked.
+//! removed and the keys that were used behind it are enabled. Tokens and leases stay revoked.
 //!
 //! Invariant: what another incident holds, too, stays cut off until that one is lifted as well; what this one would have
 //! given back is then left to the other. Until an incident is lifted, nothing else brings the version back that it hid.
@@ -30,6 +30,8 @@ impl Emergency {
                 "the incident is still being carried out; see `incident show`, and lift it when it is done".to_owned(),
             ));
         }
+        // Who looks at it later is told how it stood.
+        incidents.try_keep(id).await;
         self.give_up_rotation(&incident).await?;
         let restored = self.restore(incidents, &incident).await?;
         let by = Operator::of(grant)?;
@@ -43,6 +45,7 @@ impl Emergency {
             .await?;
         let said = format!("lifted by {}: {}", lifted.by.name, lifted.reason);
         incidents.note(&incident, &said, true).await?;
+        incidents.try_keep(id).await;
         Ok(incident)
     }
 
@@ -70,8 +73,13 @@ impl Emergency {
                 Ok(vec![format!("requests to {path}")])
             }
             Target::Address { network } => {
+                let others = incidents.standing_beside(&incident.id).await?;
                 self.rooms.blocks.remove(&incident.id).await?;
-                Ok(vec![format!("requests from {network}")])
+                let mut restored = vec![format!("requests from {network}")];
+                for key in incident.keys() {
+                    restored.extend(self.restore_key(incidents, &others, key, false).await?);
+                }
+                Ok(restored)
             }
             Target::Token { .. } | Target::LeasePrefix { .. } => Ok(Vec::new()),
         }
@@ -129,8 +137,7 @@ impl Emergency {
         entity: EntityId,
     ) -> Result<Vec<String>, CoreError> {
         let others = incidents.standing_beside(&incident.id).await?;
-        let mut steps = incident.steps.iter();
-        let keys: &[AccessKeyId] = steps.find(|step| step.what == StepKind::AccessKeys).map_or(&[], |s| &s.keys);
+        let keys: Vec<AccessKeyId> = incident.keys().cloned().collect();
         let same = |other: &&Incident| matches!(&other.target, Target::Principal { entity: it, .. } if *it == entity);
         if let Some(heir) = others.iter().find(same) {
             incidents
@@ -145,10 +152,10 @@ impl Emergency {
             return Ok(vec![held_by(&heir.id)]);
         }
         let mut restored = Vec::new();
-        if !incident.was_disabled && self.rooms.identity.set_disabled(entity, false).await? {
+        if !incident.was_disabled && self.rooms.identity.set_disabled(entity, false, &Ok).await? {
             restored.push("the entity".to_owned());
         }
-        for key in keys {
+        for key in &keys {
             restored.extend(self.restore_key(incidents, &others, key, false).await?);
         }
         Ok(restored)
@@ -167,7 +174,7 @@ impl Emergency {
             incidents.amend(&heir.id, |kept| kept.was_disabled &= was_disabled).await?;
             return Ok(Some(held_by(&heir.id)));
         }
-        let holds = |other: &&Incident| other.steps.iter().any(|step| step.keys.contains(key));
+        let holds = |other: &&Incident| other.keys().any(|held| held == key);
         if let Some(other) = others.iter().find(holds) {
             return Ok(Some(held_by(&other.id)));
         }

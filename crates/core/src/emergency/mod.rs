@@ -1,7 +1,7 @@
 //! Cutting something off from everyone, now: a secret, a principal, leases, a mount, a network.
 //!
-//! Invariants: what is to be done is recorded durably before anything is done, so it survives a crash and is carried on
-//! at unsealing; the first act makes all later use fail in one commit, and the tidying after it goes on until nothing is
+//! Invariants: what is to be done is recorded durably before or with the first of it, so it survives a crash and is carried
+//! on at unsealing; the first act makes all later use fail in one commit, and the tidying after it goes on until nothing is
 //! left; figures are measured, never assumed. Does not decide who may: the gate does, and a target that the caller's
 //! policies do not show is as one that is not there.
 

@@ -37,6 +37,9 @@ pub struct Touch {
     pub names: Vec<String>,
     /// What becomes of them.
     pub effect: String,
+    /// Why there may be more of them than are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lacks: Option<String>,
 }
 
 impl Emergency {
@@ -50,7 +53,10 @@ impl Emergency {
         let acl = grant.acl().ok_or(CoreError::Denied)?;
         let mut touches = Vec::new();
         match target {
-            Target::Secret { .. } => touches.extend(self.preview_secret(acl, target).await?),
+            Target::Secret { .. } => {
+                touches.push(self.preview_version(target).await?);
+                touches.push(self.preview_consumers(acl, target).await?);
+            }
             Target::Principal { entity, .. } => {
                 touches.push(touch("logins", 1, Vec::new(), "refused until the incident is lifted"));
                 let keys = self.rooms.access_keys.in_use_of(*entity).await?;
@@ -87,21 +93,46 @@ impl Emergency {
         Ok(Preview { target: target.text(), kind: target.kind().to_owned(), touches })
     }
 
-    async fn preview_secret(&self, acl: &Acl, target: &Target) -> Result<Vec<Touch>, CoreError> {
-        let Target::Secret { mount, name, .. } = target else { return Ok(Vec::new()) };
-        let Some(mount) = self.mount_by_id(*mount) else { return Ok(Vec::new()) };
-        let meta = self.rooms.secrets.known(&mount, name).await?;
+    pub(super) async fn preview_version(&self, target: &Target) -> Result<Touch, CoreError> {
+        let meta = match target {
+            Target::Secret { mount, name, .. } => match self.mount_by_id(*mount) {
+                Some(mount) => self.rooms.secrets.known(&mount, name).await?,
+                None => None,
+            },
+            _ => None,
+        };
         let now = self.rooms.clock.now();
         let current = meta.as_ref().and_then(|meta| meta.info(meta.current()?));
         let current = current.filter(|info| !info.version.is_gone(now));
         let names = current.iter().map(|info| format!("version {}", info.number.get())).collect();
         let effect = "put out of use: reads are refused in every dialect until the incident is lifted or a new version is written";
-        let versions = touch("versions", u64::from(current.is_some()), names, effect);
+        Ok(touch("versions", u64::from(current.is_some()), names, effect))
+    }
+
+    pub(super) async fn preview_consumers(&self, acl: &Acl, target: &Target) -> Result<Touch, CoreError> {
+        let effect = "refused until they read a new version";
+        let Target::Secret { mount, name, .. } = target else { return Ok(Touch::default()) };
+        let Some(mount) = self.mount_by_id(*mount) else { return Ok(touch("consumers", 0, Vec::new(), effect)) };
         let uses = self.rooms.trail.uses(Some(object_of(&mount.accessor, name.as_str())), |_| true).await?;
         let names = uses.iter().take(SHOWN).map(|one| one.name.clone());
         let names = names.filter(|_| shows(acl, "sys/trail/who-reads")).collect();
-        let consumers = touch("consumers", uses.len() as u64, names, "refused until they read a new version");
-        Ok(vec![versions, consumers])
+        let lacks = self.archived("readers").await?;
+        Ok(Touch { lacks, ..touch("consumers", uses.len() as u64, names, effect) })
+    }
+
+    /// What a count from the trail lacks, if some of it is not there any more.
+    async fn archived(&self, whom: &str) -> Result<Option<String>, CoreError> {
+        let absent = self.rooms.trail.absent().await?;
+        let up_to = absent.iter().filter_map(|gap| gap.to).max();
+        let archived = absent.iter().all(|gap| gap.archived);
+        Ok((!absent.is_empty()).then(|| match up_to {
+            Some(up_to) if archived => {
+                format!("unknown: archived up to {up_to}; {whom} that have not come since are not counted")
+            }
+            _ => format!(
+                "unknown: entries are missing from the trail, and {whom} that are in those only are not counted"
+            ),
+        }))
     }
 
     async fn preview_tokens(&self, acl: &Acl, target: &Target) -> Result<Touch, CoreError> {
@@ -118,7 +149,15 @@ impl Emergency {
             }
             count += keys.len() as u64;
         }
-        Ok(touch("tokens", count, names, "revoked, with all that descends from them"))
+        let lacks = match target {
+            Target::Address { .. } => self.archived("tokens and access keys").await?,
+            Target::Principal { .. } if !self.rooms.tokens.is_index_whole() => Some(
+                "tokens from before the server listed them by entity are still being looked for; they are revoked, too"
+                    .to_owned(),
+            ),
+            _ => None,
+        };
+        Ok(Touch { lacks, ..touch("tokens", count, names, "revoked, with all that descends from them") })
     }
 
     /// The next tokens of a target; `None` at the end.
@@ -191,5 +230,5 @@ impl TokenWalk {
 }
 
 fn touch(what: &str, count: u64, names: Vec<String>, effect: &str) -> Touch {
-    Touch { what: what.to_owned(), count, names, effect: effect.to_owned() }
+    Touch { what: what.to_owned(), count, names, effect: effect.to_owned(), lacks: None }
 }

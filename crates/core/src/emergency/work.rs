@@ -5,7 +5,7 @@ use super::preview::TokenWalk;
 use super::{Emergency, Target, Turned};
 use crate::CoreError;
 use crate::access_key::AccessKeyId;
-use crate::incident::{Failure, Incident, Incidents, Step, StepKind};
+use crate::incident::{Failure, Incident, Incidents, Step, StepKind, TOKENS_NAMED};
 use crate::token::TokenKey;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -61,11 +61,12 @@ impl Emergency {
             return Ok(());
         };
         let incident = self.cut(incidents, incident).await?;
-        let (keys, tokens, leases, rotation) = tokio::join!(
+        let (keys, tokens, leases, rotation, ()) = tokio::join!(
             self.tidy(incidents, &incident, StepKind::AccessKeys),
             self.tidy(incidents, &incident, StepKind::Tokens),
             self.tidy(incidents, &incident, StepKind::Leases),
             self.tidy(incidents, &incident, StepKind::Rotation),
+            incidents.keep_if_stale(id),
         );
         keys.and(tokens).and(leases).and(rotation)?;
         let now = self.now();
@@ -78,7 +79,11 @@ impl Emergency {
             })
             .await?;
         match incident.finished {
-            Some(_) => incidents.note(&incident, "done: nothing is left to revoke", true).await,
+            Some(_) => {
+                incidents.note(&incident, "done: nothing is left to revoke", true).await?;
+                incidents.try_keep(id).await;
+                Ok(())
+            }
             None => Ok(()),
         }
     }
@@ -93,6 +98,7 @@ impl Emergency {
             return Ok(());
         }
         match what {
+            // Those of a network are found with its tokens.
             StepKind::AccessKeys => self.tidy_keys(incidents, incident).await,
             StepKind::Tokens => self.tidy_tokens(incidents, incident).await,
             StepKind::Leases => self.tidy_leases(incidents, incident).await,
@@ -144,37 +150,93 @@ impl Emergency {
 
     async fn tidy_keys(&self, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
         let Target::Principal { entity, .. } = &incident.target else { return Ok(()) };
-        let ids: Vec<AccessKeyId> =
-            self.rooms.access_keys.in_use_of(*entity).await?.into_iter().map(|key| key.id).collect();
-        // Noted first: lifting must know of each that is out of use by this.
-        let total = ids.len() as u64;
-        self.amend_step(incidents, incident, StepKind::AccessKeys, |step| {
-            step.keys.extend(ids.iter().filter(|id| !step.keys.contains(id)).cloned().collect::<Vec<_>>());
-            step.total = step.keys.len() as u64;
-        })
-        .await?;
-        for id in &ids {
-            self.rooms.access_keys.set_disabled(id, true).await?;
-        }
+        let keys = self.rooms.access_keys.lasting_of(*entity).await?;
+        let total = self.disable_keys(incidents, incident, keys.into_iter().map(|key| key.id)).await?;
         self.end_step(incidents, incident, StepKind::AccessKeys, total, Vec::new()).await
     }
 
+    /// Puts those out of use that are in use, or would be if another incident were lifted: lifting must know of each of
+    /// them, and of no other, so they are noted first. Gives how many there are.
+    async fn disable_keys(
+        &self,
+        incidents: &Incidents,
+        incident: &Incident,
+        keys: impl Iterator<Item = AccessKeyId>,
+    ) -> Result<u64, CoreError> {
+        let others = incidents.standing_beside(&incident.id).await?;
+        let mut ours = Vec::new();
+        for id in keys {
+            let disabled = self.rooms.access_keys.is_disabled(&id).await?;
+            if disabled == Some(false) || (disabled == Some(true) && others.iter().any(|other| other.holds_key(&id))) {
+                ours.push(id);
+            }
+        }
+        let what = StepKind::AccessKeys;
+        incidents
+            .amend(&incident.id, |kept| {
+                // Orders of former times had no such step for a network.
+                if kept.step(what).is_none() {
+                    kept.steps.push(Step::new(what));
+                }
+                if let Some(step) = kept.step(what) {
+                    let new: Vec<_> = ours.iter().filter(|id| !step.keys.contains(id)).cloned().collect();
+                    step.keys.extend(new);
+                    step.total = step.keys.len() as u64;
+                }
+            })
+            .await?;
+        for id in &ours {
+            self.rooms.access_keys.set_disabled(id, true).await?;
+        }
+        Ok(ours.len() as u64)
+    }
+
     async fn tidy_tokens(self: &Arc<Self>, incidents: &Incidents, incident: &Incident) -> Result<(), CoreError> {
+        if let Target::Principal { .. } = &incident.target {
+            self.rooms.tokens.complete_index().await?;
+        }
         let mut walk = TokenWalk::of(&incident.target);
         let (mut done, mut failures) = (0_u64, Vec::new());
         while let Some(keys) = self.next_tokens(&mut walk).await? {
             if keys.is_empty() {
                 continue;
             }
+            self.name_tokens(incidents, incident, &keys).await?;
             self.revoke_all(keys, &mut done, &mut failures).await;
             self.amend_step(incidents, incident, StepKind::Tokens, |step| step.done = step.done.max(done)).await?;
         }
         if let Target::Address { .. } = &incident.target {
-            for id in walk.others.iter().filter_map(|text| AccessKeyId::parse(text).ok()) {
-                done += u64::from(self.rooms.access_keys.set_disabled(&id, true).await?);
-            }
+            let used = walk.others.iter().filter_map(|text| AccessKeyId::parse(text).ok());
+            let total = self.disable_keys(incidents, incident, used).await?;
+            self.end_step(incidents, incident, StepKind::AccessKeys, total, Vec::new()).await?;
         }
         self.end_step(incidents, incident, StepKind::Tokens, done, failures).await
+    }
+
+    /// Notes which tokens are revoked, before they are gone and nobody can tell.
+    async fn name_tokens(
+        &self,
+        incidents: &Incidents,
+        incident: &Incident,
+        keys: &[TokenKey],
+    ) -> Result<(), CoreError> {
+        let known = incidents.find(&incident.id).await?;
+        let step = known.iter().flat_map(|known| &known.steps).find(|step| step.what == StepKind::Tokens);
+        let room = TOKENS_NAMED.saturating_sub(step.map_or(0, |step| step.tokens.len()));
+        if room == 0 {
+            return Ok(());
+        }
+        let mut names = Vec::new();
+        for key in keys.iter().take(room) {
+            names.extend(self.rooms.tokens.kept(*key).await?.map(|token| token.accessor));
+        }
+        let note = |kept: &mut Incident| {
+            if let Some(step) = kept.step(StepKind::Tokens) {
+                let new: Vec<_> = names.iter().filter(|name| !step.tokens.contains(name)).cloned().collect();
+                step.tokens.extend(new);
+            }
+        };
+        incidents.amend(&incident.id, note).await.map(|_| ())
     }
 
     async fn revoke_all(self: &Arc<Self>, keys: Vec<TokenKey>, done: &mut u64, failures: &mut Vec<Failure>) {

@@ -1,6 +1,6 @@
 use super::{Alias, Entity, EntityView};
 use crate::lease;
-use crate::records::{PutRecord, Records, Stored};
+use crate::records::{Along, PutRecord, Records, Stored};
 use crate::{CoreError, Grant, rotation};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use strongroom_model::{Clock, EntityId, EntityName, Entropy, NamespaceId, Policy
 
 /// Reads and changes entities and aliases.
 pub struct Identity {
-    records: Arc<Records>,
-    clock: Arc<dyn Clock>,
+    pub(super) records: Arc<Records>,
+    pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
 }
 
@@ -22,13 +22,13 @@ struct Pointer {
 }
 
 /// How often a change is tried again when somebody else changed the same entity.
-const TRIES: usize = 64;
+pub(super) const TRIES: usize = 64;
 
-fn entity_at(id: EntityId) -> Address {
+pub(super) fn entity_at(id: EntityId) -> Address {
     Shelf::new("entity", NamespaceId::ROOT).named(id.as_bytes())
 }
 
-fn name_at(name: &EntityName) -> Address {
+pub(super) fn name_at(name: &EntityName) -> Address {
     Shelf::new("entity-name", NamespaceId::ROOT).named(name.as_str())
 }
 
@@ -202,7 +202,7 @@ impl Identity {
 
     /// Disables or enables an entity in an emergency, without a caller's grant, since it goes on after a crash; `false`
     /// when it is so already or gone.
-    pub(crate) async fn set_disabled(&self, id: EntityId, disabled: bool) -> Result<bool, CoreError> {
+    pub(crate) async fn set_disabled(&self, id: EntityId, disabled: bool, along: Along<'_>) -> Result<bool, CoreError> {
         for _ in 0..TRIES {
             let Some(current) = self.by_id(id).await?.filter(|entity| entity.value.disabled != disabled) else {
                 return Ok(false);
@@ -214,7 +214,7 @@ impl Identity {
             if disabled {
                 txn = self.note_cut_off(lease::cut(txn, id)?, &entity, "disabled")?;
             }
-            match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
+            match self.records.commit(along(txn.put_record(entity_at(id), &entity)?)?).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(true),
@@ -224,7 +224,7 @@ impl Identity {
     }
 
     /// Secrets that it read may rotate by that.
-    fn note_cut_off(&self, txn: Txn, entity: &Entity, how: &str) -> Result<Txn, CoreError> {
+    pub(super) fn note_cut_off(&self, txn: Txn, entity: &Entity, how: &str) -> Result<Txn, CoreError> {
         let why = format!("entity {} was {how}", entity.name);
         rotation::cut_off(txn, &entity.id.to_string(), &why, self.clock.now())
     }
@@ -422,13 +422,13 @@ fn check_alias_name(name: &str) -> Result<(), CoreError> {
     Ok(())
 }
 
-fn with_alias(txn: Txn, alias: &Alias, entity: EntityId) -> Result<Txn, CoreError> {
+pub(super) fn with_alias(txn: Txn, alias: &Alias, entity: EntityId) -> Result<Txn, CoreError> {
     let pointer = Pointer { entity };
     txn.put_record(alias_at(&alias.mount_accessor, &alias.name), &pointer)?
         .put_record(alias_ids().named(alias.id.as_bytes()), &pointer)
 }
 
-fn without_alias(txn: Txn, alias: &Alias) -> Txn {
+pub(super) fn without_alias(txn: Txn, alias: &Alias) -> Txn {
     txn.delete(alias_at(&alias.mount_accessor, &alias.name)).delete(alias_ids().named(alias.id.as_bytes()))
 }
 

@@ -92,7 +92,13 @@ pub struct Step {
     /// Access keys that were put out of use, for lifting.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<AccessKeyId>,
+    /// Accessors of tokens that were revoked by this; at most so many as [`TOKENS_NAMED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tokens: Vec<String>,
 }
+
+/// Revoked tokens that a record names; `done` has their count.
+pub const TOKENS_NAMED: usize = 500;
 
 /// What is tidied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +152,7 @@ pub struct Lifted {
 
 impl Step {
     pub(crate) fn new(what: StepKind) -> Self {
-        Self { what, total: 0, done: 0, ended: None, failures: Vec::new(), keys: Vec::new() }
+        Self { what, total: 0, done: 0, ended: None, failures: Vec::new(), keys: Vec::new(), tokens: Vec::new() }
     }
 }
 
@@ -155,7 +161,8 @@ impl Incident {
     pub(crate) fn steps_of(target: &Target) -> Vec<Step> {
         let kinds: &[StepKind] = match target {
             Target::Principal { .. } => &[StepKind::AccessKeys, StepKind::Tokens, StepKind::Leases],
-            Target::Token { .. } | Target::Address { .. } | Target::Mount { auth: true, .. } => &[StepKind::Tokens],
+            Target::Address { .. } => &[StepKind::AccessKeys, StepKind::Tokens],
+            Target::Token { .. } | Target::Mount { auth: true, .. } => &[StepKind::Tokens],
             Target::LeasePrefix { .. } | Target::Mount { leases: true, .. } => &[StepKind::Leases],
             Target::Secret { .. } | Target::AccessKey { .. } | Target::Mount { .. } => &[],
         };
@@ -180,6 +187,17 @@ impl Incident {
     /// The step of that kind.
     pub(crate) fn step(&mut self, what: StepKind) -> Option<&mut Step> {
         self.steps.iter_mut().find(|step| step.what == what)
+    }
+
+    /// Access keys that were put out of use by this.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &AccessKeyId> {
+        self.steps.iter().flat_map(|step| &step.keys)
+    }
+
+    /// Whether lifting this one would put the key in use, did no other hold it.
+    pub(crate) fn holds_key(&self, key: &AccessKeyId) -> bool {
+        let is_target = matches!(&self.target, Target::AccessKey { key: it, .. } if it == key);
+        (is_target && !self.was_disabled) || self.keys().any(|it| it == key)
     }
 
     /// Whether a step is still to be done.

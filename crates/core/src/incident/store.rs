@@ -15,6 +15,8 @@ pub struct Incidents {
     pub(super) trail: Arc<Trail>,
     pub(super) mounts: Arc<Mounts>,
     events: Arc<Hub>,
+    /// Held by who keeps what the trail tells.
+    pub(super) keeping: tokio::sync::Mutex<()>,
 }
 
 /// Names an incident that is not finished.
@@ -36,6 +38,13 @@ fn at(id: &str) -> Address {
     shelf().named(id.as_bytes())
 }
 
+/// Adds the record of an incident that begins to what cuts it off.
+pub(crate) fn opening(txn: Txn, incident: &Incident) -> Result<Txn, CoreError> {
+    let pointer = Pointer { id: incident.id.clone() };
+    let txn = txn.expect_absent(at(&incident.id)).put_record(at(&incident.id), incident)?;
+    txn.put_record(open_shelf().named(incident.id.as_bytes()), &pointer)
+}
+
 /// Where policies and the trail speak of an incident.
 pub(crate) fn path_of(id: &str) -> String {
     format!("sys/incidents/{id}")
@@ -43,7 +52,7 @@ pub(crate) fn path_of(id: &str) -> String {
 
 impl Incidents {
     pub(crate) fn new(records: Arc<Records>, trail: Arc<Trail>, mounts: Arc<Mounts>, events: Arc<Hub>) -> Self {
-        Self { records, trail, mounts, events }
+        Self { records, trail, mounts, events, keeping: tokio::sync::Mutex::default() }
     }
 
     /// All incidents of which the caller may know, the latest first, whole.
@@ -66,10 +75,13 @@ impl Incidents {
 
     /// Records an incident that begins; durable when it returns.
     pub(crate) async fn open(&self, incident: &Incident) -> Result<(), CoreError> {
-        let pointer = Pointer { id: incident.id.clone() };
-        let txn = Txn::new().expect_absent(at(&incident.id)).put_record(at(&incident.id), incident)?;
-        let txn = txn.put_record(open_shelf().named(incident.id.as_bytes()), &pointer)?;
-        self.records.commit(txn).await.map(|_| ())
+        self.records.commit(opening(Txn::new(), incident)?).await.map(|_| ())
+    }
+
+    /// The ids of all, and whether they are lifted.
+    pub(super) async fn all(&self) -> Result<Vec<(String, bool)>, CoreError> {
+        let listed = self.records.scan_all::<Incident>(&shelf()).await?;
+        Ok(listed.into_iter().map(|listed| (listed.value.id, listed.value.lifted.is_some())).collect())
     }
 
     /// Those that are not finished, in the order in which they began.

@@ -42,6 +42,9 @@ impl<'a> Viewer<'a> {
             if !keys {
                 step.keys.clear();
             }
+            if !shows(acl, "auth/token/accessors") {
+                step.tokens.clear();
+            }
             for failure in &mut step.failures {
                 if failure.what.contains('/') && !is_known_lease(acl, &failure.what) {
                     "a lease that you may not see".clone_into(&mut failure.what);
@@ -62,9 +65,9 @@ impl<'a> Viewer<'a> {
     }
 
     /// What a question to the trail may show.
-    pub(super) fn paths(&self) -> Option<strongroom_audit::PathTest> {
+    pub(super) fn path_test(&self) -> strongroom_audit::PathTest {
         let sight = self.sight.clone();
-        (!sight.is_whole()).then(|| -> strongroom_audit::PathTest { Box::new(move |path| sight.shows(path)) })
+        Box::new(move |path| sight.shows(path))
     }
 }
 

@@ -236,7 +236,7 @@ impl Lookout {
     ) -> Result<Self, CoreError> {
         let Ground { barrier, records, trail, metrics, clock, .. } = ground;
         let Callers { mounts, identity, policies, tokens, .. } = callers;
-        let incidents = Incidents::new(ground.records(), ground.trail(), Arc::clone(mounts), ground.hub());
+        let incidents = Arc::new(Incidents::new(ground.records(), ground.trail(), Arc::clone(mounts), ground.hub()));
         let emergency = Arc::new(Emergency::new(rooms_to_cut_off(ground, callers, holdings)));
         emergency.attach(Arc::clone(&holdings.rotations) as Arc<dyn Rotate>);
         let shipping = Arc::new(Shipping::load(records, trail, metrics, clock).await?);
@@ -248,6 +248,7 @@ impl Lookout {
             barrier,
             memory: &trail_memory,
             shipping: &shipping,
+            incidents: &incidents,
             webhooks: &holdings.webhooks,
             clock,
         });
@@ -257,7 +258,7 @@ impl Lookout {
             alerts: Arc::new(Alerts::load(records, trail, &holdings.webhooks, metrics, clock).await?),
             devices: AuditDevices::new(ground.records(), ground.trail(), Arc::clone(&ground.hmac)),
             retention: Arc::new(retention.await?),
-            incidents: Arc::new(incidents),
+            incidents,
             drills: Arc::new(drills),
             emergency,
             shipping,

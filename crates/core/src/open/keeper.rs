@@ -16,6 +16,8 @@ use strongroom_model::{Clock, Timestamp};
 use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{MissedTickBehavior, interval};
 
+/// Steps each second of completing the list of tokens by their entity, in a store that had none.
+const INDEX_STEPS: usize = 16;
 /// How often auth methods are asked to do what is due.
 const METHODS_WORK: Duration = Duration::from_secs(3_600);
 
@@ -70,6 +72,9 @@ impl Housekeeper {
         self.secrets.end_due().await?;
         self.access_keys.housekeep().await?;
         while self.tokens.sweep(256).await? == 256 {}
+        for _ in 0..INDEX_STEPS {
+            self.tokens.step_index().await?;
+        }
         self.leases.keep_house().await?;
         self.emergency.resume(&self.incidents).await?;
         for mount in self.mounts.to_wipe().await? {

@@ -159,6 +159,7 @@ impl Open {
         self.leases.begin().await?;
         self.rotations.begin();
         self.emergency.begin(&self.incidents).await?;
+        self.tokens.step_index().await?;
         self.drills.begin();
         let keeper = Arc::clone(&self.keeper);
         self.tasks.start(|stop| async move { keeper.stay(stop).await });

@@ -1,6 +1,7 @@
 //! How long the trail is kept, and what is kept whatever its age.
 //!
-//! Invariants: only whole segments leave, into archives that were read again before anything is removed; what falls under a
+//! Invariants: only whole segments leave, into archives that were read again before anything is removed, and not before
+//! incidents have kept what they need of them; what falls under a
 //! legal hold leaves neither the trail nor the archives while the hold stands; placing and lifting one is an entry with its
 //! reason. Without a setting nothing ever leaves. Does not know how archives are made: the trail does.
 
@@ -11,6 +12,7 @@ pub use strongroom_audit::{Absence, Archiving};
 
 use crate::audit::{TrailMemory, TrailSeal};
 use crate::configured::Configured;
+use crate::incident::Incidents;
 use crate::inquiry::Inquiry;
 use crate::records::Records;
 use crate::shipping::Shipping;
@@ -22,7 +24,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use strongroom_audit::{ArchiveOrder, Entry, Hold, Trail};
+use strongroom_audit::{ArchiveOrder, Entry, Hold, Trail, TrailError};
 use strongroom_barrier::Barrier;
 use strongroom_model::{Clock, Timestamp};
 use tokio::sync::{Notify, watch};
@@ -80,6 +82,7 @@ pub struct Retention {
     barrier: Arc<Barrier>,
     memory: Arc<TrailMemory>,
     shipping: Arc<Shipping>,
+    incidents: Arc<Incidents>,
     webhooks: Arc<Webhooks>,
     clock: Arc<dyn Clock>,
     last: Mutex<Round>,
@@ -95,6 +98,7 @@ pub(crate) struct RetentionParts<'a> {
     pub(crate) barrier: &'a Arc<Barrier>,
     pub(crate) memory: &'a Arc<TrailMemory>,
     pub(crate) shipping: &'a Arc<Shipping>,
+    pub(crate) incidents: &'a Arc<Incidents>,
     pub(crate) webhooks: &'a Arc<Webhooks>,
     pub(crate) clock: &'a Arc<dyn Clock>,
 }
@@ -108,6 +112,7 @@ impl Retention {
             barrier: Arc::clone(parts.barrier),
             memory: Arc::clone(parts.memory),
             shipping: Arc::clone(parts.shipping),
+            incidents: Arc::clone(parts.incidents),
             webhooks: Arc::clone(parts.webhooks),
             clock: Arc::clone(parts.clock),
             last: Mutex::default(),
@@ -147,6 +152,10 @@ impl Retention {
         }
         if keeping.folder.as_ref().is_some_and(|folder| !folder.is_absolute()) {
             return field("folder", "must be an absolute path");
+        }
+        // Found out by who sets it, not by the first round that is due.
+        if let Some(folder) = &keeping.folder {
+            self.trail.check_archives(folder.clone(), true).await.map_err(|error| refused(&error))?;
         }
         self.keeping
             .change(grant, move |kept| {
@@ -217,6 +226,7 @@ impl Retention {
         let due = || self.keeping().keep_days.and_then(|days| earlier(now, days));
         let before = before.map(|before| before.min(now)).or_else(due).ok_or(CoreError::Missing("before"))?;
         let _working = self.working.lock().await;
+        self.incidents.keep_all().await?;
         self.archive_older(before, folder, AT_ONCE, &Arc::default()).await
     }
 
@@ -308,7 +318,13 @@ impl Retention {
         stop: &Arc<AtomicBool>,
         round: &mut Round,
     ) -> Result<(), CoreError> {
+        // One that went away since it was set is told, at the start of the server too, and not made anew: it may be the
+        // place where a disk is mounted.
+        if let Some(folder) = &keeping.folder {
+            self.trail.check_archives(folder.clone(), false).await?;
+        }
         if let Some(before) = keeping.keep_days.and_then(|days| earlier(now, days)) {
+            self.incidents.keep_all().await?;
             loop {
                 let _working = self.working.lock().await;
                 let done = self.archive_older(before, None, 1, stop).await?;
@@ -346,6 +362,10 @@ impl Stayed {
     fn of(kept: strongroom_audit::Kept) -> Self {
         Self { first: kept.first, next: kept.next, why: kept.why }
     }
+}
+
+fn refused(error: &TrailError) -> CoreError {
+    CoreError::Field { field: "folder".to_owned(), problem: format!("does not do: {error}") }
 }
 
 fn path_of(hold: &str) -> String {

@@ -199,6 +199,14 @@ impl NewShipper {
 }
 
 impl Shipper {
+    /// Takes the file that it writes to, if it does; whoever has it already is named.
+    pub(super) fn claim(&self, trail: &Trail) -> Result<(), CoreError> {
+        match &self.to {
+            FarEnd::File { path } => Ok(trail.claim_file(&super::owner(&self.name), path)?),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether it could be sent to now, for what is on this machine: a collector elsewhere may come later.
     pub(super) async fn probe(&self, trail: &Trail) -> Result<(), CoreError> {
         if !matches!(self.to, FarEnd::File { .. }) {

@@ -74,6 +74,10 @@ impl Shipping {
     /// Starts all that there are.
     pub(crate) fn begin(&self) {
         for shipper in self.shippers.current().0.values() {
+            if let Err(error) = shipper.claim(&self.trail) {
+                // Added before that was refused: what it has sent so far is not broken off.
+                tracing::error!(destination = shipper.name, %error, "two write to one file");
+            }
             self.start(shipper.clone());
         }
     }
@@ -82,8 +86,9 @@ impl Shipping {
     pub(crate) async fn end(&self) {
         let running = std::mem::take(&mut *self.running());
         running.values().for_each(|one| one.tasks.tell_to_stop());
-        for one in running.into_values() {
+        for (name, one) in running {
             one.tasks.finish().await;
+            self.trail.release_file(&owner(&name));
         }
     }
 
@@ -95,12 +100,23 @@ impl Shipping {
             None => self.trail.health().entries,
         };
         let shipper = new.checked(from, self.clock.now())?;
+        if self.shippers.current().0.contains_key(&shipper.name) {
+            return Err(exists(&shipper.name));
+        }
+        shipper.claim(&self.trail)?;
+        let added = self.add_claimed(grant, shipper.clone()).await;
+        if added.is_err() {
+            self.trail.release_file(&owner(&shipper.name));
+        }
+        added
+    }
+
+    async fn add_claimed(&self, grant: &Grant, shipper: Shipper) -> Result<(), CoreError> {
         shipper.probe(&self.trail).await?;
         let kept = shipper.clone();
         let add = move |shippers: &mut Shippers| {
             if shippers.0.contains_key(&kept.name) {
-                let why = format!("there is a destination `{}` already; remove it first", kept.name);
-                return Err(CoreError::Exists(why));
+                return Err(exists(&kept.name));
             }
             if shippers.0.len() >= MOST {
                 return Err(CoreError::TooLarge(format!("there are {MOST} destinations already; remove one first")));
@@ -109,9 +125,7 @@ impl Shipping {
             Ok(())
         };
         // A position that a crash left behind from one of the same name would leave entries out.
-        if !self.shippers.current().0.contains_key(&shipper.name) {
-            self.trail.forget_reader(&shipper.name);
-        }
+        self.trail.forget_reader(&shipper.name);
         self.shippers.change(grant, add).await?;
         self.start(shipper);
         Ok(())
@@ -129,6 +143,7 @@ impl Shipping {
         self.shippers.change(grant, remove).await?;
         self.halt(name).await;
         if was_there {
+            self.trail.release_file(&owner(name));
             self.trail.forget_reader(name);
         }
         Ok(was_there)
@@ -186,4 +201,13 @@ impl Shipping {
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a destination is called where a file has two writers.
+fn owner(name: &str) -> String {
+    format!("the destination `{name}`")
+}
+
+fn exists(name: &str) -> CoreError {
+    CoreError::Exists(format!("there is a destination `{name}` already; remove it first"))
 }

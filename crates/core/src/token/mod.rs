@@ -10,6 +10,7 @@ mod create;
 mod entry;
 mod glob;
 mod holder;
+mod index;
 mod kind;
 pub(crate) mod lifetime;
 mod prefix;

@@ -11,6 +11,7 @@ use crate::records::{PutRecord, Records, Stored};
 use crate::{CoreError, Settings, visit::Source};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use strongroom_barrier::{Address, Shelf, Txn};
 use strongroom_model::{Clock, EntityId, Entropy, MountId, MountPath, NamespaceId, SecretString, Ttl};
 
@@ -30,6 +31,10 @@ pub struct Tokens {
     pub(super) entropy: Arc<dyn Entropy>,
     /// Held by who puts the indexes in order; one at a time is enough.
     pub(super) tidying: tokio::sync::Mutex<()>,
+    /// Held by who completes the list of tokens by their entity.
+    pub(super) indexing: tokio::sync::Mutex<()>,
+    /// Whether that list is known to be whole.
+    pub(super) index_is_whole: AtomicBool,
 }
 
 /// Leads from an accessor to its token.
@@ -74,8 +79,22 @@ impl Tokens {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let tidying = tokio::sync::Mutex::new(());
-        Self { records, identity, mounts, leases, blocks, events, settings, clock, entropy, tidying }
+        let (tidying, indexing) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
+        let index_is_whole = AtomicBool::new(false);
+        Self {
+            records,
+            identity,
+            mounts,
+            leases,
+            blocks,
+            events,
+            settings,
+            clock,
+            entropy,
+            tidying,
+            indexing,
+            index_is_whole,
+        }
     }
 
     /// The name under which a token would be stored.

@@ -118,7 +118,7 @@ impl Tokens {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::records::PutRecord;
     use crate::token::NewToken;
@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    async fn open() -> (Arc<crate::Open>, SecretString) {
+    pub(in crate::token) async fn open() -> (Arc<crate::Open>, SecretString) {
         let setup = Setup {
             store: Arc::new(Memory::new()),
             epoch: Epoch::default(),
@@ -157,7 +157,7 @@ mod tests {
         (strongroom.open().unwrap(), made.root.client_token)
     }
 
-    async fn grant(open: &crate::Open, token: &SecretString) -> Grant {
+    pub(in crate::token) async fn grant(open: &crate::Open, token: &SecretString) -> Grant {
         let visit = Visit {
             request: RequestId::from_bytes([0; 16]),
             arrived: Still.now(),

@@ -1,5 +1,6 @@
 //! `drill`: rehearses a revocation on canaries, and shows how fast it was, how that went over time, and what is planned.
 
+use super::audit_absent;
 use super::audit_query::data;
 use super::error::{CliError, Doing};
 use super::format::{self, go_text, human_span};
@@ -232,7 +233,7 @@ fn history_text(found: &Map<String, Value>) -> String {
     let rows: Vec<Vec<String>> = drills
         .iter()
         .map(|one| {
-            let why = one.pointer("/verdict/why").map(go_text).unwrap_or_default();
+            let why = one.get("stuck").or_else(|| one.pointer("/verdict/why")).map(go_text).unwrap_or_default();
             let trials = items(one.get("trials")).len().to_string();
             vec![text_of(one, "begun"), text_of(one, "trigger"), text_of(one, "state"), trials, why]
         })
@@ -285,6 +286,7 @@ fn table(session: &mut Session) -> Result<Exit, CliError> {
     }
     let found = data(session, &request, "Error asking for the table")?;
     let rows: Vec<Vec<String>> = items(found.get("rows")).iter().map(row).collect();
+    audit_absent::say(session, &found);
     match format::rows(session.settings.format, TABLE, &rows) {
         Some(_) if rows.is_empty() => session.out.say("There are no drills that you may know of."),
         Some(text) => session.out.line(&text),
@@ -341,12 +343,12 @@ fn show_planned(session: &mut Session, found: &Map<String, Value>) -> Result<(),
         .iter()
         .map(|one| {
             let words = items(one.get("credentials")).iter().map(go_text).collect::<Vec<_>>().join(" ");
-            let late = if one.get("overdue") == Some(&json!(true)) { "overdue" } else { "" };
+            let late = if one.get("overdue") == Some(&json!(true)) { "overdue" } else { "in time" };
             let text = |name: &str| text_of(one, name);
             vec![text("path"), text("schedule"), words, text("next"), text("last"), late.to_owned()]
         })
         .collect();
-    let heading = ["Path", "Schedule", "Tries", "Next", "Last", ""];
+    let heading = ["Path", "Schedule", "Tries", "Next", "Last", "State"];
     match format::rows(session.settings.format, &heading, &rows) {
         Some(_) if rows.is_empty() => session.out.say("Nothing is planned that you may know of."),
         Some(text) => session.out.line(&text),

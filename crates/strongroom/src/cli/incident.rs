@@ -156,9 +156,27 @@ fn figure_rows(figures: &Value) -> Vec<(String, String)> {
         ("finished_us", "Nothing left after"),
     ];
     rows.extend(names.iter().filter_map(|(name, title)| Some(((*title).to_owned(), span(name)?))));
-    let uses = format!("{} accepted, {} refused", count("accepted_after"), count("refused_after"));
+    let is_counted = figures.get("accepted_after").is_some_and(Value::is_u64);
+    let unknown = unknown(figures);
+    let is_lost = figures.pointer("/unknown/uses") == Some(&Value::Bool(true));
+    let uses = match (&unknown, is_counted) {
+        (Some(unknown), false) if is_lost => unknown.clone(),
+        (_, false) => "not counted: the trail does not name them".to_owned(),
+        (_, true) if figures.get("more") == Some(&Value::Bool(true)) => {
+            format!("at least {} accepted, {} refused", count("accepted_after"), count("refused_after"))
+        }
+        (_, true) => format!("{} accepted, {} refused", count("accepted_after"), count("refused_after")),
+    };
     rows.push(("Uses after the order".to_owned(), uses));
+    if let (Some(unknown), false) = (unknown, is_lost) {
+        rows.push(("Who used it before, and not since".to_owned(), unknown));
+    }
     rows
+}
+
+/// What the figures say cannot be told.
+fn unknown(figures: &Value) -> Option<String> {
+    figures.pointer("/unknown/text").map(go_text)
 }
 
 fn consumer_rows(figures: &Value) -> Vec<Vec<String>> {
@@ -213,6 +231,7 @@ fn markdown(found: &Map<String, Value>) -> String {
     let timeline = items(found.get("timeline"));
     let rows: Vec<Vec<String>> = timeline.iter().map(timeline_row).collect();
     parts.extend(write(&["Time", "What", "Who", "From", "Path", "Result"], &rows));
+    parts.extend(unknown(&figures).map(|text| format!("Not all of it: {text}.")));
     parts.join("\n\n")
 }
 

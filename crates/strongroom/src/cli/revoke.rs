@@ -137,5 +137,10 @@ fn table_of(preview: &Map<String, Value>) -> String {
             vec![text("what"), count, text("effect"), names]
         })
         .collect();
-    format::table(&["What", "Count", "Becomes", "Names that you may know"], &rows)
+    let table = format::table(&["What", "Count", "Becomes", "Names that you may know"], &rows);
+    let lacks = touches.iter().filter_map(|touch| {
+        let text = |name: &str| touch.get(name).map(go_text);
+        Some(format!("{}: {}.", text("what")?, text("lacks")?))
+    });
+    std::iter::once(table).chain(lacks).collect::<Vec<_>>().join("\n")
 }

@@ -154,5 +154,5 @@ def test_no_login_fails_while_server_and_database_are_killed(start_dev, tmp_path
     history = server.json("rotate", "history", "secret/app/db")
     assert kills >= ROTATIONS * 2 // 3 and len(history) >= min(ROTATIONS, 50) - 1
     assert {one["outcome"]["result"] for one in history} == {"rotated"}, history
-    assert reader.logins > 100 and reader.refused == [], (reader.logins, reader.second_tries, reader.refused)
+    assert reader.logins > ROTATIONS * 5 and reader.refused == [], (reader.logins, reader.second_tries, reader.refused)
     print(engine, way, len(history), "rotations", kills, "kills", reader.logins, "logins", reader.second_tries, "second tries")

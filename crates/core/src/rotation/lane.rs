@@ -32,6 +32,11 @@ impl Lane {
         }
     }
 
+    /// Lets it be tried now, though it did not answer lately: somebody wants to know.
+    pub(super) fn look_again(&self) {
+        self.outage.lock().unwrap_or_else(PoisonError::into_inner).1 = Timestamp::default();
+    }
+
     pub(super) fn came_up(&self) {
         *self.outage.lock().unwrap_or_else(PoisonError::into_inner) = (0, Timestamp::default());
     }

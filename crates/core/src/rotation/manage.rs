@@ -145,6 +145,7 @@ impl Rotations {
             .note_rotation(&target.mount, &target.key.path, |setting| (setting.enabled, setting.next) = (false, None))
             .await?;
         let Some(rotation) = changed else { return Ok(None) };
+        self.lanes.get(&rotation.lane).look_again();
         self.expect(rotation.due);
         let view = self.view(&rotation).await?;
         Ok(Some(RotationView { cancelled: Some(came_to.into()), ..view }))

@@ -28,4 +28,4 @@ pub use native::walk_native_routes;
 pub use proxied::ProxyProtocol;
 pub use server::Server;
 pub use socket::UnixRights;
-pub use vault::{Identity as ServerIdentity, Measure, Reading, walk_routes};
+pub use vault::{Identity as ServerIdentity, Measure, Reading, needs_sudo, walk_fields, walk_routes};

@@ -585,6 +585,7 @@ async fn what_happens_is_counted_under_the_names_of_vault() {
     let ann = "{namespace=\"root\",auth_method=\"userpass\",mount_point=\"auth/people/\"}";
     assert_eq!(value(&format!("vault_identity_entity_alias_count{ann}")), 1.0);
     assert_eq!(value("vault_core_locked_users{namespace=\"root\"}"), 0.0);
+    assert_eq!(value("vault_secret_kv_count{namespace=\"root\",mount_point=\"secret/\"}"), 1.0);
     assert_eq!(value("vault_core_in_flight_requests"), 1.0);
     assert_eq!(value("vault_route_read_secret__count"), 1.0);
     assert_eq!(value("vault_route_update_secret__count"), 1.0);

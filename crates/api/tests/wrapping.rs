@@ -484,7 +484,7 @@ async fn the_old_way_to_the_answer_works_once_too() {
 #[tokio::test]
 async fn the_largest_secret_can_be_wrapped_and_what_is_too_large_is_refused() {
     let server = TestServer::open().await;
-    let large = "x".repeat(511 * 1024 - 100);
+    let large = "x".repeat(1023 * 1024 - 100);
     server.operator().post("secret/data/large", json!({"data": {"k": large}})).await.expect(200);
     let answer = asked(&server, "GET", "secret/data/large", "60s", Value::Null).await.expect(200);
     let opened = unwrap_by(&server, &token_of(&answer)).await.expect(200);
@@ -492,7 +492,7 @@ async fn the_largest_secret_can_be_wrapped_and_what_is_too_large_is_refused() {
 
     let accessors = async || server.operator().list("auth/token/accessors").await.at("/data/keys").clone();
     let before = accessors().await;
-    let body = json!({"a": "x".repeat(900 * 1024)});
+    let body = json!({"a": "x".repeat(1400 * 1024)});
     let refused = asked(&server, "POST", "sys/wrapping/wrap", "60s", body).await.expect(413);
     assert!(refused.errors()[0].contains("at most"), "{}", refused.text);
     assert!(!refused.text.contains("xxx"));

@@ -1,4 +1,4 @@
-//! Counts what there is of tokens, entities and aliases, for the gauges of use that dashboards for Vault show.
+//! Counts what there is of tokens, entities, aliases and secrets, for the gauges of use that dashboards for Vault show.
 //!
 //! Invariants: nobody waits for a count, and a request never causes one; it goes through the records page by page, at
 //! intervals that the operator chose, and the first time only after one of them, so that starting costs nothing. What is
@@ -52,6 +52,8 @@ pub struct Counts {
     pub aliases: BTreeMap<(String, String), u64>,
     /// Users that are shut out after failed logins.
     pub shut_out: u64,
+    /// Secrets, by path of the KV mount.
+    pub secrets: BTreeMap<String, u64>,
 }
 
 /// Counts from time to time.
@@ -93,7 +95,7 @@ impl Census {
                 _ = stop.wait_for(|stop| *stop) => return,
             };
             if let Err(error) = counted {
-                tracing::warn!(%error, "tokens and entities could not be counted; their gauges keep the last count");
+                tracing::warn!(%error, "tokens, entities and secrets could not be counted; their gauges keep the last count");
             }
         }
     }
@@ -122,6 +124,10 @@ impl Census {
             if let Some(lockout) = method.as_deref().and_then(AuthMethod::lockout) {
                 counts.shut_out += lockout.shut_out().await?.len() as u64;
             }
+        }
+        for mount in self.mounts.table().of(MountClass::Secret).iter().filter(|mount| mount.kind == "kv") {
+            let counted = crate::secret::count(&self.records, mount.id).await?;
+            counts.secrets.insert(mount.path.with_slash(), counted);
         }
         let counts = Arc::new(counts);
         self.latest.store(Some(Arc::clone(&counts)));

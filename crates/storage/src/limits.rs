@@ -15,13 +15,15 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What every engine takes, so that data moves between all of them (etcd's defaults, rounded down).
+    /// What every engine takes, so that data moves between all of them (etcd's defaults, rounded down). Records above that
+    /// are what people chose to write; none of the server's own are.
     pub const PORTABLE: Limits =
         Limits { key_bytes: 512, value_bytes: 512 * 1024, txn_ops: 100, txn_bytes: 1024 * 1024 };
 
-    /// What the engines on this machine take: large enough for a whole policy set or token tree in one commit.
+    /// What the engines on this machine take: large enough for a whole policy set or token tree in one commit, and for the
+    /// longest secrets that Vault's clients write (Vault: `max_entry_size`).
     pub const LOCAL: Limits =
-        Limits { key_bytes: 512, value_bytes: 512 * 1024, txn_ops: 4096, txn_bytes: 8 * 1024 * 1024 };
+        Limits { key_bytes: 512, value_bytes: 1024 * 1024, txn_ops: 4096, txn_bytes: 8 * 1024 * 1024 };
 
     /// Refuses a transaction that exceeds a limit or changes a key twice. Every engine asks this before all else, so
     /// that a refused transaction costs nothing and gets the same answer everywhere.

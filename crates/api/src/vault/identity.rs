@@ -20,6 +20,7 @@ pub(super) const ROUTES: &[Route] = &[
         "Reads, changes or removes an entity by its id."
     ),
     route!("entity/batch-delete", [Write], Token, remove_many, "Removes entities by their ids."),
+    route!("entity/merge", [Write], Token, merge, "Makes one entity out of several."),
     route!("entity/name", [List], Token, list_names, "Lists entities by name."),
     route!(
         "entity/name/{name..}",
@@ -107,6 +108,26 @@ async fn remove_many(context: Context<'_>) -> Result<Reply, CoreError> {
     for id in ids.iter().filter_map(|id| EntityId::parse(id)) {
         context.open.identity.delete(context.grant, id).await?;
     }
+    Ok(Reply::empty())
+}
+
+/// `force` is about secrets of second factors, of which there are none here.
+async fn merge(context: Context<'_>) -> Result<Reply, CoreError> {
+    let ids = |field: &'static str| -> Result<Vec<EntityId>, CoreError> {
+        let texts = context.fields.list(field)?.unwrap_or_default();
+        let parsed = texts.iter().map(|text| EntityId::parse(text));
+        let wrong = || CoreError::Invalid(format!("{field} holds something that is no id"));
+        parsed.map(|id| id.ok_or_else(wrong)).collect()
+    };
+    let (from, keep) = (ids("from_entity_ids")?, ids("conflicting_alias_ids_to_keep")?);
+    let into = context.fields.text("to_entity_id")?.filter(|id| !id.is_empty());
+    let into = into.ok_or_else(|| CoreError::Invalid("missing entity id to merge to".to_owned()))?;
+    if from.is_empty() {
+        return Err(CoreError::Invalid("missing entity ids to merge from".to_owned()));
+    }
+    let into =
+        EntityId::parse(&into).ok_or_else(|| CoreError::Invalid("entity id to merge to is invalid".to_owned()))?;
+    context.open.identity.merge(context.grant, into, &from, &keep).await?;
     Ok(Reply::empty())
 }
 

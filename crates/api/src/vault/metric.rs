@@ -272,6 +272,7 @@ fn usage(counts: &Counts) -> Vec<Gauge> {
     .chain(by("vault.token.count.by_auth", "auth_method", owned(&counts.tokens_by_auth)))
     .chain(by("vault.token.count.by_policy", "policy", owned(&counts.tokens_by_policy)))
     .chain(by("vault.token.count.by_ttl", "creation_ttl", by_ttl))
+    .chain(by("vault.secret.kv.count", "mount_point", owned(&counts.secrets)))
     .chain(aliases)
     .map(|(name, labels, count)| gauge(name, labels, count))
     .collect()

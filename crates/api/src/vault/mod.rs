@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod ceremony;
 mod cors;
 mod cubbyhole;
+mod field;
 mod identity;
 mod kv1;
 mod kv2;
@@ -238,6 +239,8 @@ impl Vault {
         let path = grant.visit().path.clone();
         let result = match result {
             Ok(reply) => {
+                let place = (table_kind(&mount), target.found.endpoint().pattern);
+                let reply = field::warn(reply, place, operation, &fields);
                 open.wrapping.wrap(&grant, reply, |reply| answer::rendered(reply, request, &mount, &path)).await
             }
             Err(error) => Err(error),
@@ -433,6 +436,14 @@ fn may_ask_for_help(grant: &Grant, mount: &Mount) -> Result<Reply, CoreError> {
     }
 }
 
+/// The kind of a mount, with the two versions of KV told apart.
+fn table_kind(mount: &Mount) -> &str {
+    match mount.kind.as_str() {
+        "kv" if mount.is_versioned_kv() => "kv2",
+        kind => kind,
+    }
+}
+
 /// The table of a mount, by its kind.
 fn table(mount: &Mount) -> &'static [route::Route] {
     match mount.kind.as_str() {
@@ -458,6 +469,22 @@ fn find(open: &Open, mount: &Mount, below: &str) -> Option<(Found, Captures)> {
     let method = mounts.method(mount.id)?;
     let (endpoint, captures) = route(method.endpoints(), below)?;
     Some((Found::Method(endpoint, method), captures))
+}
+
+/// Whether policies must give `sudo` for the path, where this server keeps it for operators: for clients that say what a
+/// request needs.
+pub fn needs_sudo(path: &str) -> bool {
+    let line = match path.strip_prefix("sys/") {
+        Some(below) => route(sys::ROUTES, below),
+        None => path.strip_prefix("auth/token/").and_then(|below| route(token::ROUTES, below)),
+    };
+    line.is_some_and(|(line, _)| line.endpoint.access == Access::Sudo)
+}
+
+/// What is known of the bodies of endpoints, as (mount kind, pattern, names): for the test that each is an endpoint.
+pub fn walk_fields() -> Vec<(&'static str, &'static str, &'static [&'static str])> {
+    let lines = field::KNOWN.iter();
+    lines.flat_map(|(kind, patterns, names)| patterns.iter().map(move |pattern| (*kind, *pattern, *names))).collect()
 }
 
 /// Every route of this dialect's own tables, as (mount kind, endpoint): for the test that walks them without

@@ -288,3 +288,54 @@ async fn an_identity_officer_reaches_no_right_that_only_root_has() {
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn merged_entities_share_their_logins_and_nobody_gains_rights_by_that() {
+    let server = with_approle().await;
+    let operator = server.operator();
+    operator.post("sys/auth/more", json!({"type": "approle"})).await.expect(204);
+    let web = login(&server, "web", json!({})).await;
+    let (token, from) = (web.text_at("/auth/client_token"), web.text_at("/auth/entity_id"));
+    operator.post(&format!("identity/entity/id/{from}"), json!({"policies": ["rich"]})).await.expect(204);
+    let into = operator.post("identity/entity", json!({"name": "boss", "policies": ["own"]})).await.expect(200);
+    let into = into.text_at("/data/id");
+    let merge = async |body: Value| operator.post("identity/entity/merge", body).await;
+    let both = json!({"from_entity_ids": [from], "to_entity_id": into});
+    for wrong in [
+        json!({}),
+        json!({"from_entity_ids": [from]}),
+        json!({"to_entity_id": into}),
+        json!({"from_entity_ids": ["no-id"], "to_entity_id": into}),
+        json!({"from_entity_ids": [into], "to_entity_id": into}),
+        json!({"from_entity_ids": ["11111111-2222-4333-8444-555555555555"], "to_entity_id": into}),
+        json!({"from_entity_ids": [from], "to_entity_id": "11111111-2222-4333-8444-555555555555"}),
+    ] {
+        merge(wrong).await.expect(400);
+    }
+    server.by(&token).post("identity/entity/merge", both.clone()).await.expect(403);
+    // A login that was shut out does not come back under another name.
+    operator.post(&format!("identity/entity/id/{from}"), json!({"disabled": true})).await.expect(204);
+    merge(both.clone()).await.expect(400);
+    operator.post(&format!("identity/entity/id/{from}"), json!({"disabled": false})).await.expect(204);
+    merge(both.clone()).await.expect(204);
+    let merged = entity(&server, &into).await;
+    assert_eq!(merged["policies"], json!(["own"]));
+    assert_eq!(merged["aliases"].as_array().unwrap().len(), 1);
+    operator.get(&format!("identity/entity/id/{from}")).await.expect(404);
+    server.by(&token).get("auth/token/lookup-self").await.expect(403);
+    assert_eq!(again(&server, "web").await.expect(200).text_at("/auth/entity_id"), into);
+    let alias = merged["aliases"][0]["id"].as_str().unwrap().to_owned();
+    let found = operator.post("identity/lookup/entity", json!({"alias_id": alias})).await.expect(200);
+    assert_eq!(found.text_at("/data/id"), into);
+
+    // Two aliases on one mount: somebody must say which one stays.
+    let other = login(&server, "other", json!({})).await.text_at("/auth/entity_id");
+    let own = entity(&server, &other).await["aliases"][0]["id"].as_str().unwrap().to_owned();
+    merge(json!({"from_entity_ids": [other], "to_entity_id": into})).await.expect(400);
+    let kept = json!({"from_entity_ids": [other], "to_entity_id": into, "conflicting_alias_ids_to_keep": [own]});
+    merge(kept).await.expect(204);
+    assert_eq!(entity(&server, &into).await["aliases"][0]["id"], own);
+    assert_eq!(again(&server, "other").await.expect(200).text_at("/auth/entity_id"), into);
+    assert_ne!(again(&server, "web").await.expect(200).text_at("/auth/entity_id"), into);
+    server.stop().await;
+}

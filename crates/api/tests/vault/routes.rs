@@ -1,7 +1,7 @@
 //! Every route with every verb, by nobody, by a stranger, by somebody without rights, in every state of the server.
 
 use serde_json::{Value, json};
-use strongroom_api::{Limits, walk_routes};
+use strongroom_api::{Limits, walk_fields, walk_routes};
 use strongroom_model::MountPath;
 use strongroom_testkit::{Answer, TestServer, World};
 
@@ -425,4 +425,38 @@ fn the_page_of_the_api_names_every_system_route() {
             assert!(page.contains(&name), "docs/api.md does not name {name}");
         }
     }
+}
+
+#[tokio::test]
+async fn names_that_an_endpoint_does_not_read_are_told_where_it_answers_with_a_body() {
+    let (server, methods) = furnished().await;
+    for (kind, pattern, _) in walk_fields() {
+        let is_ours = walk_routes().iter().any(|(of, endpoint)| *of == kind && endpoint.pattern == pattern);
+        assert!(is_ours || methods.contains(&format!("auth/{kind}/{}", example(pattern))), "{kind} {pattern}");
+    }
+    let operator = server.operator();
+    let ignored = |names: &str| json!([format!("Endpoint ignored these unrecognized parameters: [{names}]")]);
+    let misspelt = json!({"polices": ["a"], "ttl": "1h", "Meta": {}});
+    let made = operator.post("auth/token/create", misspelt).await.expect(200);
+    assert_eq!(made.at("/warnings"), &ignored("Meta polices"));
+    let made = operator.post("auth/token/create", json!({"policies": ["a"], "ttl": "1h"})).await.expect(200);
+    assert!(made.text.contains("warnings") && !made.text.contains("ignored"), "{}", made.text);
+    let written = operator.post("secret/data/there", json!({"data": {"any": 1}, "optoins": {"cas": 9}})).await;
+    assert_eq!(written.expect(200).at("/warnings"), &ignored("optoins"));
+    // As in Vault an answer without a body stays without one, and what takes any name says nothing.
+    operator.post("sys/policies/acl/x", json!({"policy": "# none", "polciy": ""})).await.expect(204);
+    operator.post("kv1/there", json!({"anything": 1})).await.expect(204);
+    // Inside a wrapped answer it is found by who unwraps.
+    let root = server.token(json!({})).await;
+    let headers = [("X-Vault-Token", root.as_str()), ("X-Vault-Wrap-TTL", "60s")];
+    let body = json!({"tokn": "x", "path": "a", "token": root}).to_string().into_bytes();
+    let wrapped = server.send_raw("POST", "/v1/sys/capabilities", &headers, body).await.expect(200);
+    let token = wrapped.text_at("/wrap_info/token");
+    let opened = server.by(&token).post("sys/wrapping/unwrap", json!({})).await.expect(200);
+    assert_eq!(opened.at("/warnings"), &ignored("tokn"));
+    let mut many: serde_json::Map<_, _> = (0..40).map(|n| (format!("name{n:02}"), json!(1))).collect();
+    many.insert("path".to_owned(), json!("a"));
+    let told = operator.post("sys/capabilities-self", Value::Object(many)).await;
+    assert!(told.expect(200).text_at("/warnings/0").ends_with("and 8 more"));
+    server.stop().await;
 }

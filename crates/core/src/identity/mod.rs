@@ -4,6 +4,7 @@
 //! that outlives a token. Disabling an entity makes every token of it powerless at the next request.
 
 mod entity;
+mod merge;
 mod store;
 mod view;
 

@@ -39,6 +39,7 @@ pub use guard::{Deed, Guard};
 pub(crate) use guard::{Holds, condition, fits, texts};
 pub use head::{SecretMetadata, SecretSettings, VersionInfo, VersionMetadata};
 pub use metadata::{CustomChange, MetadataChange, MetadataWritten};
+pub(crate) use outline::count;
 pub use parameter::{ParameterChange, ParameterKind, ParameterNotes, Sighted, VersionNotes};
 pub use parameter_reminder::{Reminder, ReminderKind};
 pub use particular::{Deletion, Particulars, RotationSetting, Sighting, VersionId, suffix};

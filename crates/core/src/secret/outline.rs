@@ -6,7 +6,8 @@ use super::place::{NameKind, names, subfolder};
 use super::store::Secrets;
 use crate::CoreError;
 use crate::mount::Mount;
-use strongroom_model::{FolderPath, SecretPath};
+use crate::records::Records;
+use strongroom_model::{FolderPath, MountId, SecretPath};
 
 impl Secrets {
     /// What is known of a secret; `None` when there is none.
@@ -32,4 +33,26 @@ impl Secrets {
         }
         Ok((found, false))
     }
+}
+
+/// How many secrets a mount holds. Goes page by page, and lets those go first who wait for an answer.
+pub(crate) async fn count(records: &Records, mount: MountId) -> Result<u64, CoreError> {
+    const STEP: usize = 128;
+    let (mut open, mut counted) = (vec![FolderPath::root()], 0);
+    while let Some(folder) = open.pop() {
+        let (shelf, mut after) = (names(mount, &folder), None);
+        loop {
+            let page = records.scan::<NameKind>(&shelf, after.as_ref(), STEP).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(shelf.named(&last.name));
+            for listed in &page {
+                match listed.value {
+                    NameKind::Folder => open.push(subfolder(&folder, &listed.text())?),
+                    NameKind::Secret(_) => counted += 1,
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(counted)
 }

@@ -19,9 +19,9 @@ const OBJECT: u8 = 1;
 const TEXT: u8 = 2;
 const BYTES: u8 = 3;
 
-/// The longest value as it is kept, in bytes: what every storage engine takes for one record (512 KiB), less what two
-/// layers of sealing add.
-const LONGEST: usize = 512 * 1024 - 1024;
+/// The longest value as it is kept, in bytes: what the storage engines of this machine take for one record (1 MiB), less
+/// what two layers of sealing add. An engine that takes less refuses a value by itself.
+const LONGEST: usize = 1024 * 1024 - 1024;
 
 impl SecretValue {
     /// The bytes to be sealed. Fails with `TooLarge` before anything is copied.

@@ -23,10 +23,10 @@ pub(super) struct Kept {
     pub(super) contents: Contents,
 }
 
-/// Bytes of an answer in one record: half of what every storage engine takes, since two layers of sealing add to it.
-const PART: usize = 256 * 1024;
+/// Bytes of an answer in one record: less than what every storage engine takes, since sealing adds to it.
+const PART: usize = 448 * 1024;
 const PARTS: u64 = 3;
-/// The longest answer: room for the largest secret with its metadata, within one transaction of every storage engine.
+/// The longest answer: room for the largest secret with its metadata.
 pub(super) const LONGEST: usize = PART * PARTS as usize;
 
 pub(super) fn info_at(key: TokenKey) -> Address {

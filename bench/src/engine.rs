@@ -17,12 +17,14 @@ pub(crate) struct Limits {
     pub(crate) coalesced: f64,
 }
 
-struct WallClock;
+/// The time of day.
+pub(crate) struct WallClock;
 
 impl Clock for WallClock {
     #[expect(clippy::disallowed_methods, reason = "nothing here is repeated by turning a clock")]
     fn now(&self) -> Timestamp {
-        Timestamp::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 

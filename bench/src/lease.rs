@@ -1,10 +1,12 @@
 //! Credentials that die on time: how fast logins of a real PostgreSQL come and go beside the same statements sent straight
 //! to it, how soon a revoked one is refused, and what a great number of leases costs (made in a Redis, where a login is
-//! cheap): memory, the time of a start, and what readers of secrets notice when all of them expire at once.
+//! cheap): what readers of secrets notice when all of them expire at once, and, of leases that lie in the store, memory and
+//! the time of a start.
 
 use crate::client::{Client, text};
 use crate::load::Load;
 use crate::server::Server;
+use crate::swarm;
 use crate::table::Table;
 use anyhow::{Context, bail};
 use serde_json::json;
@@ -13,12 +15,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use strongroom_model::Ttl;
 use strongroom_testkit::outside::{Admin, Postgres, Redis};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 /// Connections to the database, ours and straight ones: Vault's default is four.
 const CONNECTIONS: usize = 4;
+/// Starts that are timed.
+const STARTS: usize = 5;
 /// Callers at once.
 const CALLERS: usize = 32;
 /// Members of a role that says what they may do, as PostgreSQL's documentation advises.
@@ -95,31 +100,17 @@ async fn refusals(table: &mut Table, client: &Client, postgres: &Postgres) -> an
 
 async fn many_leases(table: &mut Table, program: &Path, many: usize) -> anyhow::Result<()> {
     let (folder, redis) = (tempfile::tempdir()?, Redis::start().await);
-    drop(Server::over(program, folder.path())?);
-    table.figure("start with no lease", started(program, folder.path()).await?, "ms", None);
     let server = Server::over(program, folder.path())?;
     let client = server.client()?;
-    let plugin = json!({"plugin_name": "redis-database-plugin", "max_open_connections": 16});
-    configure(&client, plugin, &redis.admin(), json!({"creation_statements": "[\"+@read\"]"})).await?;
-    client.expect("POST", "secret/data/bench", r#"{"data":{"a":"b"}}"#).await?;
-    // By a token that no start of the server ends, or its leases would end with it.
-    let made = client.expect("POST", "auth/token/create-orphan", r#"{"policies":["root"],"ttl":"100h"}"#).await?;
-    let issuer = text(&made, "/auth/client_token")?;
-    let asker = client.with_token(&issuer);
+    let asker = client.with_token(&prepare(&client, &redis).await?);
     let begun = Instant::now();
     ask_for(&asker, 2_000).await?;
     let rate = 2_000.0 / begun.elapsed().as_secs_f64();
-    let before = server.resident_mib()?;
     let life = (many as f64 / rate * 1.5) as u64 + 30;
     let ttl = json!({"db_name": "bench", "default_ttl": life, "max_ttl": "48h", "creation_statements": "[\"+@read\"]"});
     client.expect("POST", "database/roles/bench", &ttl.to_string()).await?;
     ask_for(&asker, many).await?;
     let all_due = Instant::now() + Duration::from_secs(life + 1);
-    let growth = (server.resident_mib()? - before) * 1e6 / many as f64;
-    table.figure(&format!("memory per million leases, from {many}"), growth, "MiB", Some("64 MiB"));
-    drop(server);
-    table.figure(&format!("start with {many} leases"), started(program, folder.path()).await?, "ms", None);
-    let server = Server::over(program, folder.path())?;
     let idle = Load::reads(&server.client()?, "secret/data/bench").run(4, Duration::from_secs(5)).await?;
     table.rate("KV reads, 4 connections, beside leases", &idle, None);
     drop(server);
@@ -135,12 +126,84 @@ async fn many_leases(table: &mut Table, program: &Path, many: usize) -> anyhow::
         "times",
         Some("2"),
     );
+    let rest = count(&client).await?;
+    let ended = (many as f64 + 2_000.0 - rest as f64) / begun.elapsed().as_secs_f64();
+    table.figure("... of which ended beside the reads", ended, "per s", None);
+    let begun = Instant::now();
     client.expect("POST", "sys/leases/revoke-prefix/database/creds", r#"{"sync":false}"#).await?;
     until_no_lease(&client).await?;
-    table.figure("leases ended", many as f64 / begun.elapsed().as_secs_f64(), "per s", None);
+    table.figure(
+        &format!("{rest} leases that were left, ended"),
+        rest as f64 / begun.elapsed().as_secs_f64(),
+        "per s",
+        None,
+    );
     let left = redis.command(&["ACL", "USERS"]).lines().filter(|user| user.starts_with('V')).count();
     table.figure("logins left after it", left as f64, "", Some("0"));
     Ok(())
+}
+
+/// Mounts what logins of a Redis come from, and a secret; gives a token that no start of the server ends, or its leases
+/// would end with it.
+async fn prepare(client: &Client, redis: &Redis) -> anyhow::Result<String> {
+    let plugin = json!({"plugin_name": "redis-database-plugin", "max_open_connections": 16});
+    configure(client, plugin, &redis.admin(), json!({"creation_statements": "[\"+@read\"]"})).await?;
+    client.expect("POST", "secret/data/bench", r#"{"data":{"a":"b"}}"#).await?;
+    let made = client.expect("POST", "auth/token/create-orphan", r#"{"policies":["root"],"ttl":"100h"}"#).await?;
+    text(&made, "/auth/client_token")
+}
+
+/// What leases that lie in the store cost a server that does nothing about them: the same starts and the same requests
+/// without them and with them. They are put there by [`swarm`], since a million users would take a Redis gigabytes.
+pub(crate) async fn measure_stored(table: &mut Table, program: &Path, stored: usize) -> anyhow::Result<()> {
+    let (folder, redis) = (tempfile::tempdir()?, Redis::start().await);
+    let server = Server::over(program, folder.path())?;
+    let token = prepare(&server.client()?, &redis).await?;
+    drop(server);
+    let without = at_work(program, folder.path(), &token).await?;
+    let begun = Instant::now();
+    swarm::make(folder.path(), &token, stored, Ttl::from_secs(90 * 3_600)).await?;
+    table.note(&format!("{stored} leases were put into the store in {:.0} s", begun.elapsed().as_secs_f64()));
+    let with = at_work(program, folder.path(), &token).await?;
+    for (what, found) in [("no lease", &without), (format!("{stored} leases").as_str(), &with)] {
+        table.figure(&format!("start with {what}, median of {STARTS}"), found.start, "ms", None);
+        table.figure("... last file of the trail, which a start reads", found.trail, "MiB", None);
+        table.figure("... memory after the same requests", found.resident, "MiB", None);
+    }
+    let growth = (with.resident - without.resident) * 1e6 / stored as f64;
+    table.figure(&format!("memory per million leases, from {stored}"), growth, "MiB", Some("64 MiB"));
+    Ok(())
+}
+
+/// How a server does over some data.
+struct AtWork {
+    start: f64,
+    trail: f64,
+    resident: f64,
+}
+
+async fn at_work(program: &Path, folder: &Path, token: &str) -> anyhow::Result<AtWork> {
+    let mut starts = Vec::new();
+    for _ in 0..STARTS {
+        starts.push(started(program, folder).await?);
+    }
+    starts.sort_by(f64::total_cmp);
+    let trail = last_file(&folder.join("data/trail"))? as f64 / 1024.0 / 1024.0;
+    let server = Server::over(program, folder)?;
+    let client = server.client()?.with_token(token);
+    Load::reads(&client, "secret/data/bench").run(4, Duration::from_secs(2)).await?;
+    ask_for(&client, 2_000).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let start = starts.get(STARTS / 2).copied().unwrap_or_default();
+    Ok(AtWork { start, trail, resident: server.resident_mib()? })
+}
+
+/// How long the file of a trail is that is written to.
+fn last_file(folder: &Path) -> anyhow::Result<u64> {
+    let files = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    let segments = files.into_iter().filter(|file| file.path().extension().is_some_and(|kind| kind == "jsonl"));
+    let last = segments.max_by_key(std::fs::DirEntry::file_name).context("a trail without a file")?;
+    Ok(last.metadata()?.len())
 }
 
 async fn configure(
@@ -190,12 +253,16 @@ async fn until_no_lease(client: &Client) -> anyhow::Result<()> {
     let mut tick = tokio::time::interval(Duration::from_millis(20));
     loop {
         tick.tick().await;
-        let counted = client.expect("GET", "sys/leases/count?type=all", "").await?;
-        let counted: serde_json::Value = serde_json::from_slice(&counted)?;
-        if counted.pointer("/data/lease_count").and_then(serde_json::Value::as_u64) == Some(0) {
+        if count(client).await? == 0 {
             return Ok(());
         }
     }
+}
+
+async fn count(client: &Client) -> anyhow::Result<u64> {
+    let counted = client.expect("GET", "sys/leases/count?type=all", "").await?;
+    let counted: serde_json::Value = serde_json::from_slice(&counted)?;
+    counted.pointer("/data/lease_count").and_then(serde_json::Value::as_u64).context("no count of leases")
 }
 
 async fn started(program: &Path, folder: &Path) -> anyhow::Result<f64> {

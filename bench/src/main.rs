@@ -17,6 +17,7 @@ mod load;
 mod rotation;
 mod server;
 mod start;
+mod swarm;
 mod table;
 mod trail;
 mod watch;
@@ -43,6 +44,8 @@ struct Options {
     entries: u64,
     /// Logins that come and go in the measurements of leases.
     logins: usize,
+    /// Leases that a server is started on in the measurements of leases.
+    stored: usize,
     /// Secrets that are due in the same minute in the measurements of rotation.
     secrets: usize,
     /// Nothing but this part.
@@ -74,7 +77,7 @@ fn main() -> anyhow::Result<()> {
 
 fn options(args: &[String]) -> anyhow::Result<Options> {
     let (mut address, mut token, mut program, mut seconds, mut many) = (None, None, None, 3.0, 20_000);
-    let (mut entries, mut logins, mut secrets, mut only) = (1_000_000, 10_000, 1_000, None);
+    let (mut entries, mut logins, mut stored, mut secrets, mut only) = (1_000_000, 10_000, 200_000, 1_000, None);
     let mut words = args.iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().cloned().with_context(|| format!("{word} needs a value"));
@@ -86,6 +89,7 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
             "--many" => many = value()?.parse().context("--many needs a whole number")?,
             "--entries" => entries = value()?.parse().context("--entries needs a whole number")?,
             "--logins" => logins = value()?.parse().context("--logins needs a whole number")?,
+            "--stored" => stored = value()?.parse().context("--stored needs a whole number")?,
             "--secrets" => secrets = value()?.parse().context("--secrets needs a whole number")?,
             "--only" => match value()?.as_str() {
                 "aws" => only = Some(Part::Aws),
@@ -97,7 +101,7 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
                 other => bail!("there is no part {other}; there are: aws, leases, rotation, revocation, events, trail"),
             },
             other => bail!(
-                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins, --secrets and --only aws|leases|rotation|revocation|events|trail"
+                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins, --stored, --secrets and --only aws|leases|rotation|revocation|events|trail"
             ),
         }
     }
@@ -107,7 +111,7 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
         _ => bail!("--address and --token go together"),
     };
     let program = program.unwrap_or_else(|| PathBuf::from("target/release/strongroom"));
-    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many, entries, logins, secrets, only })
+    Ok(Options { other, program, span: Duration::from_secs_f64(seconds), many, entries, logins, stored, secrets, only })
 }
 
 async fn run(options: Options) -> anyhow::Result<()> {
@@ -120,6 +124,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
         (Some(Part::Aws), _) => aws::measure(&mut table, &options.program, options.span).await?,
         (Some(Part::Leases), _) => {
             lease::measure(&mut table, &options.program, options.logins, options.many).await?;
+            lease::measure_stored(&mut table, &options.program, options.stored).await?;
         }
         (Some(Part::Revocation), _) => cutoff::measure(&mut table, &options.program, ROUNDS).await?,
         (Some(Part::Events), _) => watch::measure(&mut table, &options.program).await?,

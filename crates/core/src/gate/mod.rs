@@ -205,32 +205,12 @@ impl Gate {
         if matches!(grant.object, Object::Wrapping) {
             self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields).await?;
         }
-        let credential = match (access, credential) {
-            (Access::Open, _) | (Access::Optional | Access::Lenient, None) => return Ok(()),
-            (_, None) => return deny(grant, "no token"),
-            (_, Some(credential)) => credential,
-        };
-        let bearer = match self.bearer(&credential, &grant.visit).await {
-            Ok(Some(bearer)) => bearer,
-            Ok(None) if access == Access::Lenient => return Ok(()),
-            Ok(None) => return deny(grant, "bad token"),
-            Err(error) => return Err(error),
-        };
+        let Some((credential, bearer)) = self.prove(grant, credential, access).await? else { return Ok(()) };
         grant.principal = Some(bearer.principal());
         let user = credential.user();
         let (only, narrowing) = (credential.only()?, credential.narrowing());
         grant.credential = credential.into_token();
-        let exists = match (&grant.object, grant.visit.operation) {
-            (Object::Secret { path, act }, Operation::Write) => {
-                Some(self.secrets.exists(grant.mount()?, path, *act).await?)
-            }
-            (Object::Cubbyhole { place }, Operation::Write) => {
-                Some(self.cubbyholes.exists(cubbyhole_of(&bearer)?, place).await?)
-            }
-            (Object::TokenRole { name }, Operation::Write) => Some(self.tokens.role(name).await?.is_some()),
-            (Object::Path { exists }, _) => *exists,
-            _ => None,
-        };
+        let exists = self.exists(grant, &bearer).await?;
         grant.operation = operation_word(grant.visit.operation, exists);
         let acl = match only {
             Some(only) => only,
@@ -239,8 +219,8 @@ impl Gate {
         let path = policy_path(grant)?;
         grant.sudo = acl.is_root() || acl.capabilities(&path).contains(Capability::Sudo);
         grant.acl = Some(Arc::clone(&acl));
+        grant.bearer = Some(bearer);
         if matches!(access, Access::Optional | Access::Lenient) {
-            grant.bearer = Some(bearer);
             return self.use_token(grant).await;
         }
         let question = Question {
@@ -252,20 +232,54 @@ impl Gate {
         };
         let decision = acl.decide(&question);
         grant.decision = note(&decision);
-        grant.bearer = Some(bearer);
-        if decision.granted && self.is_forbidden(grant, user.as_deref(), fields).await? {
+        match decision.reason {
+            _ if decision.granted => {}
+            Denied => return Err(CoreError::Forbidden(Veto::Rule)),
+            _ => return Err(CoreError::Denied),
+        }
+        if self.is_forbidden(grant, user.as_deref(), fields).await? {
             return forbid(grant, "forbidden by the secret's own policy", Veto::SecretsPolicy);
         }
-        if let Some((narrowing, wish)) = narrowing.filter(|_| decision.granted)
+        if let Some((narrowing, wish)) = narrowing
             && let Some(veto) = self.narrows(grant, narrowing, wish, &question, fields).await?
         {
             return forbid(grant, "not allowed by the session's own policy", veto);
         }
-        match decision.reason {
-            _ if decision.granted => self.use_token(grant).await,
-            Denied => Err(CoreError::Forbidden(Veto::Rule)),
-            _ => Err(CoreError::Denied),
+        self.use_token(grant).await
+    }
+
+    /// Who asks; `None` where nobody needs to be known and nobody is.
+    async fn prove<'c>(
+        &self,
+        grant: &mut Grant,
+        credential: Option<Credential<'c>>,
+        access: Access,
+    ) -> Result<Option<(Credential<'c>, Bearer)>, CoreError> {
+        let credential = match (access, credential) {
+            (Access::Open, _) | (Access::Optional | Access::Lenient, None) => return Ok(None),
+            (_, None) => return deny(grant, "no token"),
+            (_, Some(credential)) => credential,
+        };
+        match self.bearer(&credential, &grant.visit).await? {
+            Some(bearer) => Ok(Some((credential, bearer))),
+            None if access == Access::Lenient => Ok(None),
+            None => deny(grant, "bad token"),
         }
+    }
+
+    /// Whether what is to be written is there, which tells a creation from an update; `None` where that makes no difference.
+    async fn exists(&self, grant: &Grant, bearer: &Bearer) -> Result<Option<bool>, CoreError> {
+        Ok(match (&grant.object, grant.visit.operation) {
+            (Object::Secret { path, act }, Operation::Write) => {
+                Some(self.secrets.exists(grant.mount()?, path, *act).await?)
+            }
+            (Object::Cubbyhole { place }, Operation::Write) => {
+                Some(self.cubbyholes.exists(cubbyhole_of(bearer)?, place).await?)
+            }
+            (Object::TokenRole { name }, Operation::Write) => Some(self.tokens.role(name).await?.is_some()),
+            (Object::Path { exists }, _) => *exists,
+            _ => None,
+        })
     }
 
     /// How the maker of a session keeps it from doing this, if so.
@@ -409,13 +423,13 @@ impl Gate {
     }
 }
 
-fn deny(grant: &mut Grant, reason: &str) -> Result<(), CoreError> {
+fn deny<T>(grant: &mut Grant, reason: &str) -> Result<T, CoreError> {
     grant.decision = DecisionNote { granted: false, policy: None, rule: None, line: None, reason: reason.to_owned() };
     Err(CoreError::Denied)
 }
 
-fn forbid(grant: &mut Grant, reason: &str, veto: Veto) -> Result<(), CoreError> {
-    deny(grant, reason).map_err(|_| CoreError::Forbidden(veto))
+fn forbid<T>(grant: &mut Grant, reason: &str, veto: Veto) -> Result<T, CoreError> {
+    deny(grant, reason).map_err(|_: CoreError| CoreError::Forbidden(veto))
 }
 
 /// The last look before an answer leaves: what was to be wrapped and is not, stays here, whoever forgot to wrap it.

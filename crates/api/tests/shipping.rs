@@ -498,3 +498,30 @@ async fn who_waits_for_drills_hears_of_one_that_is_too_old_and_of_one_that_faile
     assert!(told.iter().all(|kind| kind == "drill.drill-failed" || kind == "drill.drill-clearing"), "{told:?}");
     server.stop().await;
 }
+
+/// The topic could be chosen, and nothing was ever told of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_incidents_hears_of_the_order_its_end_and_its_lifting() {
+    let server = TestServer::open().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let made =
+        ask(&server, "POST", "webhooks/ops", json!({"url": url, "topics": ["incident"], "internal": true})).await;
+    let key = SecretString::new(made.expect(200).text_at("/data/key"));
+    server.operator().post("secret/data/app/db", json!({"data": {"v": "canary-value"}})).await.expect(200);
+    let order = json!({"secret": "secret/app/db", "reason": "a leak"});
+    let id = ask(&server, "POST", "revoke", order).await.expect(200).text_at("/data/incident/id");
+    let mut told = BTreeSet::new();
+    for count in 0..3 {
+        if count == 2 {
+            let lift = json!({"reason": "a false alarm"});
+            ask(&server, "POST", &format!("incidents/{id}/lift"), lift).await.expect(200);
+        }
+        let (kind, path) = heard(&listener, &key, 204).await;
+        assert_eq!(path, format!("sys/incidents/{id}"));
+        told.insert(kind);
+    }
+    let all = ["incident.incident-done", "incident.incident-lifted", "incident.incident-ordered"];
+    assert_eq!(told, all.map(str::to_owned).into());
+    server.stop().await;
+}

@@ -439,7 +439,7 @@ async fn figures_whose_entries_left_unseen_are_unknown_and_never_none() {
             ..order
         };
         removed += scene.server.world.trail.archive(order, Arc::clone(&key) as _, now).await.unwrap().removed;
-        if removed > 3 && scene.get("trail/retention").await.text_at("/data/absent/0/to") > "2026-12-12".to_owned() {
+        if removed > 3 && scene.get("trail/retention").await.text_at("/data/absent/0/to").as_str() > "2026-12-12" {
             break;
         }
         tokio::task::yield_now().await;

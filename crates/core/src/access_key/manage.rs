@@ -1,5 +1,6 @@
 use super::record::{AccessKey, AccessKeyId, LASTING, MadeKey, Record};
 use super::store::{AccessKeys, shelf, unknown};
+use crate::incident::Held;
 use crate::{Cidr, CoreError, Grant};
 use strongroom_barrier::Address;
 use strongroom_model::{EntityId, PolicyName, SecretString, Ttl, base62};
@@ -83,7 +84,10 @@ impl AccessKeys {
 
     /// Changes a key.
     pub async fn update(&self, grant: &Grant, id: &AccessKeyId, change: KeyChange) -> Result<AccessKey, CoreError> {
-        self.read(grant, id).await?;
+        let now = self.read(grant, id).await?;
+        if now.disabled && change.disabled == Some(false) {
+            Held::Key(id).refuse(&self.records).await?;
+        }
         let changed = self.change(id, |key| {
             key.name = change.name.clone().unwrap_or_else(|| key.name.clone());
             key.disabled = change.disabled.unwrap_or(key.disabled);

@@ -4,6 +4,7 @@
 use super::block::{Block, Blocked};
 use super::{Aim, Emergency, Preview, Target, Turned};
 use crate::incident::{Cut, Incident, Incidents, Operator, Step, StepKind, opening};
+use crate::webhook::Severity;
 use crate::{CoreError, Grant};
 use std::sync::Arc;
 use strongroom_model::{Timestamp, VersionNumber};
@@ -141,7 +142,9 @@ impl Emergency {
         // Noted when it is done, since a trail that is slow or cannot be written must not keep a leak open. The request
         // that ordered it stands there from before.
         let ordered = format!("ordered by {}: {}", incident.by.name, incident.reason);
-        for said in [ordered, format!("cut off: {}", cut.how)] {
+        let done = format!("cut off: {}", cut.how);
+        incidents.tell(&incident, "incident-ordered", Severity::Critical, &format!("{ordered}; {done}")).await;
+        for said in [ordered, done] {
             if let Err(error) = incidents.note(&incident, &said, true).await {
                 tracing::error!(%error, incident = incident.id, "an incident could not be noted in the trail; it goes on");
             }

@@ -8,6 +8,7 @@ use super::act::checked;
 use super::{Emergency, Target};
 use crate::access_key::AccessKeyId;
 use crate::incident::{Incident, Incidents, Lifted, Operator, StepKind};
+use crate::webhook::Severity;
 use crate::{CoreError, Grant};
 use strongroom_model::{EntityId, VersionNumber};
 
@@ -34,6 +35,7 @@ impl Emergency {
         incidents.try_keep(id).await;
         self.give_up_rotation(&incident).await?;
         let restored = self.restore(incidents, &incident).await?;
+        incidents.release(&incident).await?;
         let by = Operator::of(grant)?;
         let at = self.now();
         let lifted = Lifted { at, by, reason, restored };
@@ -45,6 +47,7 @@ impl Emergency {
             .await?;
         let said = format!("lifted by {}: {}", lifted.by.name, lifted.reason);
         incidents.note(&incident, &said, true).await?;
+        incidents.tell(&incident, "incident-lifted", Severity::Warning, &said).await;
         incidents.try_keep(id).await;
         Ok(incident)
     }
@@ -140,6 +143,7 @@ impl Emergency {
         let keys: Vec<AccessKeyId> = incident.keys().cloned().collect();
         let same = |other: &&Incident| matches!(&other.target, Target::Principal { entity: it, .. } if *it == entity);
         if let Some(heir) = others.iter().find(same) {
+            incidents.hold_keys(&heir.id, &keys).await?;
             incidents
                 .amend(&heir.id, |kept| {
                     kept.was_disabled &= incident.was_disabled;

@@ -7,6 +7,7 @@ use crate::CoreError;
 use crate::access_key::AccessKeyId;
 use crate::incident::{Failure, Incident, Incidents, Step, StepKind, TOKENS_NAMED};
 use crate::token::TokenKey;
+use crate::webhook::Severity;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -80,7 +81,9 @@ impl Emergency {
             .await?;
         match incident.finished {
             Some(_) => {
-                incidents.note(&incident, "done: nothing is left to revoke", true).await?;
+                let said = "done: nothing is left to revoke";
+                incidents.note(&incident, said, true).await?;
+                incidents.tell(&incident, "incident-done", Severity::Info, said).await;
                 incidents.try_keep(id).await;
                 Ok(())
             }
@@ -185,6 +188,7 @@ impl Emergency {
                 }
             })
             .await?;
+        incidents.hold_keys(&incident.id, &ours).await?;
         for id in &ours {
             self.rooms.access_keys.set_disabled(id, true).await?;
         }
@@ -325,10 +329,13 @@ impl Emergency {
         what: StepKind,
         mut change: impl FnMut(&mut Step) + Send,
     ) -> Result<(), CoreError> {
+        let mut begins_to_fail = false;
         let kept = incidents
             .amend(&incident.id, |kept| {
                 if let Some(step) = kept.step(what) {
+                    let went_well = step.failures.is_empty();
                     change(step);
+                    begins_to_fail = went_well && !step.failures.is_empty();
                 }
             })
             .await?;
@@ -341,6 +348,9 @@ impl Emergency {
             }
             (None, None) => format!("{}: {} of {}", what.word(), step.done, step.total.max(step.done)),
         };
+        if begins_to_fail {
+            incidents.tell(&kept, "incident-failing", Severity::Critical, &said).await;
+        }
         incidents.note(&kept, &said, step.ended.is_some()).await
     }
 }

@@ -1,4 +1,5 @@
 use super::{Alias, Entity, EntityView};
+use crate::incident::Held;
 use crate::lease;
 use crate::records::{Along, PutRecord, Records, Stored};
 use crate::{CoreError, Grant, rotation};
@@ -188,6 +189,9 @@ impl Identity {
             }
             change.clone().apply(&mut entity)?;
             entity.touch(self.clock.now());
+            if current.value.disabled && !entity.disabled {
+                Held::Entity(id).refuse(&self.records).await?;
+            }
             if entity.disabled && !current.value.disabled {
                 txn = self.note_cut_off(lease::cut(txn, id)?, &entity, "disabled")?;
             }
@@ -231,6 +235,8 @@ impl Identity {
 
     /// Removes an entity with its aliases; its tokens are refused from then on.
     pub async fn delete(&self, _grant: &Grant, id: EntityId) -> Result<(), CoreError> {
+        // The next login would make another one, which nobody cut off. So it is with its aliases.
+        Held::Entity(id).refuse(&self.records).await?;
         self.delete_internal(id).await
     }
 
@@ -309,6 +315,7 @@ impl Identity {
             };
             let mut txn = Txn::new().expect(entity_at(entity.id), current.rev);
             if let Some(name) = name.as_ref().filter(|name| **name != alias.name) {
+                Held::Entity(current.value.id).refuse(&self.records).await?;
                 txn = txn
                     .expect_absent(alias_at(&alias.mount_accessor, name))
                     .delete(alias_at(&alias.mount_accessor, &alias.name));
@@ -337,6 +344,7 @@ impl Identity {
     pub async fn delete_alias(&self, _grant: &Grant, id: EntityId) -> Result<(), CoreError> {
         for _ in 0..TRIES {
             let Some(current) = self.by_alias_id(id).await? else { return Ok(()) };
+            Held::Entity(current.value.id).refuse(&self.records).await?;
             let mut entity = current.value.clone();
             let Some(position) = entity.aliases.iter().position(|alias| alias.id == id) else {
                 return Err(CoreError::Conflict);

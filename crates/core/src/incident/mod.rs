@@ -5,12 +5,14 @@
 
 mod evidence;
 mod figure;
+mod hold;
 mod record;
 mod report;
 mod store;
 mod view;
 
 pub use figure::{ConsumerFigure, ConsumerState, Figures, Unknown};
+pub(crate) use hold::Held;
 pub use record::{Cut, Failure, Incident, Lifted, Operator, Step, StepKind, TOKENS_NAMED};
 pub use report::Report;
 pub use store::Incidents;

@@ -1,7 +1,11 @@
+use super::hold::Held;
 use super::record::Incident;
+use crate::access_key::AccessKeyId;
+use crate::emergency::Target;
 use crate::event::{EventKind, Hub, Note, shows};
 use crate::mount::Mounts;
 use crate::records::{PutRecord, Records};
+use crate::webhook::{Notice, Severity, Topic, Webhooks};
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,9 +19,13 @@ pub struct Incidents {
     pub(super) trail: Arc<Trail>,
     pub(super) mounts: Arc<Mounts>,
     events: Arc<Hub>,
+    webhooks: Arc<Webhooks>,
     /// Held by who keeps what the trail tells.
     pub(super) keeping: tokio::sync::Mutex<()>,
 }
+
+/// Keys held or let go of in one commit: a store takes a hundred changes at once.
+const KEYS_AT_ONCE: usize = 32;
 
 /// Names an incident that is not finished.
 #[derive(Serialize, Deserialize)]
@@ -42,7 +50,12 @@ fn at(id: &str) -> Address {
 pub(crate) fn opening(txn: Txn, incident: &Incident) -> Result<Txn, CoreError> {
     let pointer = Pointer { id: incident.id.clone() };
     let txn = txn.expect_absent(at(&incident.id)).put_record(at(&incident.id), incident)?;
-    txn.put_record(open_shelf().named(incident.id.as_bytes()), &pointer)
+    let txn = txn.put_record(open_shelf().named(incident.id.as_bytes()), &pointer)?;
+    match &incident.target {
+        Target::Principal { entity, .. } => Held::Entity(*entity).hold(txn, &incident.id),
+        Target::AccessKey { key, .. } => Held::Key(key).hold(txn, &incident.id),
+        _ => Ok(txn),
+    }
 }
 
 /// Where policies and the trail speak of an incident.
@@ -51,8 +64,14 @@ pub(crate) fn path_of(id: &str) -> String {
 }
 
 impl Incidents {
-    pub(crate) fn new(records: Arc<Records>, trail: Arc<Trail>, mounts: Arc<Mounts>, events: Arc<Hub>) -> Self {
-        Self { records, trail, mounts, events, keeping: tokio::sync::Mutex::default() }
+    pub(crate) fn new(
+        records: Arc<Records>,
+        trail: Arc<Trail>,
+        mounts: Arc<Mounts>,
+        events: Arc<Hub>,
+        webhooks: Arc<Webhooks>,
+    ) -> Self {
+        Self { records, trail, mounts, events, webhooks, keeping: tokio::sync::Mutex::default() }
     }
 
     /// All incidents of which the caller may know, the latest first, whole.
@@ -92,6 +111,31 @@ impl Incidents {
         Ok(ids)
     }
 
+    /// Notes, before it is done, that an incident puts these keys out of use and holds them.
+    pub(crate) async fn hold_keys(&self, id: &str, keys: &[AccessKeyId]) -> Result<(), CoreError> {
+        for some in keys.chunks(KEYS_AT_ONCE) {
+            let txn = some.iter().try_fold(Txn::new(), |txn, key| Held::Key(key).hold(txn, id))?;
+            self.records.commit(txn).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of everything that an incident held.
+    pub(crate) async fn release(&self, incident: &Incident) -> Result<(), CoreError> {
+        let mut keys: Vec<&AccessKeyId> = incident.keys().collect();
+        let mut txn = Txn::new();
+        match &incident.target {
+            Target::Principal { entity, .. } => txn = Held::Entity(*entity).release(txn, &incident.id),
+            Target::AccessKey { key, .. } => keys.push(key),
+            _ => {}
+        }
+        for some in keys.chunks(KEYS_AT_ONCE) {
+            txn = some.iter().fold(txn, |txn, key| Held::Key(key).release(txn, &incident.id));
+            self.records.commit(std::mem::take(&mut txn)).await?;
+        }
+        if txn.is_empty() { Ok(()) } else { self.records.commit(txn).await.map(|_| ()) }
+    }
+
     /// Those that are not lifted, but for this one.
     pub(crate) async fn standing_beside(&self, id: &str) -> Result<Vec<Incident>, CoreError> {
         let listed = self.records.scan_all::<Incident>(&shelf()).await?.into_iter().map(|listed| listed.value);
@@ -117,6 +161,16 @@ impl Incidents {
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(incident),
             }
+        }
+    }
+
+    /// Tells the places that want to hear of incidents. What is done about a leak does not depend on it.
+    pub(crate) async fn tell(&self, incident: &Incident, event: &'static str, severity: Severity, what: &str) {
+        let target = format!("{} {}", incident.target.kind(), incident.target.text());
+        let notice = Notice::new(Topic::Incident, event, severity, format!("{target}: {what}"));
+        let notice = notice.at(path_of(&incident.id)).with("incident", &*incident.id).with("target", target);
+        if let Err(error) = self.webhooks.tell(notice).await {
+            tracing::warn!(incident = incident.id, %error, "an incident could not be told to webhooks");
         }
     }
 

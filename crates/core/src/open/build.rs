@@ -236,7 +236,13 @@ impl Lookout {
     ) -> Result<Self, CoreError> {
         let Ground { barrier, records, trail, metrics, clock, .. } = ground;
         let Callers { mounts, identity, policies, tokens, .. } = callers;
-        let incidents = Arc::new(Incidents::new(ground.records(), ground.trail(), Arc::clone(mounts), ground.hub()));
+        let incidents = Arc::new(Incidents::new(
+            ground.records(),
+            ground.trail(),
+            Arc::clone(mounts),
+            ground.hub(),
+            Arc::clone(&holdings.webhooks),
+        ));
         let emergency = Arc::new(Emergency::new(rooms_to_cut_off(ground, callers, holdings)));
         emergency.attach(Arc::clone(&holdings.rotations) as Arc<dyn Rotate>);
         let shipping = Arc::new(Shipping::load(records, trail, metrics, clock).await?);

@@ -147,6 +147,13 @@ fn follow(session: &mut Session, mut drill: Value) -> Result<Value, CliError> {
         if let Some(now) = known.into_iter().find(|one| text_of(one, "id") == id) {
             drill = now;
         }
+        let stuck = text_of(&drill, "stuck");
+        if !stuck.is_empty() {
+            session
+                .out
+                .say(&format!("Not all canaries are taken away yet: {stuck}. It is tried again until it works."));
+            break;
+        }
     }
     Ok(drill)
 }

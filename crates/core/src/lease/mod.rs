@@ -153,6 +153,7 @@ impl Leases {
             self.lane(note.mount, &note.name).noted(note.longest);
         }
         self.book.load_recalls().await?;
+        self.finish_moves().await?;
         let leases = Arc::clone(self);
         self.tasks.start(|stop| leases.keep_recalls(stop));
         let leases = Arc::clone(self);

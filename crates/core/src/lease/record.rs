@@ -354,6 +354,19 @@ pub(super) fn cuts() -> Shelf {
     Shelf::new("lease-cut", ROOT)
 }
 
+/// A mount that is about to move: if it did when this is found at a start, the ids of its leases lead nowhere.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Moving {
+    pub(super) mount: MountId,
+    /// Where it was.
+    pub(super) from: MountPath,
+}
+
+/// Mounts that are about to move.
+pub(super) fn moving() -> Shelf {
+    Shelf::new("lease-moving", ROOT)
+}
+
 /// Changes that happen together or not at all, as data: the ledger makes transactions of several of them.
 #[derive(Default)]
 pub(super) struct Change {

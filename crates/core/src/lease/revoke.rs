@@ -3,12 +3,13 @@
 
 use super::Leases;
 use super::lane::Lane;
-use super::record::{Cause, Lease, LeaseKey};
+use super::record::{Cause, Lease, LeaseKey, Moving, moving};
+use crate::records::PutRecord;
 use crate::{CoreError, Grant};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_barrier::Txn;
-use strongroom_model::{EntityId, MountId};
+use strongroom_model::{EntityId, MountId, MountPath};
 use tokio::sync::watch;
 
 /// How long a caller who wants to wait is kept.
@@ -116,11 +117,38 @@ impl Leases {
         Ok(false)
     }
 
-    /// Marks the leases of a mount that moves: their ids name its old path, and whoever holds one must not be told that
-    /// there is nothing to revoke while the credential lives.
-    pub async fn end_moved(&self, _grant: &Grant, mount: MountId) -> Result<(), CoreError> {
+    /// Moves a mount, and marks its leases: their ids name its old path, and whoever holds one must not be told that there
+    /// is nothing to revoke while the credential lives. Both happen, or neither, whatever it is interrupted by.
+    pub async fn relocate(&self, grant: &Grant, from: &MountPath, to: MountPath) -> Result<(), CoreError> {
+        let Some(mount) = self.mounts.table().at(from).map(|mount| mount.id) else {
+            return self.mounts.relocate(grant, from, to).await;
+        };
+        let at = moving().named(mount.as_bytes());
+        let txn = Txn::new().put_record(at.clone(), &Moving { mount, from: from.clone() })?;
+        self.book.records.commit(txn).await?;
+        let moved = self.mounts.relocate(grant, from, to).await;
+        if moved.is_ok() {
+            self.end_moved(mount).await?;
+        }
+        self.book.records.commit(Txn::new().delete(at)).await?;
+        moved
+    }
+
+    async fn end_moved(&self, mount: MountId) -> Result<(), CoreError> {
         for (path, _) in self.book.ledger.paths(mount) {
             self.book.end_path(mount, &path, Cause::Moved).await?;
+        }
+        Ok(())
+    }
+
+    /// Carries out what an earlier process left of moves. Before anything is served, so nothing new is meant.
+    pub(super) async fn finish_moves(&self) -> Result<(), CoreError> {
+        for found in self.book.records.scan_all::<Moving>(&moving()).await? {
+            let Moving { mount, from } = found.value;
+            if self.mounts.table().known(mount).is_some_and(|mount| mount.path != from) {
+                self.end_moved(mount).await?;
+            }
+            self.book.records.commit(Txn::new().delete(moving().named(mount.as_bytes()))).await?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use crate::outside::Mood;
 use crate::world::World;
 use serde_json::json;
+use strongroom_model::MountPath;
 
 /// More commits than any one act takes.
 const STEPS: i64 = 8;
@@ -84,4 +85,30 @@ async fn what_ends_while_the_server_is_sealed_is_revoked_after_unsealing() {
     let world = world.restart(7_200).await;
     world.settle().await;
     assert_eq!((world.outside.count(), world.state(&id).await), (0, None));
+}
+
+/// Their ids name the old path: were they left alone, nobody could end them by the id that they hold.
+#[tokio::test]
+async fn killed_at_any_step_of_moving_a_mount_its_leases_end_if_it_moved() {
+    let mut seen = std::collections::BTreeSet::new();
+    for commits in 0..8 {
+        let world = World::new().await;
+        for _ in 0..3 {
+            world.login("pg-app").await;
+        }
+        world.settle().await;
+        let grant = world.grant("sys/remount").await;
+        let (from, to) = (MountPath::parse("db").unwrap(), MountPath::parse("data/base").unwrap());
+        world.way.cut_after(commits);
+        let moved = world.leases().relocate(&grant, &from, to.clone()).await;
+        drop(grant);
+        let world = world.crash().await;
+        let has_moved = world.open().mounts.table().at(&to).is_some();
+        assert!(has_moved || moved.is_err(), "after {commits} commits");
+        world.settle().await;
+        let left = if has_moved { 0 } else { 3 };
+        assert_eq!((world.outside.count(), world.count()), (left, left as u64), "after {commits} commits");
+        seen.insert((has_moved, moved.is_ok()));
+    }
+    assert_eq!(seen.len(), 3, "not at all, half and whole: {seen:?}");
 }

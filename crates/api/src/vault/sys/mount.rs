@@ -60,13 +60,7 @@ pub(super) async fn remount(context: Context<'_>) -> Result<Reply, CoreError> {
         }
     };
     let target = to.clone();
-    let leases = &context.open.leases;
-    let moved = context.open.mounts.table().at(&from).map(|mount| mount.id);
-    context.open.mounts.relocate(context.grant, &from, to).await?;
-    // After the move none is issued under the old path any more, and none of those that were is left out.
-    if let Some(moved) = moved {
-        leases.end_moved(context.grant, moved).await?;
-    }
+    context.open.leases.relocate(context.grant, &from, to).await?;
     let id = context.grant.visit().request;
     context.vault.moves.note(id, from, target);
     Ok(Reply::data(json!({ "migration_id": id })))

@@ -71,6 +71,9 @@ impl Database {
                 None => (Config::create(name.clone(), call.fields)?, Txn::new().expect_absent(self.config_at(&name))),
                 Some(kept) => (kept.value.changed(call.fields)?, Txn::new().expect(self.config_at(&name), kept.rev)),
             };
+            if kept.as_ref().is_none_or(|kept| kept.value.username != config.username) {
+                self.require_unkept(&name, &config.username).await?;
+            }
             if config.verify_connection {
                 self.verify(&config).await?;
             }

@@ -29,12 +29,17 @@ const PLUGINS: [(&str, Kind); 9] = [
     ("valkey-database-plugin", Kind::Redis),
 ];
 
+/// All of Vault's names.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    PLUGINS.iter().map(|(name, _)| *name)
+}
+
 impl Kind {
     /// The kind behind a plug-in's name.
     pub(super) fn of_plugin(name: &str) -> Result<Self, CoreError> {
         let known = PLUGINS.iter().find(|(plugin, _)| *plugin == name);
         known.map(|(_, kind)| *kind).ok_or_else(|| {
-            let names: Vec<&str> = PLUGINS.iter().map(|(plugin, _)| *plugin).collect();
+            let names: Vec<&str> = names().collect();
             CoreError::Invalid(format!("unknown plugin_name; this version has: {}", names.join(", ")))
         })
     }

@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use link::Links;
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use strongroom_core::drill::Rehearses;
 use strongroom_core::lease::{Diary, LeaseEnd, LeaseOrder, LeaseTerms};
@@ -37,6 +37,11 @@ use strongroom_core::{
 use strongroom_model::{RoleName, Timestamp};
 use turn::Turns;
 
+/// The kinds of databases, by the names that Vault's clients know.
+pub(crate) fn systems() -> impl Iterator<Item = &'static str> {
+    kind::names()
+}
+
 /// Starts the engine for one mount. Reads nothing and connects to nothing: both happen when they are needed.
 pub fn start(context: MountContext) -> Arc<dyn SecretsEngine> {
     Arc::new(Engine(Arc::new(Database {
@@ -44,8 +49,24 @@ pub fn start(context: MountContext) -> Arc<dyn SecretsEngine> {
         unsure: Unsure::new(context.now()),
         turns: Turns::default(),
         seen: AtomicU64::new(0),
+        unfinished: Unfinished::default(),
         context,
     })))
+}
+
+/// Changes of passwords that an earlier process began: it is surely gone, so that its first look at them does not wait
+/// for their time.
+#[derive(Default)]
+struct Unfinished {
+    roots: AtomicBool,
+    roles: AtomicBool,
+}
+
+impl Unfinished {
+    /// Whether this is the first look.
+    fn is_first(looked: &AtomicBool) -> bool {
+        !looked.swap(true, Ordering::SeqCst)
+    }
 }
 
 /// A handle, so that what is done for several databases at once can hold the engine.
@@ -57,6 +78,7 @@ struct Database {
     turns: Turns,
     /// The clock, when it was looked at last.
     seen: AtomicU64,
+    unfinished: Unfinished,
     context: MountContext,
 }
 

@@ -5,7 +5,7 @@
 
 use super::config::Config;
 use super::rotation::backoff;
-use super::{Database, TRIES};
+use super::{Database, TRIES, Unfinished};
 use crate::failure::outside;
 use crate::sent::expose;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,7 @@ enum Seen {
     Unknown,
 }
 
-/// When a change is taken up again whose process is gone: longer than a change takes.
+/// When a change is taken up again that this process broke off: longer than a change takes.
 const RESUME: Duration = Duration::from_secs(60);
 
 impl Database {
@@ -184,8 +184,10 @@ impl Database {
 
     /// Goes on with every change that was begun and not finished; says when to look again.
     pub(super) async fn resume_roots(&self) -> Result<Option<Timestamp>, CoreError> {
+        let is_first = Unfinished::is_first(&self.unfinished.roots);
         for listed in self.context.records.scan_all::<Attempt>(&self.attempt_shelf()).await? {
-            if listed.value.due > self.context.now() {
+            let is_abandoned = is_first && listed.value.failures == 0;
+            if listed.value.due > self.context.now() && !is_abandoned {
                 continue;
             }
             let _turn = self.turns.take(&format!("root/{}", listed.value.name)).await;

@@ -4,8 +4,8 @@
 //! take it or certainly does not, and no other one is tried before that. Repeating a change is harmless, so whatever was
 //! interrupted is done again with the same password.
 
-use super::Database;
 use super::static_role::{Held, Keeping, Phase, StaticRole, Turn};
+use super::{Database, Unfinished};
 use crate::failure::outside;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ struct Begun {
     resumed: bool,
 }
 
-/// When a change is taken up again whose process is gone: longer than a change takes.
+/// When a change is taken up again that this process broke off: longer than a change takes.
 const RESUME: Duration = Duration::from_secs(60);
 /// The longest wait between two attempts.
 const LONGEST_WAIT: Duration = Duration::from_secs(300);
@@ -116,7 +116,8 @@ impl Database {
     async fn rotate_if_due(&self, name: &RoleName, now: Timestamp, diary: &Diary) -> Result<Ended, CoreError> {
         let _turn = self.turns.take(&format!("role/{name}")).await;
         match (self.static_role(name).await?, self.keeping(name).await?) {
-            (Some(role), Some(keeping)) if keeping.value.due <= now => {
+            // Since it is our turn, nobody is at work at one that was begun.
+            (Some(role), Some(keeping)) if keeping.value.due <= now || keeping.value.is_abandoned() => {
                 self.rotate_in_turn(&role.value, Some(diary)).await
             }
             _ => Ok(Ended::Done),
@@ -252,11 +253,15 @@ impl Database {
         if self.clock_went_back(now) {
             self.pull_back(now).await?;
         }
+        // What an earlier process left is due within that time.
+        let is_first = Unfinished::is_first(&self.unfinished.roles);
+        let until = if is_first { now.plus(RESUME) } else { now };
         let page = self.context.records.scan::<Turn>(&self.turn_shelf(), None, PAGE).await?;
         let mut by_database: BTreeMap<RoleName, Vec<RoleName>> = BTreeMap::new();
-        for turn in page.iter().filter(|turn| turn.number <= now.nanos()) {
+        for turn in page.iter().filter(|turn| turn.number <= until.nanos()) {
             let (name, due) = (&turn.value.role, Timestamp::from_nanos(turn.number));
             match (self.static_role(name).await?, self.keeping(name).await?) {
+                (Some(_), Some(keeping)) if keeping.value.due == due && due > now && !keeping.value.is_abandoned() => {}
                 (Some(role), Some(keeping)) if keeping.value.due == due => {
                     by_database.entry(role.value.db_name.clone()).or_default().push(name.clone());
                 }

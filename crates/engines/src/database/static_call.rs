@@ -124,6 +124,20 @@ impl Database {
         }
     }
 
+    /// Fails when a static role keeps the password of the login that a connection is about to use.
+    pub(super) async fn require_unkept(&self, db: &RoleName, username: &str) -> Result<(), CoreError> {
+        let roles = self.context.records.scan_all::<StaticRole>(&self.static_shelf()).await?;
+        let mut roles = roles.iter().map(|listed| &listed.value);
+        match roles.find(|role| role.db_name == *db && role.username == username) {
+            None => Ok(()),
+            Some(role) => Err(CoreError::Invalid(format!(
+                "the static role \"{}\" keeps the password of \"{username}\", and its changes would lock the connection \
+                 \"{db}\" out; use another login here, or delete that role first",
+                role.name
+            ))),
+        }
+    }
+
     async fn change_static(&self, kept: &Stored<StaticRole>, sent: &Fields) -> Result<(), CoreError> {
         let (role, name) = (kept.value.changed(sent)?, &kept.value.name);
         let mut txn = Txn::new().expect(self.static_at(name), kept.rev);

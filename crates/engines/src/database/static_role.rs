@@ -161,6 +161,11 @@ impl Keeping {
         Self { held, phase: Phase::Resting, planned, due: planned, failures: 0, error: None }
     }
 
+    /// Whether a change was begun and nobody wrote down how it went: somebody is at it, or it was broken off.
+    pub(super) fn is_abandoned(&self) -> bool {
+        matches!(self.phase, Phase::Setting { .. }) && self.failures == 0
+    }
+
     pub(super) fn duplicate(&self) -> Self {
         let held = match &self.held {
             Held::Nothing => Held::Nothing,

@@ -192,6 +192,10 @@ async fn a_login_that_is_somebody_elses_to_change_gets_no_static_role() {
     let second = json!({"db_name": "app", "username": username, "rotation_period": "24h"});
     let refused = house.server.operator().post(&format!("{path}-2"), second).await.expect(400);
     assert!(refused.text.contains("keeps the password"), "{}", refused.text);
+    // Nor may the connection come to use it afterwards.
+    let over = json!({"username": username, "password": "x", "verify_connection": false});
+    let refused = house.server.operator().post("database/config/app", over).await.expect(400);
+    assert!(refused.text.contains("keeps the password"), "{}", refused.text);
     assert!(house.lets_in(&username, &house.static_password().await).await);
     house.login().await;
 }

@@ -24,7 +24,7 @@ pub use aws::{AwsSettings, PlainCredentials, walk_operations};
 pub use forwarded::Forwarding;
 pub use listener::{Bind, Limits, ListenError, Listener, Tls, TlsFiles};
 pub use log::{LOG_LEVELS, LogControl};
-pub use native::walk_native_routes;
+pub use native::{native_needs_sudo, walk_native_routes};
 pub use proxied::ProxyProtocol;
 pub use server::Server;
 pub use socket::UnixRights;

@@ -32,7 +32,7 @@ use hyper::{Request, Response};
 use request::{Begun, Malformed, Parsed};
 use route::{Context, Route};
 use std::sync::Arc;
-use strongroom_core::{Ask, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, State, Strongroom};
+use strongroom_core::{Access, Ask, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, State, Strongroom};
 use strongroom_model::SecretPath;
 
 pub(crate) use request::is_ours;
@@ -173,6 +173,11 @@ fn known_parameters(line: &Route, operation: Operation, fields: &Fields) -> Resu
             Err(CoreError::Invalid(format!("an unknown parameter was sent; known are: {}", names.join(", "))))
         }
     }
+}
+
+/// Whether policies must give `sudo` for a path below `/api/v1/`: for clients that say what a request needs.
+pub fn native_needs_sudo(path: &str) -> bool {
+    route::find(path).is_some_and(|(line, _)| line.endpoint.access == Access::Sudo)
 }
 
 /// Every route of this dialect: for the test that walks them without credentials, and for documents.

@@ -160,7 +160,7 @@ impl Client {
             method: request.method.to_owned(),
             url: format!("{}{}", self.base(), request.shown()),
             code: reply.status,
-            advice: advice::on_status(reply.status, &errors, &request.path, has_token),
+            advice: advice::on_status(reply.status, &errors, &request.policy_path(), has_token),
             errors,
         }))
     }

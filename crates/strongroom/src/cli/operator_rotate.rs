@@ -37,7 +37,14 @@ pub(crate) const COMMANDS: &[Command] = &[
 fn show(session: &mut Session, before: &str) -> Result<Exit, CliError> {
     let request = Request::get("sys/key-status");
     let request = if before.is_empty() { request } else { request.preliminary() };
-    let secret = session.read(&request).doing(|| "Error reading key status".to_owned())?;
+    let secret = match session.read(&request) {
+        // Who may begin a term need not be allowed to look at it.
+        Err(CliError::Api(refusal)) if !before.is_empty() && refusal.code == 403 => {
+            session.success(before.trim_end());
+            return Ok(Exit::Good);
+        }
+        read => read.doing(|| "Error reading key status".to_owned())?,
+    };
     let data = secret.data.unwrap_or_default();
     if session.settings.field.is_some() {
         return session.show_object(&data);

@@ -4,6 +4,7 @@
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
+use strongroom_api::{native_needs_sudo, needs_sudo};
 use strongroom_model::SecretString;
 
 /// What stays as it is in a path: RFC 3986's `pchar` and the slash.
@@ -204,27 +205,30 @@ impl Request {
             "GET" => vec!["read"],
             "DELETE" => vec!["delete"],
             "PATCH" => vec!["patch"],
+            _ if self.only_updates() => vec!["update"],
             _ => vec!["create", "update"],
         };
-        if needs_sudo(&self.path, self.method) {
+        let is_kept = if self.root == NATIVE { native_needs_sudo } else { needs_sudo };
+        if is_kept(&self.path) {
             needed.push("sudo");
         }
         let list = needed.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-        let place = if self.root == NATIVE { "sys/" } else { "" };
-        format!("path \"{place}{}\" {{\n  capabilities = [{list}]\n}}", self.path.escape_debug())
+        format!("path \"{}\" {{\n  capabilities = [{list}]\n}}", self.policy_path().escape_debug())
     }
-}
 
-/// The paths a server keeps for operators (Vault documentation, "Policies", root-protected API endpoints).
-fn needs_sudo(path: &str, method: &str) -> bool {
-    let below = |prefix: &str| path.starts_with(prefix);
-    let tune = path.ends_with("/tune");
-    match path {
-        "sys/remount" | "sys/rotate" | "sys/seal" | "sys/step-down" | "sys/audit" | "auth/token/accessors" => true,
-        _ if below("sys/auth/") => !tune && method != "GET",
-        _ => ["sys/audit/", "sys/raw/", "sys/leases/revoke-prefix/", "sys/leases/revoke-force/", "sys/leases/lookup/"]
-            .iter()
-            .any(|prefix| below(prefix)),
+    /// The path that policies speak of; a rotation is about its secret.
+    pub(crate) fn policy_path(&self) -> String {
+        match self.rotated() {
+            Some((secret, _)) => secret.to_owned(),
+            None if self.root == NATIVE => format!("sys/{}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
+    /// Whether writing there is never making something in the eyes of policies. Elsewhere it depends on what is there.
+    fn only_updates(&self) -> bool {
+        let ours = ["sys/", "identity/", "auth/token/"].iter().any(|place| self.path.starts_with(place));
+        self.root == NATIVE || (ours && !self.path.starts_with("auth/token/roles/"))
     }
 }
 
@@ -272,8 +276,13 @@ mod tests {
         assert!(Request::list("x").policy().contains("[\"list\"]"));
         assert!(Request::put("x", json!({})).policy().contains("[\"create\", \"update\"]"));
         assert!(Request::put_nothing("sys/seal").policy().contains("\"sudo\""));
-        assert!(!Request::post("sys/auth/x/tune", json!({})).policy().contains("sudo"));
+        assert!(Request::post("sys/auth/x/tune", json!({})).policy().contains("[\"update\", \"sudo\"]"));
+        assert!(Request::put("auth/token/roles/x", json!({})).policy().contains("[\"create\", \"update\"]"));
+        assert!(!Request::put("auth/token/create", json!({})).policy().contains("\"create\""));
+        assert!(!Request::list("sys/leases/count").policy().contains("sudo"));
+        assert!(Request::get("sys/leases").policy().contains("[\"read\", \"sudo\"]"));
         assert!(Request::native("trail/query").policy().contains("\"sys/trail/query\""));
+        assert!(Request::native("alerts").policy().contains("[\"read\", \"sudo\"]"));
     }
 
     #[test]

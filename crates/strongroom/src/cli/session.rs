@@ -92,8 +92,9 @@ impl Session {
             (Instead::Policy, Some((secret, writes))) => {
                 let place = Place::of(self, secret)?;
                 let path = if writes { place.data() } else { place.under("metadata") };
-                let of = if request.method == "GET" { Request::get(path) } else { Request::put_nothing(path) };
-                of.policy()
+                // It acts on a secret that is there; a plan is removed by a change of what is known of it.
+                let of = Request::get(path).policy();
+                if request.method == "GET" { of } else { of.replace("[\"read\"]", "[\"update\"]") }
             }
         };
         self.out.line(&text);

@@ -16,11 +16,22 @@ pub(crate) struct Telemetry {
     pub(crate) statsd: Option<String>,
     /// `host:port` that gets StatsD's lines over a connection.
     pub(crate) statsite: Option<String>,
+    /// `host:port` that gets datagrams of DogStatsD, which have labels.
+    pub(crate) dogstatsd: Option<String>,
+    /// Labels for all that goes there, as `name:value`.
+    pub(crate) dogstatsd_tags: Vec<String>,
 }
 
 impl Default for Telemetry {
     fn default() -> Self {
-        Self { prometheus: true, usage_gauges: Some(Duration::from_secs(600)), statsd: None, statsite: None }
+        Self {
+            prometheus: true,
+            usage_gauges: Some(Duration::from_secs(600)),
+            statsd: None,
+            statsite: None,
+            dogstatsd: None,
+            dogstatsd_tags: Vec::new(),
+        }
     }
 }
 
@@ -41,8 +52,6 @@ pub(super) const UNUSED: &[&str] = &[
     "circonus_check_tags",
     "circonus_submission_interval",
     "circonus_submission_url",
-    "dogstatsd_addr",
-    "dogstatsd_tags",
     "enable_hostname_label",
     "filter_default",
     "lease_metrics_epsilon",
@@ -58,8 +67,15 @@ pub(super) const UNUSED: &[&str] = &[
 ];
 
 /// The keys that are served.
-pub(super) const SERVED: &[&str] =
-    &["disable_hostname", "prometheus_retention_time", "statsd_address", "statsite_address", "usage_gauge_period"];
+pub(super) const SERVED: &[&str] = &[
+    "disable_hostname",
+    "dogstatsd_addr",
+    "dogstatsd_tags",
+    "prometheus_retention_time",
+    "statsd_address",
+    "statsite_address",
+    "usage_gauge_period",
+];
 
 impl Telemetry {
     /// Takes what one block says.
@@ -84,6 +100,8 @@ impl Telemetry {
             "usage_gauge_period" => self.usage_gauges = period(item, reader)?,
             "statsd_address" => self.statsd = Some(address(item, reader)?),
             "statsite_address" => self.statsite = Some(address(item, reader)?),
+            "dogstatsd_addr" => self.dogstatsd = Some(address(item, reader)?),
+            "dogstatsd_tags" => self.dogstatsd_tags = tags(item, reader)?,
             name if UNUSED.contains(&name) => reader.warn_unused(item),
             name => {
                 let mut known: Vec<&str> = SERVED.iter().chain(UNUSED).copied().collect();
@@ -106,6 +124,18 @@ fn period(item: &Item, reader: &Reader<'_>) -> Result<Option<Duration>, ConfigEr
             Err(reader.wrong(item.line, "`usage_gauge_period` must be at least a second, or none".to_owned()))
         }
         period => Ok(Some(period)),
+    }
+}
+
+/// What means something on the wire cannot stand in a label.
+fn tags(item: &Item, reader: &Reader<'_>) -> Result<Vec<String>, ConfigError> {
+    let tags = reader.texts(item)?;
+    match tags.iter().find(|tag| tag.is_empty() || tag.contains([',', '|', '#', '\n'])) {
+        None => Ok(tags),
+        Some(_) => {
+            let what = "`dogstatsd_tags` are words such as \"team:payments\", without `,`, `|` and `#`";
+            Err(reader.wrong(item.line, what.to_owned()))
+        }
     }
 }
 

@@ -207,10 +207,13 @@ fn forwarded_addresses_are_read_with_the_defaults_of_vault() {
 fn telemetry_is_read() {
     let loaded = load(&with(
         "telemetry { prometheus_retention_time = 0 disable_hostname = true usage_gauge_period = \"none\" \
-         statsd_address = \"h:1\" statsite_address = \"[::1]:8125\" circonus_api_app = \"a\" }",
+         statsd_address = \"h:1\" statsite_address = \"[::1]:8125\" circonus_api_app = \"a\" \
+         dogstatsd_addr = \"h:2\" dogstatsd_tags = [\"env:test\"] }",
     ));
     let (statsd, statsite) = (Some("h:1".to_owned()), Some("[::1]:8125".to_owned()));
-    assert_eq!(loaded.config.telemetry, Telemetry { prometheus: false, usage_gauges: None, statsd, statsite });
+    let (dogstatsd, dogstatsd_tags) = (Some("h:2".to_owned()), vec!["env:test".to_owned()]);
+    let expected = Telemetry { prometheus: false, usage_gauges: None, statsd, statsite, dogstatsd, dogstatsd_tags };
+    assert_eq!(loaded.config.telemetry, expected);
     assert_eq!(warnings(&loaded), ["3: `circonus_api_app` is accepted and not used by this version"]);
     assert!(load(&with("telemetry { prometheus_retention_time = \"12h\" }")).config.telemetry.prometheus);
 }
@@ -313,6 +316,8 @@ fn what_cannot_be_served_safely_is_refused_with_its_line_and_a_way_out() {
         (with("telemetry { usage_gauge_period = \"often\" }"), "`usage_gauge_period`"),
         (with("telemetry { usage_gauge_period = 0 }"), "`usage_gauge_period` must be at least a second, or none"),
         (with("telemetry { statsd_address = \"host\" }"), "`statsd_address` must be host:port"),
+        (with("telemetry { dogstatsd_addr = \"unix:///run/dsd.socket\" }"), "`dogstatsd_addr` must be host:port"),
+        (with("telemetry { dogstatsd_tags = [\"a,b\"] }"), "`dogstatsd_tags` are words"),
         (with("telemetry { statsite_address = \":8125\" }"), "`statsite_address` must be host:port"),
         (listening("proxy_protocol_behavior = \"perhaps\""), "use_always, allow_authorized or deny_unauthorized"),
         (listening("proxy_protocol_behavior = \"allow_authorized\""), "needs `proxy_protocol_authorized_addrs`"),

@@ -74,7 +74,8 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
 fn collectors(telemetry: &Telemetry) -> Vec<Collector> {
     let statsd = telemetry.statsd.clone().map(Collector::Statsd);
     let statsite = telemetry.statsite.clone().map(Collector::Statsite);
-    statsd.into_iter().chain(statsite).collect()
+    let tagged = |address| Collector::Dogstatsd(address, telemetry.dogstatsd_tags.clone());
+    statsd.into_iter().chain(statsite).chain(telemetry.dogstatsd.clone().map(tagged)).collect()
 }
 
 /// Says where the server listens and what it waits for.

@@ -1,5 +1,5 @@
-//! Sends what is counted to a collector that speaks StatsD: in datagrams (`statsd_address`), or in lines over a connection
-//! that is kept (`statsite_address`).
+//! Sends what is counted to a collector that speaks StatsD: in datagrams (`statsd_address`), in datagrams that have labels as
+//! DogStatsD has them (`dogstatsd_addr`), or in lines over a connection that is kept (`statsite_address`).
 //!
 //! Invariants: nobody waits for a collector, and one that is not there costs a line in the log, once. What happened is
 //! sent as differences, so that a collector that restarts counts nothing twice; a difference that could not be sent goes
@@ -30,6 +30,8 @@ pub(super) enum Collector {
     Statsd(String),
     /// A connection.
     Statsite(String),
+    /// Datagrams with labels, and the labels that all of them have.
+    Dogstatsd(String, Vec<String>),
 }
 
 /// Sends to one collector.
@@ -61,7 +63,10 @@ impl Sender {
     }
 
     async fn round(&mut self, measures: &[Measure]) {
-        let lines = self.sent.lines(measures);
+        let mut lines = self.sent.lines(measures, self.style());
+        if let Collector::Dogstatsd(_, tags) = &self.collector {
+            lines.iter_mut().for_each(|line| add_tags(line, tags));
+        }
         let done = tokio::time::timeout(PATIENCE, self.send(&lines)).await;
         match done.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(()) => {
@@ -79,15 +84,22 @@ impl Sender {
         }
     }
 
+    fn style(&self) -> Style {
+        match &self.collector {
+            Collector::Statsd(_) | Collector::Statsite(_) => Style::Flat,
+            Collector::Dogstatsd(..) => Style::Tagged,
+        }
+    }
+
     fn address(&self) -> &str {
         match &self.collector {
-            Collector::Statsd(address) | Collector::Statsite(address) => address,
+            Collector::Statsd(address) | Collector::Statsite(address) | Collector::Dogstatsd(address, _) => address,
         }
     }
 
     async fn send(&mut self, lines: &[String]) -> io::Result<()> {
         match &self.collector {
-            Collector::Statsd(address) => {
+            Collector::Statsd(address) | Collector::Dogstatsd(address, _) => {
                 let to = lookup_host(address).await?.next().ok_or(io::ErrorKind::NotFound)?;
                 let from = if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
                 let socket = UdpSocket::bind(from).await?;
@@ -129,14 +141,17 @@ struct Sent(BTreeMap<String, (u64, u64)>);
 
 impl Sent {
     /// What is to be sent of these.
-    fn lines(&self, measures: &[Measure]) -> Vec<String> {
-        measures.iter().filter_map(|measure| self.line(measure)).collect()
+    fn lines(&self, measures: &[Measure], style: Style) -> Vec<String> {
+        measures.iter().filter_map(|measure| self.line(measure, style)).collect()
     }
 
-    fn line(&self, measure: &Measure) -> Option<String> {
-        let name = flat(measure);
-        let (count_before, sum_before) = self.0.get(&name).copied().unwrap_or_default();
-        match measure.reading {
+    fn line(&self, measure: &Measure, style: Style) -> Option<String> {
+        let (count_before, sum_before) = self.0.get(&flat(measure)).copied().unwrap_or_default();
+        let name = match style {
+            Style::Flat => flat(measure),
+            Style::Tagged => bare(measure),
+        };
+        let line = match measure.reading {
             Reading::Gauge(value) => Some(format!("{name}:{value}|g")),
             Reading::Count(count) => {
                 let more = count.saturating_sub(count_before);
@@ -151,7 +166,15 @@ impl Sent {
                 }
                 (more > 0).then_some(line)
             }
-        }
+        };
+        line.map(|mut line| {
+            if matches!(style, Style::Tagged) {
+                let tags: Vec<String> =
+                    measure.labels.iter().map(|(name, value)| format!("{name}:{}", plain(value, "._-/"))).collect();
+                add_tags(&mut line, &tags);
+            }
+            line
+        })
     }
 
     /// Remembers that these were sent.
@@ -166,17 +189,42 @@ impl Sent {
     }
 }
 
-/// The name with the values of its labels behind it, as Vault's library for metrics flattens them, without characters that
-/// mean something on the wire. The unit does not stand in the name: StatsD has milliseconds.
-fn flat(measure: &Measure) -> String {
+/// Where the values of labels go.
+#[derive(Clone, Copy)]
+enum Style {
+    /// Into the name.
+    Flat,
+    /// Behind the number.
+    Tagged,
+}
+
+/// Adds labels to a line, behind those that it has.
+fn add_tags(line: &mut String, tags: &[String]) {
+    if !tags.is_empty() {
+        line.push_str(if line.contains("|#") { "," } else { "|#" });
+        line.push_str(&tags.join(","));
+    }
+}
+
+/// The name without its unit: StatsD has milliseconds.
+fn bare(measure: &Measure) -> String {
     let name = measure.name.strip_suffix(".seconds").filter(|_| matches!(measure.reading, Reading::Time { .. }));
-    let mut flat = name.unwrap_or(&measure.name).to_owned();
+    plain(name.unwrap_or(&measure.name), "._-/")
+}
+
+fn plain(text: &str, more: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || more.contains(c) { c } else { '_' }).collect()
+}
+
+/// The name with the values of its labels behind it, as Vault's library for metrics flattens them, without characters that
+/// mean something on the wire.
+fn flat(measure: &Measure) -> String {
+    let mut flat = bare(measure);
     for (_, value) in &measure.labels {
         flat.push('.');
-        flat.push_str(value);
+        flat.push_str(&plain(value, "._-/"));
     }
-    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-/".contains(c) { c } else { '_' };
-    flat.chars().map(plain).collect()
+    flat
 }
 
 #[cfg(test)]
@@ -199,11 +247,30 @@ mod tests {
         };
         let mut sent = Sent::default();
         let gauge = "vault.core.unsealed.a_b_c_d:1|g";
-        assert_eq!(sent.lines(&at(3, 1, 1_500)), [gauge, "vault.token.creation:3|c", "x.duration.read:1.500|ms"]);
-        assert_eq!(sent.lines(&at(4, 1, 1_500)).len(), 3, "what was not sent goes with the next");
+        assert_eq!(
+            sent.lines(&at(3, 1, 1_500), Style::Flat),
+            [gauge, "vault.token.creation:3|c", "x.duration.read:1.500|ms"]
+        );
+        assert_eq!(sent.lines(&at(4, 1, 1_500), Style::Flat).len(), 3, "what was not sent goes with the next");
         sent.note(&at(4, 1, 1_500));
-        assert_eq!(sent.lines(&at(4, 1, 1_500)), [gauge]);
-        assert_eq!(sent.lines(&at(9, 5, 9_500)), [gauge, "vault.token.creation:5|c", "x.duration.read:2.000|ms|@0.25"]);
+        assert_eq!(sent.lines(&at(4, 1, 1_500), Style::Flat), [gauge]);
+        assert_eq!(
+            sent.lines(&at(9, 5, 9_500), Style::Flat),
+            [gauge, "vault.token.creation:5|c", "x.duration.read:2.000|ms|@0.25"]
+        );
+    }
+
+    #[test]
+    fn a_collector_of_dogstatsd_gets_labels_beside_the_name() {
+        let measures = [
+            measure("vault.core.unsealed", &[("cluster", "a b"), ("x", "1|c")], Reading::Gauge(1.0)),
+            measure("x.duration.seconds", &[], Reading::Time { count: 2, sum_us: 3_000 }),
+        ];
+        let mut lines = Sent::default().lines(&measures, Style::Tagged);
+        assert_eq!(lines, ["vault.core.unsealed:1|g|#cluster:a_b,x:1_c", "x.duration:1.500|ms|@0.5"]);
+        lines.iter_mut().for_each(|line| add_tags(line, &["env:test".to_owned(), "bare".to_owned()]));
+        assert_eq!(lines[0], "vault.core.unsealed:1|g|#cluster:a_b,x:1_c,env:test,bare");
+        assert_eq!(lines[1], "x.duration:1.500|ms|@0.5|#env:test,bare");
     }
 
     #[test]

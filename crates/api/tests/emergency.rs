@@ -702,6 +702,13 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     let token = operator.post("auth/token/create", json!({"policies": ["default"]})).await.expect(200);
     let (stolen, accessor) = (token.text_at("/auth/client_token"), token.text_at("/auth/accessor"));
     assert_eq!(from_elsewhere(&server, &stolen, "auth/token/lookup-self").await, "200");
+    // Of a batch token nothing is stored that could be revoked.
+    let batch = server.token(json!({"type": "batch", "policies": ["default"], "display_name": "lot"})).await;
+    assert_eq!(from_elsewhere(&server, &batch, "auth/token/lookup-self").await, "200");
+    let preview = ask(&server, &root, "POST", "revoke/preview", Some(json!({"address": "127.0.0.9"}))).await;
+    let touches = preview.expect(200).at("/data/touches").clone();
+    let bearers = touches.as_array().unwrap().iter().find(|touch| touch["what"] == "bearers of batch tokens");
+    assert_eq!(bearers.unwrap_or_else(|| panic!("{touches}"))["names"], json!(["token-lot"]));
     for key in [&used, &shut] {
         assert_eq!(key.read_from_elsewhere("app/db").await, "200");
     }
@@ -719,6 +726,10 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     let step = |what: &str| steps.iter().find(|step| step["what"] == what).unwrap_or_else(|| panic!("{steps:?}"));
     assert_eq!(step("access-keys")["keys"], json!([used.id]), "{}", record.text);
     assert_eq!(step("tokens")["tokens"], json!([accessor]), "{}", record.text);
+    // What that does not reach is said, with what to do.
+    let report = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
+    assert!(report.at("/data/stragglers").to_string().contains("revoke -principal=token-lot"), "{}", report.text);
+    assert_eq!(from_elsewhere(&server, &batch, "auth/token/lookup-self").await, "403");
     // Another incident about the same key holds it on.
     server.world.clock.advance(Duration::from_secs(1));
     let second = incident(&server, json!({"address": "127.0.0.9/32"})).await;

@@ -2,11 +2,12 @@
 //! counted, asked of the trail or noted there before that. Then the rest in the background.
 
 use super::block::{Block, Blocked};
-use super::{Aim, Emergency, Preview, Target, Turned};
+use super::{Aim, Emergency, Preview, Target, Touch, Turned};
 use crate::incident::{Cut, Incident, Incidents, Operator, Step, StepKind, opening};
 use crate::webhook::Severity;
 use crate::{CoreError, Grant};
 use std::sync::Arc;
+use std::time::Duration;
 use strongroom_model::{Timestamp, VersionNumber};
 
 /// What the first act was.
@@ -24,6 +25,8 @@ impl Done {
     }
 }
 
+/// How long an answer waits to be able to say what was touched.
+const COUNTING: Duration = Duration::from_secs(3);
 /// The longest reason.
 const LONGEST_REASON: usize = 1_024;
 
@@ -65,10 +68,26 @@ impl Emergency {
         self.open(incidents, &incident).await?;
         let acknowledged = self.rooms.clock.now();
         let incident = self.cut(incidents, Incident { acknowledged: Some(acknowledged), ..incident }).await?;
-        // Whatever the count says, the work goes on.
-        let counted = self.count_touched(incidents, grant, &incident).await;
+        // Use is refused: that must be said, whether or not it can be counted what that meant.
+        let counting = tokio::time::timeout(COUNTING, self.count_touched(incidents, grant, &incident)).await;
+        let incident = match counting {
+            Ok(Ok(counted)) => counted,
+            Ok(Err(error)) => self.uncounted(incidents, &incident, &error.to_string()).await,
+            Err(_) => self.uncounted(incidents, &incident, "that takes too long now").await,
+        };
         self.start(incidents, incident.id.clone());
-        counted
+        Ok(incident)
+    }
+
+    /// Says in the record that nobody counted what was in place before.
+    async fn uncounted(&self, incidents: &Incidents, incident: &Incident, why: &str) -> Incident {
+        let lacks = Some(format!("not counted: {why}"));
+        let touch = Touch { what: "the rest".to_owned(), lacks, ..Touch::default() };
+        let noted = incidents.amend(&incident.id, |kept| kept.before.touches.push(touch.clone())).await;
+        noted.unwrap_or_else(|error| {
+            tracing::warn!(incident = incident.id, %error, "an incident is without the count of what it touched");
+            incident.clone()
+        })
     }
 
     /// Records the order, and in the same commit cuts off what one record decides about.

@@ -5,6 +5,7 @@ use crate::event::shows;
 use crate::token::TokenKey;
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use strongroom_audit::{Query, object_of};
 use strongroom_model::policy::Acl;
 
@@ -12,6 +13,8 @@ use strongroom_model::policy::Acl;
 const SHOWN: usize = 20;
 /// Tokens looked at in one go.
 pub(super) const PAGE: usize = 256;
+/// Bearers of batch tokens told of at most.
+const MOST_BEARERS: usize = 200;
 /// Entries of the trail looked at in one go.
 const ROWS: usize = 1_000;
 
@@ -63,24 +66,24 @@ impl Emergency {
                 let names = keys.iter().take(SHOWN).map(|key| key.id.to_string());
                 let names = names.filter(|_| shows(acl, "sys/access-keys")).collect();
                 touches.push(touch("access-keys", keys.len() as u64, names, "put out of use; can be put in use again"));
-                touches.push(self.preview_tokens(acl, target).await?);
+                touches.extend(self.preview_tokens(acl, target).await?);
             }
             Target::AccessKey { key, .. } => {
                 let names = Some(key.to_string()).filter(|_| shows(acl, "sys/access-keys")).into_iter().collect();
                 let effect = "put out of use, with the sessions that were made with it; can be put in use again";
                 touches.push(touch("access-keys", 1, names, effect));
             }
-            Target::Token { .. } => touches.push(self.preview_tokens(acl, target).await?),
+            Target::Token { .. } => touches.extend(self.preview_tokens(acl, target).await?),
             Target::Mount { auth, path, .. } => {
                 touches.push(touch("requests", 0, vec![path.clone()], "all refused until the incident is lifted"));
                 if *auth {
-                    touches.push(self.preview_tokens(acl, target).await?);
+                    touches.extend(self.preview_tokens(acl, target).await?);
                 }
             }
             Target::Address { network } => {
                 let names = vec![network.to_string()];
                 touches.push(touch("requests", 0, names, "all refused until the incident is lifted"));
-                touches.push(self.preview_tokens(acl, target).await?);
+                touches.extend(self.preview_tokens(acl, target).await?);
             }
             Target::LeasePrefix { .. } => {}
         }
@@ -135,7 +138,7 @@ impl Emergency {
         }))
     }
 
-    async fn preview_tokens(&self, acl: &Acl, target: &Target) -> Result<Touch, CoreError> {
+    async fn preview_tokens(&self, acl: &Acl, target: &Target) -> Result<Vec<Touch>, CoreError> {
         let (mut count, mut names, mut walk) = (0, Vec::new(), TokenWalk::of(target));
         let named = shows(acl, "auth/token/accessors");
         while let Some(keys) = self.next_tokens(&mut walk).await? {
@@ -157,7 +160,13 @@ impl Emergency {
             ),
             _ => None,
         };
-        Ok(Touch { lacks, ..touch("tokens", count, names, "revoked, with all that descends from them") })
+        let tokens = Touch { lacks, ..touch("tokens", count, names, "revoked, with all that descends from them") };
+        if walk.batch.is_empty() {
+            return Ok(vec![tokens]);
+        }
+        let bearers = walk.batch.iter().take(SHOWN).filter(|_| named).cloned().collect();
+        let effect = "refused from the network only: nothing is stored that could be revoked; cut off who bears them";
+        Ok(vec![tokens, touch("bearers of batch tokens", walk.batch.len() as u64, bearers, effect)])
     }
 
     /// The next tokens of a target; `None` at the end.
@@ -202,6 +211,11 @@ impl Emergency {
         walk.over = page.next.is_none();
         let mut keys = Vec::new();
         for row in page.rows.into_iter().filter(|row| row.granted == Some(true)) {
+            if row.accessor.as_ref().is_some_and(String::is_empty) {
+                let room = walk.batch.len() < MOST_BEARERS;
+                walk.batch.extend(row.entity.or(row.principal).filter(|_| room));
+                continue;
+            }
             let Some(accessor) = row.accessor.filter(|accessor| walk.seen.insert(accessor.clone())) else { continue };
             match self.rooms.tokens.key_of_accessor(&accessor).await? {
                 Some(key) => keys.push(key),
@@ -221,11 +235,21 @@ pub(super) struct TokenWalk {
     over: bool,
     /// Accessors that are no token's: ids of access keys, or of tokens that are gone.
     pub(super) others: Vec<String>,
+    /// Who bore batch tokens, which have no accessor.
+    pub(super) batch: BTreeSet<String>,
 }
 
 impl TokenWalk {
     pub(super) fn of(target: &Target) -> Self {
-        Self { target: target.clone(), after: None, row: None, seen: Default::default(), over: false, others: vec![] }
+        Self {
+            target: target.clone(),
+            after: None,
+            row: None,
+            seen: Default::default(),
+            over: false,
+            others: Vec::new(),
+            batch: BTreeSet::new(),
+        }
     }
 }
 

@@ -213,6 +213,8 @@ impl Emergency {
             let used = walk.others.iter().filter_map(|text| AccessKeyId::parse(text).ok());
             let total = self.disable_keys(incidents, incident, used).await?;
             self.end_step(incidents, incident, StepKind::AccessKeys, total, Vec::new()).await?;
+            let beyond: Vec<String> = walk.batch.iter().map(|who| beyond(who)).collect();
+            self.amend_step(incidents, incident, StepKind::Tokens, |step| step.beyond.clone_from(&beyond)).await?;
         }
         self.end_step(incidents, incident, StepKind::Tokens, done, failures).await
     }
@@ -353,6 +355,13 @@ impl Emergency {
         }
         incidents.note(&kept, &said, step.ended.is_some()).await
     }
+}
+
+fn beyond(who: &str) -> String {
+    format!(
+        "batch tokens of {who} were used from there, and are good elsewhere until they expire: nothing is stored that could \
+         be revoked; cut off who bears them with `revoke -principal={who}`, or the token they were made with"
+    )
 }
 
 fn lease_failure(what: String, why: String) -> Failure {

@@ -49,6 +49,25 @@ pub struct Unknown {
     pub text: String,
 }
 
+impl Figures {
+    /// What the record alone tells, when the trail cannot be asked now.
+    pub(super) fn later(incident: &Incident, why: &str) -> Self {
+        let text = format!("unknown as yet: {why}; ask again with `strongroom incident show {}`", incident.id);
+        Self { unknown: Some(Unknown { uses: true, up_to: None, text }), ..Self::of_record(incident) }
+    }
+
+    fn of_record(incident: &Incident) -> Self {
+        let Some(start) = incident.acknowledged else { return Self::default() };
+        let micros = |at: Timestamp| u64::try_from(at.since(start).as_micros()).unwrap_or(u64::MAX);
+        Self {
+            cut_us: incident.cut.as_ref().map(|cut| micros(cut.at)),
+            refusal_in_force_us: incident.refused.map(micros),
+            finished_us: incident.finished.map(micros),
+            ..Self::default()
+        }
+    }
+}
+
 /// Where a consumer stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -117,19 +136,16 @@ impl Incidents {
     /// The figures as they stand, whoever may see them.
     pub(super) async fn figures(&self, incident: &Incident) -> Result<Figures, CoreError> {
         let Some(start) = incident.acknowledged else { return Ok(Figures::default()) };
-        let micros = |at: Timestamp| u64::try_from(at.since(start).as_micros()).unwrap_or(u64::MAX);
         let evidence = self.gather(incident, start, GLANCE).await?;
         let uses = evidence.counted.filter(|_| evidence.unknown.as_ref().is_none_or(|unknown| !unknown.uses));
         Ok(Figures {
-            cut_us: incident.cut.as_ref().map(|cut| micros(cut.at)),
-            refusal_in_force_us: incident.refused.map(micros),
-            finished_us: incident.finished.map(micros),
             last_accepted_us: uses.map(|uses| uses.last_us),
             accepted_after: uses.map(|uses| uses.accepted),
             refused_after: uses.map(|uses| uses.refused),
             more: uses.is_some_and(|uses| uses.more),
             consumers: evidence.consumers.into_iter().map(|kept| kept.figure).collect(),
             unknown: evidence.unknown,
+            ..Figures::of_record(incident)
         })
     }
 

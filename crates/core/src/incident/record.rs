@@ -95,6 +95,9 @@ pub struct Step {
     /// Accessors of tokens that were revoked by this; at most so many as [`TOKENS_NAMED`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tokens: Vec<String>,
+    /// What it cannot reach, each with what to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub beyond: Vec<String>,
 }
 
 /// Revoked tokens that a record names; `done` has their count.
@@ -152,7 +155,8 @@ pub struct Lifted {
 
 impl Step {
     pub(crate) fn new(what: StepKind) -> Self {
-        Self { what, total: 0, done: 0, ended: None, failures: Vec::new(), keys: Vec::new(), tokens: Vec::new() }
+        let (failures, keys, tokens, beyond) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { what, total: 0, done: 0, ended: None, failures, keys, tokens, beyond }
     }
 }
 

@@ -49,6 +49,9 @@ fn stragglers(incident: &Incident, figures: &Figures) -> Vec<String> {
             if unknown.uses { "who used it since the order" } else { "who used it before, and has not come since" };
         open.push(format!("{who}: {}", unknown.text));
     }
+    if incident.lifted.is_none() {
+        open.extend(incident.steps.iter().flat_map(|step| step.beyond.iter().cloned()));
+    }
     for failure in incident.steps.iter().filter(|step| step.ended.is_none()).flat_map(|step| &step.failures) {
         open.push(format!("{}: {}; {}", failure.what, failure.why, failure.next));
     }

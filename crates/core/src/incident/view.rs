@@ -8,7 +8,11 @@ use crate::emergency::Touch;
 use crate::event::shows;
 use crate::inquiry::Sight;
 use crate::{CoreError, Grant};
+use std::time::Duration;
 use strongroom_model::policy::Acl;
+
+/// How long an answer to an order waits for its figures.
+const MEASURING: Duration = Duration::from_secs(3);
 
 /// Whose eyes it is shown to.
 pub(super) struct Viewer<'a> {
@@ -75,7 +79,12 @@ impl Incidents {
     /// An incident that the caller just ordered, and its figures, as far as their policies show what it reached.
     pub async fn ordered(&self, grant: &Grant, incident: Incident) -> Result<(Incident, Figures), CoreError> {
         let viewer = Viewer::by_policies(grant, self)?;
-        let figures = viewer.figures(self.figures(&incident).await?);
+        // What was done must be said, whether or not it can be measured now: behind a busy trail that takes a while.
+        let figures = match tokio::time::timeout(MEASURING, self.figures(&incident)).await {
+            Ok(Ok(figures)) => viewer.figures(figures),
+            Ok(Err(error)) => Figures::later(&incident, &error.to_string()),
+            Err(_) => Figures::later(&incident, "the trail is busy"),
+        };
         Ok((viewer.record(incident), figures))
     }
 

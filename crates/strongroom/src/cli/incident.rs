@@ -140,6 +140,8 @@ pub(super) fn summary(found: &Map<String, Value>) -> String {
         parts.push(format::table(CONSUMERS, &consumers));
     }
     parts.extend(failures(&incident));
+    let steps = items(incident.get("steps"));
+    parts.extend(steps.iter().flat_map(|step| items(step.get("beyond"))).map(|beyond| go_text(&beyond)));
     parts.join("\n\n")
 }
 

@@ -266,10 +266,22 @@ type StartEngine = Box<dyn Fn(MountContext) -> Arc<dyn SecretsEngine> + Send + S
 pub struct Plugins {
     auth: BTreeMap<&'static str, StartAuth>,
     engines: BTreeMap<&'static str, StartEngine>,
+    /// Names of the outside systems that engines speak to.
+    systems: Vec<&'static str>,
     /// Ways to rotate a secret.
     pub(crate) methods: Methods,
     /// Who is told when a rotation needs somebody.
     pub(crate) alarms: Vec<Arc<dyn Alarm>>,
+}
+
+/// What can be enabled.
+pub struct Kinds {
+    /// Auth methods.
+    pub auth: Vec<&'static str>,
+    /// Outside systems that engines speak to.
+    pub systems: Vec<&'static str>,
+    /// Secrets engines.
+    pub secret: Vec<&'static str>,
 }
 
 impl Plugins {
@@ -294,6 +306,13 @@ impl Plugins {
         self
     }
 
+    /// Adds names of outside systems that engines speak to, for the catalog.
+    pub fn with_systems(mut self, names: impl Iterator<Item = &'static str>) -> Self {
+        self.systems.extend(names);
+        self.systems.sort_unstable();
+        self
+    }
+
     /// Adds ways to rotate a secret.
     pub fn with_methods(mut self, methods: Methods) -> Self {
         self.methods = self.methods.with_all(methods);
@@ -312,6 +331,8 @@ impl Plugins {
         self.alarms.extend(other.alarms);
         self.auth.extend(other.auth);
         self.engines.extend(other.engines);
+        self.systems.extend(other.systems);
+        self.systems.sort_unstable();
         self
     }
 
@@ -331,6 +352,13 @@ impl Plugins {
 
     pub(crate) fn start_auth(&self, kind: &str, context: MountContext) -> Option<Arc<dyn AuthMethod>> {
         self.auth.get(kind).map(|start| start(context))
+    }
+
+    /// Everything that can be enabled, each list in order.
+    pub(crate) fn kinds(&self) -> Kinds {
+        let mut secret: Vec<_> = self.engine_kinds().chain(["kv"]).collect();
+        secret.sort_unstable();
+        Kinds { auth: self.auth_kinds().collect(), systems: self.systems.clone(), secret }
     }
 
     /// Refuses kinds that do not exist, and settles the version of a KV mount.

@@ -20,5 +20,6 @@ pub fn plugins() -> Plugins {
     Plugins::new()
         .with_engine("database", database::start)
         .with_engine("rabbitmq", rabbitmq::start)
+        .with_systems(database::systems())
         .with_methods(rotation::methods(rotation::Hosts::default()))
 }

@@ -359,3 +359,33 @@ async fn the_command_line_learns_the_version_of_a_mount_from_any_path_below_it()
     assert_eq!(seen.at("/data/secret/elsewhere~1"), &Value::Null, "{}", seen.text);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn the_catalog_of_plugins_lists_what_can_be_enabled_and_takes_nothing_new() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    let all = operator.get("sys/plugins/catalog").await.expect(200);
+    let names = |answer: &Value| -> Vec<String> {
+        answer.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    };
+    assert!(names(all.at("/data/auth")).contains(&"approle".to_owned()), "{}", all.text);
+    assert!(names(all.at("/data/secret")).contains(&"kv".to_owned()), "{}", all.text);
+    let listed = all.at("/data/detailed").as_array().unwrap();
+    let lists = ["auth", "database", "secret"].map(|class| names(all.at(&format!("/data/{class}"))).len());
+    assert_eq!(listed.len(), lists.iter().sum::<usize>());
+    assert!(listed.iter().all(|one| one["builtin"] == true && one["version"].as_str().unwrap().starts_with('v')));
+    for class in ["auth", "database", "secret"] {
+        let keys = operator.list(&format!("sys/plugins/catalog/{class}")).await.expect(200);
+        assert_eq!(keys.at("/data/keys"), all.at(&format!("/data/{class}")));
+    }
+    let one = operator.get("sys/plugins/catalog/secret/kv").await.expect(200);
+    assert_eq!(
+        (one.at("/data/name"), one.at("/data/builtin"), one.at("/data/args")),
+        (&json!("kv"), &json!(true), &json!([]))
+    );
+    operator.get("sys/plugins/catalog/secret/none").await.expect(404);
+    operator.get("sys/plugins/catalog/none").await.expect(400);
+    let added = json!({"sha256": "00", "command": "x"});
+    operator.post("sys/plugins/catalog/secret/mine", added).await.expect(400);
+    server.stop().await;
+}

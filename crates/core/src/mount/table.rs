@@ -387,6 +387,11 @@ impl Mounts {
         Ok(())
     }
 
+    /// What can be enabled.
+    pub fn kinds(&self) -> crate::Kinds {
+        self.plugins.kinds()
+    }
+
     /// The mounts whose data is still to be wiped.
     pub(crate) async fn to_wipe(&self) -> Result<Vec<Mount>, CoreError> {
         Ok(self.records.scan_all::<Mount>(&wiping()).await?.into_iter().map(|listed| listed.value).collect())

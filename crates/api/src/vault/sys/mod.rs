@@ -12,6 +12,7 @@ mod locked_user;
 mod logger;
 mod mount;
 mod password;
+mod plugin;
 mod policy;
 mod quota;
 mod rekey;
@@ -67,6 +68,15 @@ pub(super) const ROUTES: &[Route] = &[
         Sudo,
         mount::tune_auth,
         "Reads or changes the settings of an auth method."
+    ),
+    route!("plugins/catalog", [Read], Token, plugin::all, "Lists the plug-ins, all of which are part of the program."),
+    route!("plugins/catalog/{type}", [Read, List], Sudo, plugin::of_type, "Lists the plug-ins of a type."),
+    route!(
+        "plugins/catalog/{type}/{name}",
+        [Read, Write, Delete],
+        Sudo,
+        plugin::one,
+        "Reads what is known of a plug-in; none can be added or removed."
     ),
     route!("policy", [Read, List], Token, policy::list_legacy, "Lists the policies."),
     route!("policy/{name..}", [Read, Write, Delete], Token, policy::legacy, "Reads, writes or deletes a policy."),

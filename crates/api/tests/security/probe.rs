@@ -216,6 +216,8 @@ fn part(kind: &str, pattern: &str, part: &str, whose: &Tenant) -> String {
         }
         ("system", "{path..}") => format!("{name}kv"),
         ("system", "{name}" | "{name..}") if begins("policy/") || begins("policies/acl/") => format!("{name}-more"),
+        ("system", "{type}") if begins("plugins/catalog/") => "database".to_owned(),
+        ("system", "{name}") if begins("plugins/catalog/") => "postgresql-database-plugin".to_owned(),
         ("system", "{mount_accessor}") => whose.id("mount accessor").to_owned(),
         ("system", "{name}" | "{name..}") if begins("locked-users/") => format!("{name}-user"),
         ("system", "{name}" | "{name..}") => name.to_owned(),
@@ -252,12 +254,16 @@ pub(crate) fn verb(operation: Operation) -> &'static str {
 }
 
 /// Fields whose value names something, and what of a tenant they may name.
-pub(crate) const NAMING: [(&str, &[&str]); 21] = [
+pub(crate) const NAMING: [(&str, &[&str]); 25] = [
     ("token", &["token", "child", "wrapping", "accessor"]),
     ("accessor", &["accessor", "wrapping accessor", "secret id accessor", "mount accessor"]),
     ("id", &["entity", "alias", "child"]),
     ("canonical_id", &["entity"]),
     ("entity_id", &["entity"]),
+    ("entity_ids", &["entity"]),
+    ("to_entity_id", &["entity"]),
+    ("from_entity_ids", &["entity"]),
+    ("conflicting_alias_ids_to_keep", &["alias"]),
     ("alias_id", &["alias"]),
     ("alias_name", &["NAME-user"]),
     ("entity_alias", &["NAME-user"]),
@@ -311,6 +317,8 @@ pub(crate) fn bodies(own: &Tenant, whose: &Tenant) -> Vec<Value> {
         json!({"name": own.name, "mount_accessor": own.id("mount accessor"), "canonical_id": of("entity")}),
         json!({"password": own.id("password"), "token_policies": own.name, "policies": own.name}),
         json!({"entity_alias": of("NAME-user"), "policies": own.name}),
+        json!({"from_entity_ids": of("entity"), "to_entity_id": own.id("entity")}),
+        json!({"from_entity_ids": own.id("entity"), "to_entity_id": of("entity")}),
         json!({"paths": [of("NAMEkv/data/app")], "accessor": of("accessor")}),
         json!({"paths": [of("NAMEkv/data/app")], "token": of("child")}),
         json!({"data": {"a": "stolen"}, "versions": [1], "custom_metadata": {"a": "stolen"}}),

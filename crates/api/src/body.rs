@@ -78,6 +78,10 @@ pub(crate) async fn read(mut body: Incoming, limit: usize, budget: &Budget) -> R
         }
         held.memory.grow_to(held.bytes.len() + data.len())?;
         append_wiped(&mut held.bytes, &data);
+        // Its length was declared, and it is all here: waiting to be told so takes another turn of the connection's task.
+        if body.is_end_stream() {
+            break;
+        }
     }
     Ok(held)
 }

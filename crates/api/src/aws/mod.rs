@@ -85,7 +85,7 @@ impl Aws {
     pub(crate) async fn serve(&self, request: Request<Incoming>, door: Door) -> Response<Full<Bytes>> {
         let (parts, body) = request.into_parts();
         let signed = sigv4::read(&parts);
-        let region = signed.as_ref().map_or(self.settings.default_region.as_str(), |signed| signed.region.as_str());
+        let region = signed.as_ref().map_or(self.settings.default_region.as_str(), Signed::region);
         let service = target(&parts).and_then(|(prefix, _)| Service::of_target(prefix));
         let visit = self.visit(&door, region, service);
         let (id, is_query) = (visit.request, !parts.headers.contains_key("x-amz-target"));
@@ -122,10 +122,7 @@ impl Aws {
                 return self.refuse(&visit, line.name, is_query, refusal).await;
             }
         };
-        let region = match &named.signed {
-            Ok(signed) => signed.region.clone(),
-            Err(_) => self.settings.default_region.clone(),
-        };
+        let region = named.signed.as_ref().map_or(self.settings.default_region.as_str(), Signed::region);
         fields.held = None;
         if service == Service::Parameters && self.settings.makes_parameter_mount && key.is_some() {
             let made = open.mount_dev_parameters().await;
@@ -139,7 +136,7 @@ impl Aws {
             open: &open,
             key: key.as_ref(),
             visit: &named.visit,
-            region: &region,
+            region,
             fields: &fields.fields,
             service,
         };
@@ -170,22 +167,21 @@ impl Aws {
         if let Err(late) = signed.check_time(self.strongroom.clock().now(), self.settings.clock_skew) {
             return refused(Refusal::skewed(named.service, late));
         }
-        if signed.service != named.service.signing_name() {
+        if signed.service() != named.service.signing_name() {
             return refused(Refusal::wrong_scope(named.service));
         }
-        let digest = |bytes: &[u8]| hex::encode(Digest::SHA2_256.sum(bytes));
-        let body_hash = digest(sent.held.as_ref().map_or(&[], Held::bytes));
-        if !sigv4::declared_hash_fits(&named.parts, &body_hash) {
+        let body_hash = Hash::of(sent.held.as_ref().map_or(&[], Held::bytes));
+        if !sigv4::declared_hash_fits(&named.parts, body_hash.text()) {
             return refused(Refusal::signature(named.service));
         }
-        let canonical = signed.canonical(&named.parts, &body_hash);
-        let string_to_sign = signed.string_to_sign(&digest(canonical.as_bytes()));
+        let canonical = signed.canonical(&named.parts, body_hash.text());
+        let string_to_sign = signed.string_to_sign(Hash::of(canonical.as_bytes()).text());
         let claim = Claim {
-            key: &signed.key,
+            key: signed.key(),
             session_token: signed.session_token.as_ref(),
-            date: &signed.date,
-            region: &signed.region,
-            service: &signed.service,
+            date: signed.date(),
+            region: signed.region(),
+            service: signed.service(),
             string_to_sign: &string_to_sign,
             signature: &signed.signature,
         };
@@ -244,6 +240,22 @@ impl Aws {
             headers: std::collections::BTreeMap::new(),
             wrap_ttl: None,
         }
+    }
+}
+
+/// A SHA-256 in hexadecimal.
+struct Hash([u8; 64]);
+
+impl Hash {
+    fn of(bytes: &[u8]) -> Self {
+        let mut text = [0; 64];
+        // As long as it must be, so this cannot fail; a hash of zeros would fit nothing.
+        let _ = hex::encode_to_slice(Digest::SHA2_256.sum(bytes), &mut text);
+        Self(text)
+    }
+
+    fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

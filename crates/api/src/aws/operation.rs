@@ -151,7 +151,7 @@ pub(crate) struct Call<'a> {
 impl<'a> Tour<'a> {
     /// Serves the request.
     pub(super) async fn run(&'a self, line: &'static Operation) -> Result<Reply, Refusal> {
-        if self.settings.mount(self.region).is_none() {
+        if !self.settings.serves(self.region) {
             return self.turn_away(line.name, Refusal::region(self.service)).await;
         }
         match &line.work {

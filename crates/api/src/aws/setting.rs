@@ -40,6 +40,11 @@ impl Default for AwsSettings {
 }
 
 impl AwsSettings {
+    /// Whether a region is served.
+    pub(crate) fn serves(&self, region: &str) -> bool {
+        self.regions.is_empty() || self.regions.contains_key(region)
+    }
+
     /// The mount that a region stands for, if the region is served.
     pub(crate) fn mount(&self, region: &str) -> Option<RequestPath> {
         match self.regions.get(region) {

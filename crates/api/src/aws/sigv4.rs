@@ -4,6 +4,7 @@
 //! Stricter than the reference: `host` and the time must be signed, and so must every header that says what is wanted
 //! (`x-amz-target`, `x-amz-security-token`) if it was sent; bodies are always signed.
 
+use hyper::header::{AUTHORIZATION, HeaderName};
 use hyper::http::request::Parts;
 use std::fmt::Write;
 use std::time::Duration;
@@ -11,17 +12,15 @@ use strongroom_model::{SecretString, Timestamp};
 
 /// What a request says of its signature.
 pub(super) struct Signed {
-    pub(super) key: String,
-    pub(super) date: String,
-    pub(super) region: String,
-    pub(super) service: String,
+    /// `KEY/DATE/REGION/SERVICE/aws4_request`.
+    credential: String,
     pub(super) signature: Vec<u8>,
     pub(super) session_token: Option<SecretString>,
     /// The time as it was written.
     stamp: String,
     time: Timestamp,
-    /// Names of signed headers as they were listed.
-    headers: Vec<String>,
+    /// Names of signed headers in small letters, divided by semicolons as they were listed.
+    headers: String,
     /// Set for presigned queries: for how long they are good.
     lifetime: Option<Duration>,
 }
@@ -45,15 +44,21 @@ pub(super) enum Late {
 }
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+static DATE: HeaderName = HeaderName::from_static("x-amz-date");
+static TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
+static TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+static BODY_HASH: HeaderName = HeaderName::from_static("x-amz-content-sha256");
 /// The longest that a presigned query is good for (AWS: seven days).
 const LONGEST: u64 = 604_800;
 /// The longest part that is looked at; session tokens of AWS have no stated limit.
 const LONGEST_TOKEN: usize = 8_192;
+/// The parts of a credential.
+const PARTS: usize = 5;
 
 /// Reads the signature of a request.
 pub(super) fn read(parts: &Parts) -> Result<Signed, Flaw> {
     let query = parts.uri.query().unwrap_or_default();
-    match (parts.headers.contains_key("authorization"), parameter(query, "X-Amz-Algorithm")?) {
+    match (parts.headers.contains_key(&AUTHORIZATION), parameter(query, "X-Amz-Algorithm")?) {
         (true, None) => read_headers(parts),
         (false, Some(_)) => read_query(parts, query),
         (true, Some(_)) => Err(Flaw::Incomplete("it is signed twice, in a header and in the query")),
@@ -62,7 +67,7 @@ pub(super) fn read(parts: &Parts) -> Result<Signed, Flaw> {
 }
 
 fn read_headers(parts: &Parts) -> Result<Signed, Flaw> {
-    let text = one(parts, "authorization")?.unwrap_or_default();
+    let text = one(parts, &AUTHORIZATION)?.unwrap_or_default();
     let rest = text.strip_prefix(ALGORITHM).ok_or(Flaw::Incomplete("it must begin with AWS4-HMAC-SHA256"))?;
     let part = |name: &'static str| {
         let mut found = rest.split(',').filter_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
@@ -71,8 +76,8 @@ fn read_headers(parts: &Parts) -> Result<Signed, Flaw> {
     let credential = part("Credential").ok_or(Flaw::Incomplete("'Credential' is missing"))?;
     let headers = part("SignedHeaders").ok_or(Flaw::Incomplete("'SignedHeaders' is missing"))?;
     let signature = part("Signature").ok_or(Flaw::Incomplete("'Signature' is missing"))?;
-    let stamp = one(parts, "x-amz-date")?.ok_or(Flaw::Incomplete("'X-Amz-Date' is missing"))?;
-    let token = one(parts, "x-amz-security-token")?.map(str::to_owned);
+    let stamp = one(parts, &DATE)?.ok_or(Flaw::Incomplete("'X-Amz-Date' is missing"))?;
+    let token = one(parts, &TOKEN)?.map(str::to_owned);
     let signed = build(credential, headers, signature, stamp, token, None)?;
     signed.demand(parts, &["host", "x-amz-date"])?;
     Ok(signed)
@@ -105,24 +110,21 @@ fn build(
     token: Option<String>,
     lifetime: Option<Duration>,
 ) -> Result<Signed, Flaw> {
-    let scope: Vec<&str> = credential.split('/').collect();
-    let [key, date, region, service, "aws4_request"] = scope.as_slice() else {
+    if credential.split('/').count() != PARTS || !credential.ends_with("/aws4_request") {
         return Err(Flaw::Incomplete("'Credential' must be KEY/DATE/REGION/SERVICE/aws4_request"));
-    };
+    }
+    let date = credential.split('/').nth(1).unwrap_or_default();
     let time = time_of(stamp).ok_or(Flaw::Incomplete("the date must be written as 20261121T084412Z"))?;
-    if !stamp.starts_with(*date) || date.len() != 8 {
+    if !stamp.starts_with(date) || date.len() != 8 {
         return Err(Flaw::Incomplete("the date in 'Credential' is another one than the request's"));
     }
     let signature = hex::decode(signature).map_err(|_| Flaw::Incomplete("'Signature' is no hexadecimal number"))?;
-    let headers: Vec<String> = headers.split(';').map(str::to_ascii_lowercase).collect();
-    if !headers.is_sorted_by(|a, b| a < b) {
+    let headers = headers.to_ascii_lowercase();
+    if !headers.split(';').is_sorted_by(|a, b| a < b) {
         return Err(Flaw::Incomplete("'SignedHeaders' must be sorted, each name once"));
     }
     Ok(Signed {
-        key: (*key).to_owned(),
-        date: (*date).to_owned(),
-        region: (*region).to_owned(),
-        service: (*service).to_owned(),
+        credential: credential.to_owned(),
         signature,
         session_token: token.map(SecretString::new),
         stamp: stamp.to_owned(),
@@ -133,11 +135,34 @@ fn build(
 }
 
 impl Signed {
+    /// The key that it was made with, as the client says.
+    pub(super) fn key(&self) -> &str {
+        self.part(0)
+    }
+
+    /// The day that it was made for.
+    pub(super) fn date(&self) -> &str {
+        self.part(1)
+    }
+
+    /// The region that it was made for.
+    pub(super) fn region(&self) -> &str {
+        self.part(2)
+    }
+
+    /// The service that it was made for.
+    pub(super) fn service(&self) -> &str {
+        self.part(3)
+    }
+
+    fn part(&self, number: usize) -> &str {
+        self.credential.split('/').nth(number).unwrap_or_default()
+    }
+
     fn demand(&self, parts: &Parts, always: &[&str]) -> Result<(), Flaw> {
-        let signed = |name: &str| self.headers.iter().any(|header| header == name);
-        let sent = ["x-amz-target", "x-amz-security-token"];
-        let sent = sent.iter().filter(|name| parts.headers.contains_key(**name));
-        if always.iter().chain(sent).all(|name| signed(name)) {
+        let signed = |name: &str| self.headers.split(';').any(|header| header == name);
+        let sent = [&TARGET, &TOKEN].into_iter().filter(|name| parts.headers.contains_key(*name));
+        if always.iter().copied().chain(sent.map(HeaderName::as_str)).all(signed) {
             Ok(())
         } else {
             Err(Flaw::Incomplete(
@@ -163,36 +188,34 @@ impl Signed {
         let _ = write!(text, "{}\n/\n", parts.method);
         canonical_query(query, &mut text);
         text.push('\n');
-        for name in &self.headers {
+        for name in self.headers.split(';') {
             text.push_str(name);
-            for (number, value) in parts.headers.get_all(name.as_str()).iter().enumerate() {
-                text.push(if number == 0 { ':' } else { ',' });
+            text.push(':');
+            for (number, value) in parts.headers.get_all(name).iter().enumerate() {
+                if number > 0 {
+                    text.push(',');
+                }
                 squeeze(&String::from_utf8_lossy(value.as_bytes()), &mut text);
-            }
-            if !parts.headers.contains_key(name.as_str()) {
-                text.push(':');
             }
             text.push('\n');
         }
-        for (number, name) in self.headers.iter().enumerate() {
-            text.push(if number == 0 { '\n' } else { ';' });
-            text.push_str(name);
+        for part in ["\n", &self.headers, "\n", body_hash] {
+            text.push_str(part);
         }
-        let _ = write!(text, "\n{body_hash}");
         text
     }
 
     /// What the signature is made over, given the hash of the canonical request.
     pub(super) fn string_to_sign(&self, canonical_hash: &str) -> String {
-        let Self { stamp, date, region, service, .. } = self;
-        format!("{ALGORITHM}\n{stamp}\n{date}/{region}/{service}/aws4_request\n{canonical_hash}")
+        let scope = self.credential.split_once('/').map_or("", |(_, scope)| scope);
+        [ALGORITHM, &self.stamp, scope, canonical_hash].join("\n")
     }
 }
 
 /// Whether the hash that a client declared for the body, if it did, is the body's. What stands for no hash is refused:
 /// these services sign their bodies.
 pub(super) fn declared_hash_fits(parts: &Parts, body_hash: &str) -> bool {
-    parts.headers.get("x-amz-content-sha256").is_none_or(|declared| declared.as_bytes() == body_hash.as_bytes())
+    parts.headers.get(&BODY_HASH).is_none_or(|declared| declared.as_bytes() == body_hash.as_bytes())
 }
 
 /// Pairs sorted by name and value as they were sent, without the signature itself.
@@ -209,6 +232,9 @@ fn canonical_query(query: &str, text: &mut String) {
 
 /// Without blanks at the ends, and one in place of several inside.
 fn squeeze(value: &str, text: &mut String) {
+    if !value.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        return text.push_str(value);
+    }
     for (number, word) in value.split_ascii_whitespace().enumerate() {
         if number > 0 {
             text.push(' ');
@@ -218,7 +244,7 @@ fn squeeze(value: &str, text: &mut String) {
 }
 
 /// A header that was sent at most once.
-fn one<'a>(parts: &'a Parts, name: &'static str) -> Result<Option<&'a str>, Flaw> {
+fn one<'a>(parts: &'a Parts, name: &HeaderName) -> Result<Option<&'a str>, Flaw> {
     let mut values = parts.headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {

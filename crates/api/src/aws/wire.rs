@@ -7,6 +7,7 @@ use crate::body::{self, Held};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Bytes;
+use hyper::header::HeaderName;
 use hyper::http::{HeaderValue, StatusCode, header, request::Parts};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
@@ -18,6 +19,7 @@ use zeroize::Zeroizing;
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const STS: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
 /// The parameters of a JSON request.
@@ -91,7 +93,7 @@ fn dressed(status: u16, kind: &'static str, bytes: SecretBytes, id: RequestId) -
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert("x-amzn-requestid", id);
+        headers.insert(&REQUEST_ID, id);
     }
     response
 }

@@ -10,6 +10,9 @@ use strongroom_core::secret::{Labelled, Picked, SecretValue, suffix};
 use strongroom_core::{CoreError, Reply};
 use strongroom_model::{SecretBytes, Timestamp};
 
+/// What an answer says besides the value, which the trail shows as it is.
+const FACTS: &[&str] = &["ARN", "Name", "VersionId", "VersionStages", "CreatedDate"];
+
 /// `GetSecretValue`.
 pub(super) async fn get(call: Call<'_>) -> Result<Reply, Refusal> {
     let input = &call.input;
@@ -46,7 +49,7 @@ pub(super) async fn get(call: Call<'_>) -> Result<Reply, Refusal> {
     data.insert("CreatedDate".to_owned(), epoch(created));
     let (name, text) = spelled(value)?;
     data.insert(name.to_owned(), Value::String(text));
-    Ok(Reply { version: Some(number.get()), ..Reply::data(Value::Object(data)) })
+    Ok(Reply { version: Some(number.get()), facts: FACTS, ..Reply::data(Value::Object(data)) })
 }
 
 /// A value as AWS's clients can read it: text as it is, bytes in base64, and an object of another dialect as its JSON,

@@ -198,18 +198,22 @@ impl Vault {
     }
 
     async fn serve_open(&self, open: &Open, mut parsed: Parsed) -> Response<Full<Body>> {
-        let (target, object) = match self.locate(open, &mut parsed).await {
+        match self.locate(open, &mut parsed).await {
             // Whoever throws the answer away must not have made or used up anything by asking.
             // The gate would use up a wrapping token.
             Ok(_) if parsed.head && parsed.visit.path.as_str() == "cubbyhole/response" => {
-                return self.refuse(&parsed, CoreError::Unsupported).await;
+                self.refuse(&parsed, CoreError::Unsupported).await
             }
             Ok((target, _)) if parsed.head && !target.is_read_without_effect() => {
-                return self.lead_nowhere(open, parsed, CoreError::Unsupported).await;
+                self.lead_nowhere(open, parsed, CoreError::Unsupported).await
             }
-            Ok(located) => located,
-            Err(error) => return self.lead_nowhere(open, parsed, error).await,
-        };
+            Ok((target, object)) => self.serve_located(open, parsed, target, object).await,
+            Err(error) => self.lead_nowhere(open, parsed, error).await,
+        }
+    }
+
+    /// The straight way: the gate, the act, the entry in the trail, the answer.
+    async fn serve_located(&self, open: &Open, parsed: Parsed, target: Target, object: Object) -> Response<Full<Body>> {
         let Parsed { visit, credential, fields, head, help, memory: _memory, upload } = parsed;
         let request = visit.request;
         let mount = Arc::clone(&target.mount);
@@ -250,16 +254,15 @@ impl Vault {
         self.note_recording(now().since(recording), recorded.is_ok());
         let is_login = target.found.endpoint().access == Access::Open && mount.class == MountClass::Auth;
         self.note_route(operation, mount.path.as_str(), is_login, now().since(arrived));
-        if let (Ok(()), Some(auth)) = (&recorded, result.as_ref().ok().and_then(|reply| reply.auth.as_ref()))
-            && auth.made
-        {
-            self.note_token(&mount, auth);
-        }
-        let concluded = match recorded {
-            Ok(()) => self.carry_out(open, after).await,
+        let done = match recorded {
+            Ok(()) => {
+                let auth = result.as_ref().ok().and_then(|reply| reply.auth.as_ref());
+                auth.filter(|auth| auth.made).into_iter().for_each(|auth| self.note_token(&mount, auth));
+                self.carry_out(open, after).await
+            }
             Err(error) => Err(error),
         };
-        match concluded {
+        match done {
             Ok(()) if help && result.is_ok() => answer::help(target.found.endpoint(), &mount),
             Ok(()) => answer::result(result, request, &mount, &path, head),
             Err(error) => answer::error(&error),

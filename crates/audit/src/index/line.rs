@@ -109,6 +109,26 @@ pub struct Line<'a> {
     pub note: Option<Text<'a>>,
     #[serde(default)]
     pub duration_us: u64,
+    #[serde(borrow, default)]
+    pub response_auth: Option<Login<'a>>,
+    #[serde(borrow, default)]
+    pub wrap: Option<Wrap<'a>>,
+}
+
+/// A part of a [`Line`].
+#[derive(Deserialize)]
+pub struct Login<'a> {
+    #[serde(borrow)]
+    pub principal: Who<'a>,
+}
+
+/// A part of a [`Line`].
+#[derive(Deserialize)]
+pub struct Wrap<'a> {
+    #[serde(borrow)]
+    pub accessor: Text<'a>,
+    #[serde(borrow, default)]
+    pub wrapped_accessor: Option<Text<'a>>,
 }
 
 /// A part of a [`Line`].

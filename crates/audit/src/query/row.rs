@@ -69,6 +69,12 @@ pub struct Row {
     /// What an event says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Accessors of tokens that the answer handed out; empty for a batch token. Not shown.
+    #[serde(skip)]
+    pub issued: Vec<String>,
+    /// For whom, the entity where there is one. Not shown.
+    #[serde(skip)]
+    pub issued_to: Option<String>,
 }
 
 impl Row {
@@ -80,6 +86,8 @@ impl Row {
             let policy = decision.policy.as_ref()?;
             Some(decision.line.map_or_else(|| policy.to_string(), |line| format!("{policy}:{line}")))
         });
+        let login = line.response_auth.as_ref().map(|login| &login.principal);
+        let wrapped = line.wrap.iter().flat_map(|wrap| std::iter::once(&wrap.accessor).chain(&wrap.wrapped_accessor));
         Self {
             seq: line.seq,
             time: line.time.to_string(),
@@ -105,6 +113,8 @@ impl Row {
             lease: line.lease_id.as_ref().map(ToString::to_string),
             namespace: line.namespace.to_string(),
             note: line.note.as_ref().map(ToString::to_string),
+            issued: login.map(|who| &who.accessor).into_iter().chain(wrapped).map(ToString::to_string).collect(),
+            issued_to: login.map(|who| who.entity.as_ref().unwrap_or(&who.display_name).to_string()),
         }
     }
 }

@@ -193,7 +193,7 @@ impl Emergency {
         Ok(Some(page.keys))
     }
 
-    /// Tokens that were used from a network, as the trail tells.
+    /// Tokens that were used from a network, or handed out there, as the trail tells.
     async fn tokens_from(
         &self,
         walk: &mut TokenWalk,
@@ -211,9 +211,16 @@ impl Emergency {
         walk.over = page.next.is_none();
         let mut keys = Vec::new();
         for row in page.rows.into_iter().filter(|row| row.granted == Some(true)) {
+            // What was handed out there is known there, wherever it is used.
+            for accessor in row.issued.iter().filter(|_| row.result.as_deref() == Some("ok")) {
+                if accessor.is_empty() {
+                    walk.bears_batch(row.issued_to.clone());
+                } else if walk.seen.insert(accessor.clone()) {
+                    keys.extend(self.rooms.tokens.key_of_accessor(accessor).await?);
+                }
+            }
             if row.accessor.as_ref().is_some_and(String::is_empty) {
-                let room = walk.batch.len() < MOST_BEARERS;
-                walk.batch.extend(row.entity.or(row.principal).filter(|_| room));
+                walk.bears_batch(row.entity.or(row.principal));
                 continue;
             }
             let Some(accessor) = row.accessor.filter(|accessor| walk.seen.insert(accessor.clone())) else { continue };
@@ -249,6 +256,12 @@ impl TokenWalk {
             over: false,
             others: Vec::new(),
             batch: BTreeSet::new(),
+        }
+    }
+
+    fn bears_batch(&mut self, who: Option<String>) {
+        if self.batch.len() < MOST_BEARERS {
+            self.batch.extend(who);
         }
     }
 }

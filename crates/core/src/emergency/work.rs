@@ -201,7 +201,10 @@ impl Emergency {
         }
         let mut walk = TokenWalk::of(&incident.target);
         let (mut done, mut failures) = (0_u64, Vec::new());
-        while let Some(keys) = self.next_tokens(&mut walk).await? {
+        let (own, mut spared) = (self.own_token(incident).await?, false);
+        while let Some(mut keys) = self.next_tokens(&mut walk).await? {
+            spared |= own.is_some_and(|own| keys.contains(&own));
+            keys.retain(|key| Some(*key) != own);
             if keys.is_empty() {
                 continue;
             }
@@ -213,10 +216,23 @@ impl Emergency {
             let used = walk.others.iter().filter_map(|text| AccessKeyId::parse(text).ok());
             let total = self.disable_keys(incidents, incident, used).await?;
             self.end_step(incidents, incident, StepKind::AccessKeys, total, Vec::new()).await?;
-            let beyond: Vec<String> = walk.batch.iter().map(|who| beyond(who)).collect();
+            let mut beyond: Vec<String> = walk.batch.iter().map(|who| beyond(who)).collect();
+            beyond.extend(spared.then(|| {
+                "the token that ordered this was used or handed out there, too, and was spared so that somebody can see it \
+                 through: get another one from elsewhere, and revoke it"
+                    .to_owned()
+            }));
             self.amend_step(incidents, incident, StepKind::Tokens, |step| step.beyond.clone_from(&beyond)).await?;
         }
         self.end_step(incidents, incident, StepKind::Tokens, done, failures).await
+    }
+
+    /// The token that the order came with, which a network's revocation spares: it may have been there once.
+    async fn own_token(&self, incident: &Incident) -> Result<Option<TokenKey>, CoreError> {
+        match &incident.target {
+            Target::Address { .. } => self.rooms.tokens.key_of_accessor(&incident.by.accessor).await,
+            _ => Ok(None),
+        }
     }
 
     /// Notes which tokens are revoked, before they are gone and nobody can tell.

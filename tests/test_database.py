@@ -49,6 +49,14 @@ def test_a_new_user_gets_logins_that_die_on_time(disk_server, postgres):
     cli("lease", "revoke", lease)
     assert not postgres.lets_in(first["data"]["username"], first["data"]["password"])
     assert postgres.lets_in(second["data"]["username"], second["data"]["password"])
+    username = first["data"]["username"]
+    told = disk_server.json("audit", "query", f"-subject={username}")
+    asked = {entry["operation"] if entry["kind"] == "event" else entry["path"] for entry in told}
+    assert asked == {"database/creds/app-role", "sys/leases/renew", "sys/leases/revoke", "lease-revoke"}, told
+    assert {entry["lease"] for entry in told} == {lease} and {entry["subject"] for entry in told} == {username}
+    by_lease = disk_server.json("audit", "query", f"-lease={lease}", "-operation=update")
+    assert [entry["path"] for entry in by_lease] == ["sys/leases/renew", "sys/leases/revoke"]
+    assert username in cli("audit", "query", f"-subject={username}", "-kind=event")
     cli("lease", "revoke", "-prefix", "database/creds/app-role/")
     assert postgres.logins() == []
     assert PASSWORD not in cli("read", "database/config/app") + disk_server.said()

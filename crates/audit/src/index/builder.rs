@@ -20,7 +20,7 @@ pub(crate) struct RowAt {
 }
 
 /// What a file begins with.
-pub(crate) const MAGIC: &[u8; 8] = b"SRTRIDX2";
+pub(crate) const MAGIC: &[u8; 8] = b"SRTRIDX3";
 /// How long the fixed part of a file is.
 pub(crate) const HEADER: usize = 208;
 
@@ -153,6 +153,9 @@ impl Builder {
         if let Some(lease) = &entry.lease_id {
             self.marks.push((mark(lease), row));
         }
+        if let Some(subject) = &entry.subject {
+            self.marks.push((mark(subject), row));
+        }
     }
 
     fn add(&mut self, field: Field, value: &str, row: u32) {
@@ -222,7 +225,7 @@ impl Builder {
         self.terms.iter().map(|(term, rows)| (&**term, rows.as_slice()))
     }
 
-    /// The entries whose request or lease may have this mark.
+    /// The entries whose request, lease or subject may have this mark.
     pub(crate) fn marked(&self, wanted: u32) -> Vec<u32> {
         self.marks.iter().filter(|(mark, _)| *mark == wanted).map(|(_, row)| *row).collect()
     }

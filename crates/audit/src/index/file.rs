@@ -214,7 +214,7 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// The entries whose request or lease may have this mark.
+    /// The entries whose request, lease or subject may have this mark.
     pub(crate) fn marked(&self, wanted: u32) -> io::Result<Vec<u32>> {
         let (start, end) = self.section(3);
         let count = (end - start) / 8;

@@ -106,6 +106,8 @@ pub struct Line<'a> {
     #[serde(borrow, default)]
     pub lease_id: Option<Text<'a>>,
     #[serde(borrow, default)]
+    pub subject: Option<Text<'a>>,
+    #[serde(borrow, default)]
     pub note: Option<Text<'a>>,
     #[serde(default)]
     pub duration_us: u64,

@@ -45,7 +45,7 @@ impl<'a> Seek<'a> {
     }
 
     fn rare(&self, query: &Query, rows: &mut Narrowed) -> io::Result<()> {
-        for name in query.request.iter().chain(&query.lease) {
+        for name in query.request.iter().chain(&query.lease).chain(&query.subject) {
             rows.keep(self.0.marked(mark(name))?);
         }
         if !query.things.is_empty() {

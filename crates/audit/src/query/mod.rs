@@ -51,8 +51,10 @@ pub struct Query {
     pub outcomes: Vec<String>,
     /// From where.
     pub address: Option<AddressTest>,
-    /// A lease that was handed out.
+    /// A lease that was handed out, prolonged or ended.
     pub lease: Option<String>,
+    /// A credential by its name in the outside system.
+    pub subject: Option<String>,
     /// A request's id.
     pub request: Option<String>,
     /// A namespace's path; the root is empty.
@@ -278,6 +280,7 @@ impl Query {
             && any(&self.dialects, &|word| line.dialect == word)
             && any(&self.kinds, &|word| line.kind == word)
             && self.lease.as_ref().is_none_or(|lease| line.lease_id.as_deref() == Some(lease))
+            && self.subject.as_ref().is_none_or(|subject| line.subject.as_deref() == Some(subject))
             && self.request.as_ref().is_none_or(|request| line.request == *request)
             && self.namespace.as_ref().is_none_or(|namespace| line.namespace == *namespace)
             && self.address.as_ref().is_none_or(|test| line.source.address.parse().is_ok_and(test))

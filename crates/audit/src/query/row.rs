@@ -60,9 +60,12 @@ pub struct Row {
     pub duration_us: u64,
     /// The request.
     pub request: String,
-    /// The lease that was handed out.
+    /// The lease that was handed out, prolonged or ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease: Option<String>,
+    /// The credential's name in the outside system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// The namespace.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub namespace: String,
@@ -111,6 +114,7 @@ impl Row {
             duration_us: line.duration_us,
             request: line.request.to_string(),
             lease: line.lease_id.as_ref().map(ToString::to_string),
+            subject: line.subject.as_ref().map(ToString::to_string),
             namespace: line.namespace.to_string(),
             note: line.note.as_ref().map(ToString::to_string),
             issued: login.map(|who| &who.accessor).into_iter().chain(wrapped).map(ToString::to_string).collect(),

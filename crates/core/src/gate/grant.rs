@@ -33,6 +33,8 @@ pub struct Grant {
     pub(super) wrapping: Option<TokenKey>,
     /// The lease that the request made.
     pub(super) made: OnceLock<Made>,
+    /// The lease that the request is to end, and its credential's name.
+    pub(super) ended: OnceLock<(String, String)>,
 }
 
 impl Grant {
@@ -95,6 +97,11 @@ impl Grant {
     pub(crate) fn note_made(&self, made: Made) {
         // A request makes at most one.
         let _ = self.made.set(made);
+    }
+
+    /// Notes the lease that the request is to end, for the trail.
+    pub(crate) fn note_ended(&self, id: String, subject: String) {
+        let _ = self.ended.set((id, subject));
     }
 
     /// The lease that the request made.

@@ -124,6 +124,7 @@ impl Gate {
             intent_took: Duration::ZERO,
             wrapping: None,
             made: OnceLock::new(),
+            ended: OnceLock::new(),
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
         let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
@@ -159,6 +160,9 @@ impl Gate {
             entry.lease_id = contents.lease;
             entry.subject = reply.lease.as_ref().map(|lease| lease.subject.clone());
             entry.wrap = reply.wrap.as_ref().map(|wrap| wrap.note(&self.hmac));
+        }
+        if let Some((id, subject)) = grant.ended.get() {
+            (entry.lease_id, entry.subject) = (Some(id.clone()), Some(subject.clone()));
         }
         if let Some(made) = grant.made() {
             // Also when its answer is wrapped, or could not be.

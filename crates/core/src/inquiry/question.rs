@@ -28,6 +28,8 @@ pub struct Question {
     pub address: Option<Cidr>,
     /// A lease.
     pub lease: Option<String>,
+    /// A credential by its name in the outside system. Events about it are meant too, unless kinds say otherwise.
+    pub subject: Option<String>,
     /// A request.
     pub request: Option<String>,
     /// A namespace.
@@ -119,7 +121,11 @@ impl Inquiry {
             principals.extend(self.entity_named(&name).await?);
         }
         let limit = question.limit.unwrap_or(USUAL.min(most)).clamp(1, most);
-        let kinds = if question.kinds.is_empty() { vec!["outcome".to_owned()] } else { question.kinds };
+        let usual: &[&str] = if question.subject.is_some() { &["outcome", "event"] } else { &["outcome"] };
+        let kinds = match question.kinds.is_empty() {
+            true => usual.iter().map(|kind| (*kind).to_owned()).collect(),
+            false => question.kinds,
+        };
         let visible = sight.clone();
         Ok(Query {
             things: question.path.map(|path| sight.things(&path)).unwrap_or_default(),
@@ -131,6 +137,7 @@ impl Inquiry {
                 .address
                 .map(|net| -> strongroom_audit::AddressTest { Box::new(move |ip| net.contains(ip)) }),
             lease: question.lease,
+            subject: question.subject,
             request: question.request,
             namespace: question.namespace.map(|namespace| namespace.as_str().to_owned()),
             dialects: question.dialects,

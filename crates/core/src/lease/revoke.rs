@@ -24,8 +24,9 @@ pub(super) struct Marked {
 impl Leases {
     /// Has a lease revoked; with `wait`, returns when the credential is gone, or says why it is not. A lease that is
     /// not there is no error.
-    pub async fn revoke(self: &Arc<Self>, _grant: &Grant, id: &str, wait: bool) -> Result<(), CoreError> {
+    pub async fn revoke(self: &Arc<Self>, grant: &Grant, id: &str, wait: bool) -> Result<(), CoreError> {
         let Some((key, stored)) = self.find(id).await? else { return Ok(()) };
+        grant.note_ended(self.id_of(&key), stored.value.subject.clone());
         let (lease, name) = (&stored.value, stored.value.lane.clone());
         let lane = self.lane(key.mount, &name);
         let (attempts, outages) = (lease.attempts(), lane.outages());

@@ -29,7 +29,8 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         valued("outcome", "word", "ok, failed, or the kind of an error, such as denied"),
         valued("dialect", "word", "vault, aws, native"),
         valued("source", "cidr", "The network or address that requests came from"),
-        valued("lease", "id", "The lease that was handed out"),
+        valued("lease", "id", "The lease that was handed out, prolonged or ended"),
+        valued("subject", "name", "The name of a login in its database; with its events"),
         valued("request", "id", "The id of a request"),
         valued("in-namespace", "path", "The namespace"),
         valued("kind", "word", "outcome, intent, event; outcome when not given"),
@@ -60,6 +61,7 @@ const HEADING: &[&str] = &[
     "Rule",
     "Duration",
     "Request",
+    "Subject",
 ];
 /// How long to wait before looking for more.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -133,6 +135,7 @@ fn filters(session: &Session) -> Result<Vec<(&'static str, String)>, CliError> {
         ("dialect", "dialect"),
         ("source", "address"),
         ("lease", "lease"),
+        ("subject", "subject"),
         ("request", "request"),
         ("in-namespace", "namespace"),
         ("kind", "kind"),
@@ -255,6 +258,7 @@ fn row(entry: &Value) -> Vec<String> {
         rule,
         format!("{}.{:03} ms", micros / 1_000, micros % 1_000),
         text("request"),
+        text("subject"),
     ]
 }
 

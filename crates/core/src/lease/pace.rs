@@ -2,8 +2,11 @@
 //! with pauses that grow with how long their commits take. The further behind they are the less they step back, and past
 //! a bound not at all. What somebody ordered to end is never held up here.
 //!
-//! Knows no lease and no lane; counts requests and hands out turns. Goes by real time, since it is about processors.
+//! Lanes take turns, so that one with many leases holds up none with few.
+//!
+//! Knows no lease, and a lane by a number only; counts requests and hands out turns. Goes by real time, since it is about processors.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +18,8 @@ const TOGETHER: u32 = 4;
 const REST: u32 = 8;
 /// The pause between two groups, at least and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
+/// How long a lane whose turn it is may leave it before the next one gets it.
+const LATE: Duration = Duration::from_millis(5);
 /// With every so much that they are behind, the pause is halved.
 const HALVED_EVERY: Duration = Duration::from_secs(60);
 /// So far behind they go at full speed, whatever else is served.
@@ -41,8 +46,11 @@ pub(super) struct Pace {
 struct State {
     seen: Option<Seen>,
     busy: bool,
-    /// What is left of the group that goes now.
+    /// What is left of the group that goes now, and whose it is.
     left: u32,
+    holder: usize,
+    /// Lanes that wait, those first that wait longest.
+    waiting: VecDeque<usize>,
     next: Option<Instant>,
     /// How long commits take, smoothed.
     commit: Duration,
@@ -57,7 +65,15 @@ struct Seen {
 
 impl Pace {
     pub(super) fn new() -> Self {
-        let state = State { seen: None, busy: false, left: 0, next: None, commit: Duration::ZERO };
+        let state = State {
+            seen: None,
+            busy: false,
+            left: 0,
+            holder: 0,
+            waiting: VecDeque::new(),
+            next: None,
+            commit: Duration::ZERO,
+        };
         Self { visits: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
@@ -70,22 +86,26 @@ impl Pace {
         self.visits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Whether one more may go, of a lane that is so far behind.
-    pub(super) fn ask(&self, now: Instant, behind: Duration) -> Turn {
+    /// Whether one more of this lane may go, which is so far behind.
+    pub(super) fn ask(&self, lane: usize, now: Instant, behind: Duration) -> Turn {
         let visits = self.visits.load(Ordering::Relaxed);
         let mut state = self.state();
         state.look(now, visits);
         if !state.busy || behind >= LATEST {
             return Turn::Now;
         }
-        if state.left == 0 {
-            if let Some(next) = state.next.filter(|next| *next > now) {
-                return Turn::At(next);
-            }
-            state.left = TOGETHER;
-            state.next = Some(now + state.pause(behind));
+        if state.left > 0 && state.holder == lane {
+            state.left -= 1;
+            return Turn::Now;
         }
-        state.left -= 1;
+        if let Some(at) = state.not_yet(lane, now) {
+            if !state.waiting.contains(&lane) {
+                state.waiting.push_back(lane);
+            }
+            return Turn::At(at);
+        }
+        state.waiting.retain(|other| *other != lane);
+        (state.holder, state.left, state.next) = (lane, TOGETHER - 1, Some(now + state.pause(behind)));
         Turn::Now
     }
 
@@ -106,6 +126,18 @@ impl State {
             self.busy = visits.saturating_sub(seen.visits) >= windows.saturating_mul(BUSY);
             self.seen = Some(Seen { at: now, visits });
         }
+    }
+
+    /// When the lane may ask again for a group of its own; nothing when it may have one now.
+    fn not_yet(&mut self, lane: usize, now: Instant) -> Option<Instant> {
+        let next = self.next?;
+        if now < next {
+            return Some(next);
+        }
+        while now >= next + LATE && self.waiting.front().is_some_and(|first| *first != lane) {
+            self.waiting.pop_front();
+        }
+        self.waiting.front().filter(|first| **first != lane).map(|_| next + LATE)
     }
 
     fn pause(&self, behind: Duration) -> Duration {
@@ -136,7 +168,7 @@ mod tests {
             for _ in 0..span.as_millis() {
                 self.now += Duration::from_millis(1);
                 (0..visits).for_each(|_| self.pace.visited());
-                gone += (0..10).filter(|_| self.pace.ask(self.now, behind) == Turn::Now).count();
+                gone += (0..10).filter(|_| self.pace.ask(1, self.now, behind) == Turn::Now).count();
             }
             gone
         }
@@ -167,5 +199,23 @@ mod tests {
         assert!((8..=24).contains(&slowly), "{slowly}");
         test.go(WINDOW * 2, Duration::ZERO, 0);
         assert_eq!(test.go(SECOND, Duration::ZERO, 0), 10_000);
+    }
+
+    #[test]
+    fn a_lane_with_many_leases_takes_turns_with_one_that_comes_after_it_and_waits_for_none_that_is_gone() {
+        let mut test = Test::new();
+        test.go(WINDOW * 2, Duration::ZERO, 1);
+        let mut gone = [0; 4];
+        for at in 0..3_000 {
+            test.now += Duration::from_millis(1);
+            test.pace.visited();
+            // The third asks no more after a second; the first is always the first to ask.
+            let lanes = if at < 1_000 { 1..4 } else { 1..3 };
+            for lane in lanes {
+                gone[lane] += (0..10).filter(|_| test.pace.ask(lane, test.now, Duration::ZERO) == Turn::Now).count();
+            }
+        }
+        assert!(gone[1].abs_diff(gone[2]) < 50 && gone[3] > 80, "{gone:?}");
+        assert!(gone.iter().sum::<usize>() > 700, "{gone:?}");
     }
 }

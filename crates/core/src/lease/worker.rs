@@ -237,7 +237,7 @@ impl Leases {
                         if lease.value.stage.is_revoking() {
                             return Ok(Some(Turned { key, why: Why::Marked }));
                         }
-                        if self.may_expire(run, lease.value.due) {
+                        if self.may_expire(lane, run, lease.value.due) {
                             return Ok(Some(Turned { key, why: Why::Expired }));
                         }
                         run.page.push_front(turn);
@@ -259,11 +259,12 @@ impl Leases {
 
     /// Whether a lease whose time was over then may be seen to now. Behind is who was due long ago, while this server
     /// could have seen to it: what a jump of the clock made due is not.
-    fn may_expire(&self, run: &mut Run, due: Timestamp) -> bool {
+    fn may_expire(&self, lane: &Lane, run: &mut Run, due: Timestamp) -> bool {
         if run.expired >= EXPIRED_IN_HAND {
             return false;
         }
-        match self.pace.ask(Instant::now(), self.book.now().since(due).min(run.began.elapsed())) {
+        let (number, behind) = (std::ptr::from_ref(lane).addr(), self.book.now().since(due).min(run.began.elapsed()));
+        match self.pace.ask(number, Instant::now(), behind) {
             Go::Now => true,
             Go::At(at) => {
                 run.pause = Some(at);

@@ -18,6 +18,7 @@ mod proxied;
 mod server;
 mod socket;
 mod stream;
+mod turn;
 mod vault;
 
 pub use aws::{AwsSettings, PlainCredentials, walk_operations};

@@ -12,6 +12,7 @@ use crate::patient::{Patient, Phase, Serving};
 use crate::proxied::ProxyProtocol;
 use crate::socket::Accepted;
 use crate::stream;
+use crate::turn::Turn;
 use crate::vault::{Identity, Measure, Vault};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -304,7 +305,7 @@ impl Server {
         let connection = http.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let served = tokio::select! {
-            served = connection.as_mut() => served,
+            served = Turn::of(connection.as_mut()) => served,
             () = told_to_stop(&mut stop) => {
                 connection.as_mut().graceful_shutdown();
                 connection.as_mut().await

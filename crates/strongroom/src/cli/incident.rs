@@ -258,3 +258,31 @@ pub(super) fn micros(us: u64) -> String {
 fn items(value: Option<&Value>) -> Vec<Value> {
     value.and_then(Value::as_array).cloned().unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `0 accepted` and `None.` stood there of an incident whose entries were archived.
+    #[test]
+    fn what_is_not_known_is_never_written_as_none() {
+        let figures = json!({
+            "accepted_after": null, "refused_after": null, "last_accepted_us": null, "consumers": [],
+            "unknown": {"uses": true, "up_to": "2026-04-10T14:00:00Z", "text": "unknown: archived up to 2026-04-10T14:00:00Z"},
+        });
+        let found = json!({
+            "incident": {"id": "x", "target": {"kind": "secret"}, "steps": []}, "figures": figures,
+            "stragglers": ["who used it since the order: unknown: archived up to 2026-04-10T14:00:00Z"], "timeline": [],
+        });
+        let found = found.as_object().unwrap();
+        for text in [summary(found), markdown(found)] {
+            assert!(text.contains("unknown: archived up to 2026-04-10T14:00:00Z"), "{text}");
+            assert!(!text.contains("0 accepted") && !text.contains("None."), "{text}");
+        }
+        // Leases and auth mounts: the trail does not name their uses, and nobody claims that there were none.
+        let rows = figure_rows(&json!({"accepted_after": null, "refused_after": null}));
+        assert!(rows.iter().any(|(name, value)| name == "Uses after the order" && value.starts_with("not counted")));
+        let rows = figure_rows(&json!({"accepted_after": 2, "refused_after": 3, "more": true}));
+        assert!(rows.iter().any(|(_, value)| value == "at least 2 accepted, 3 refused"), "{rows:?}");
+    }
+}

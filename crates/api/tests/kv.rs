@@ -141,7 +141,7 @@ async fn wrong_requests_get_the_texts_of_vault() {
     let answer = server.send("POST", "secret/data/a", json!({"data": "hunter2"})).await;
     assert_eq!(status(&answer), 400);
     assert!(!answer.text.contains("hunter2"));
-    let answer = server.send("POST", "secret/data/a", json!({"data": {"k": "x".repeat(600_000)}})).await;
+    let answer = server.send("POST", "secret/data/a", json!({"data": {"k": "x".repeat(1_200_000)}})).await;
     assert_eq!(status(&answer), 413);
     for (method, path) in [("LIST", "secret/data/a"), ("GET", "secret/destroy/a"), ("GET", "secret/metadata")] {
         assert_eq!(status(&server.send(method, path, Value::Null).await), 405, "{method} {path}");

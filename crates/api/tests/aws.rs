@@ -12,9 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use strongroom_api::{Limits, walk_operations};
 use strongroom_core::{Init, SlotSpec};
-use strongroom_storage::{
-    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Memory, Revision, Store, StoreError, Txn,
-};
+use strongroom_storage::{Entry, Front, Fronted, Memory, Store, StoreError};
 use strongroom_testkit::{Answer, TestServer, World};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
@@ -116,9 +114,9 @@ impl Counting {
 }
 
 #[async_trait]
-impl Store for Counting {
-    fn limits(&self) -> strongroom_storage::Limits {
-        self.inner.limits()
+impl Front for Counting {
+    fn behind(&self) -> &dyn Store {
+        &self.inner
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
@@ -130,46 +128,6 @@ impl Store for Counting {
         let rows = self.inner.list(prefix, after, limit).await?;
         self.count(rows.len());
         Ok(rows)
-    }
-
-    async fn current_rev(&self) -> Result<Revision, StoreError> {
-        self.inner.current_rev().await
-    }
-
-    async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
-        self.inner.commit(epoch, txn).await
-    }
-
-    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
-        self.inner.outcome(idem).await
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
-        self.inner.acquire(name, ttl).await
-    }
-
-    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.renew(lease, ttl).await
-    }
-
-    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
-        self.inner.release(lease).await
-    }
-
-    async fn view(&self) -> Result<Box<dyn strongroom_storage::View>, StoreError> {
-        self.inner.view().await
-    }
-
-    async fn replace(&self, epoch: Epoch, rows: strongroom_storage::Rows) -> Result<Committed, StoreError> {
-        self.inner.replace(epoch, rows).await
-    }
-
-    fn spool(&self) -> Result<std::fs::File, StoreError> {
-        self.inner.spool()
     }
 }
 
@@ -260,7 +218,7 @@ fn name(number: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_page_of_five_thousand_costs_what_the_second_does() {
-    let store = Arc::new(Counting { inner: Memory::new(), read: AtomicUsize::new(0) });
+    let store = Arc::new(Fronted(Counting { inner: Memory::new(), read: AtomicUsize::new(0) }));
     let world = World::over(Arc::clone(&store) as Arc<dyn Store>).await;
     let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
     let root = world.strongroom.init_dev(init, None).await.unwrap().root.client_token;

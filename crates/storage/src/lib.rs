@@ -5,6 +5,7 @@
 //! a commit whose outcome is not known says so instead of guessing; after a failed write nothing more is written.
 
 mod error;
+mod front;
 mod limits;
 mod memory;
 mod sqlite;
@@ -13,6 +14,7 @@ mod txn;
 mod whole;
 
 pub use error::StoreError;
+pub use front::{Front, Fronted};
 pub use limits::Limits;
 pub use memory::Memory;
 pub use sqlite::Sqlite;

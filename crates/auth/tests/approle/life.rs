@@ -3,12 +3,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 use strongroom_core::CoreError;
 use strongroom_model::MountPath;
-use strongroom_storage::{
-    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Memory, Revision, Store, StoreError, Txn,
-};
+use strongroom_storage::{Committed, Epoch, Front, Fronted, Memory, Store, StoreError, Txn};
 
 #[tokio::test]
 async fn tidying_removes_what_is_expired_and_nothing_else() {
@@ -77,21 +74,9 @@ struct Failing {
 }
 
 #[async_trait]
-impl Store for Failing {
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-
-    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.inner.list(prefix, after, limit).await
-    }
-
-    async fn current_rev(&self) -> Result<Revision, StoreError> {
-        self.inner.current_rev().await
+impl Front for Failing {
+    fn behind(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
@@ -100,44 +85,12 @@ impl Store for Failing {
         }
         self.inner.commit(epoch, txn).await
     }
-
-    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
-        self.inner.outcome(idem).await
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
-        self.inner.acquire(name, ttl).await
-    }
-
-    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.renew(lease, ttl).await
-    }
-
-    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
-        self.inner.release(lease).await
-    }
-
-    async fn view(&self) -> Result<Box<dyn strongroom_storage::View>, StoreError> {
-        self.inner.view().await
-    }
-
-    async fn replace(&self, epoch: Epoch, rows: strongroom_storage::Rows) -> Result<Committed, StoreError> {
-        self.inner.replace(epoch, rows).await
-    }
-
-    fn spool(&self) -> Result<std::fs::File, StoreError> {
-        self.inner.spool()
-    }
 }
 
 #[tokio::test]
 async fn a_crash_while_deleting_a_role_leaves_its_secret_ids_powerless_and_tidying_ends_it() {
     let memory = Arc::new(Memory::new());
-    let store = Arc::new(Failing { inner: Arc::clone(&memory), commits_left: AtomicI64::new(i64::MAX) });
+    let store = Arc::new(Fronted(Failing { inner: Arc::clone(&memory), commits_left: AtomicI64::new(i64::MAX) }));
     let (house, share) = House::with_share(store.clone()).await;
     let secret = house.role("web", json!({})).await;
     for _ in 0..30 {

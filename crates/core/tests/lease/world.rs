@@ -19,9 +19,7 @@ use strongroom_model::{
     Clock, EntityId, MountPath, NamespacePath, PolicyName, RequestId, RequestPath, SecretBytes, SecretString,
     Timestamp, Ttl,
 };
-use strongroom_storage::{
-    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Memory, Revision, Store, StoreError, Txn,
-};
+use strongroom_storage::{Committed, Epoch, Front, Fronted, Memory, Store, StoreError, Txn};
 
 pub(crate) struct Hands(AtomicU64);
 
@@ -49,8 +47,9 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    fn to(inner: &Arc<Memory>) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), left: AtomicI64::new(i64::MAX), commits: AtomicI64::new(0) })
+    fn to(inner: &Arc<Memory>) -> Arc<Fronted<Self>> {
+        let (left, commits) = (AtomicI64::new(i64::MAX), AtomicI64::new(0));
+        Arc::new(Fronted(Self { inner: Arc::clone(inner), left, commits }))
     }
 
     /// How many commits went this way.
@@ -67,7 +66,7 @@ pub(crate) struct World {
     pub(crate) strongroom: Arc<Strongroom>,
     pub(crate) outside: Arc<Outside>,
     pub(crate) clock: Arc<Hands>,
-    pub(crate) way: Arc<Way>,
+    pub(crate) way: Arc<Fronted<Way>>,
     pub(crate) trail: Arc<Trail>,
     pub(crate) root: SecretString,
     memory: Arc<Memory>,
@@ -272,7 +271,12 @@ impl World {
     }
 }
 
-async fn start(way: &Arc<Way>, outside: &Arc<Outside>, clock: &Arc<Hands>, trail: &Arc<Trail>) -> Arc<Strongroom> {
+async fn start(
+    way: &Arc<Fronted<Way>>,
+    outside: &Arc<Outside>,
+    clock: &Arc<Hands>,
+    trail: &Arc<Trail>,
+) -> Arc<Strongroom> {
     let setup = Setup {
         store: Arc::clone(way) as Arc<dyn Store>,
         epoch: Epoch::default(),
@@ -288,21 +292,9 @@ async fn start(way: &Arc<Way>, outside: &Arc<Outside>, clock: &Arc<Hands>, trail
 }
 
 #[async_trait]
-impl Store for Way {
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-
-    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.inner.list(prefix, after, limit).await
-    }
-
-    async fn current_rev(&self) -> Result<Revision, StoreError> {
-        self.inner.current_rev().await
+impl Front for Way {
+    fn behind(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
@@ -311,37 +303,5 @@ impl Store for Way {
         }
         self.commits.fetch_add(1, Ordering::SeqCst);
         self.inner.commit(epoch, txn).await
-    }
-
-    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
-        self.inner.outcome(idem).await
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
-        self.inner.acquire(name, ttl).await
-    }
-
-    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.renew(lease, ttl).await
-    }
-
-    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
-        self.inner.release(lease).await
-    }
-
-    async fn view(&self) -> Result<Box<dyn strongroom_storage::View>, StoreError> {
-        self.inner.view().await
-    }
-
-    async fn replace(&self, epoch: Epoch, rows: strongroom_storage::Rows) -> Result<Committed, StoreError> {
-        self.inner.replace(epoch, rows).await
-    }
-
-    fn spool(&self) -> Result<std::fs::File, StoreError> {
-        self.inner.spool()
     }
 }

@@ -3,10 +3,7 @@
 
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::time::Duration;
-use strongroom_storage::{
-    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Memory, Revision, Store, StoreError, Txn,
-};
+use strongroom_storage::{Committed, Entry, Epoch, Front, Limits, Memory, Store, StoreError, Txn};
 use tokio::sync::Semaphore;
 
 tokio::task_local! {
@@ -73,7 +70,11 @@ impl Fragile {
 }
 
 #[async_trait]
-impl Store for Fragile {
+impl Front for Fragile {
+    fn behind(&self) -> &dyn Store {
+        &self.inner
+    }
+
     fn limits(&self) -> Limits {
         Limits::PORTABLE
     }
@@ -86,14 +87,6 @@ impl Store for Fragile {
         self.inner.get(key).await
     }
 
-    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.inner.list(prefix, after, limit).await
-    }
-
-    async fn current_rev(&self) -> Result<Revision, StoreError> {
-        self.inner.current_rev().await
-    }
-
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
         self.writing.pass().await;
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
@@ -101,37 +94,5 @@ impl Store for Fragile {
         }
         self.limits().check(&txn)?;
         self.inner.commit(epoch, txn).await
-    }
-
-    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
-        self.inner.outcome(idem).await
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
-        self.inner.acquire(name, ttl).await
-    }
-
-    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.renew(lease, ttl).await
-    }
-
-    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
-        self.inner.release(lease).await
-    }
-
-    async fn view(&self) -> Result<Box<dyn strongroom_storage::View>, StoreError> {
-        self.inner.view().await
-    }
-
-    async fn replace(&self, epoch: Epoch, rows: strongroom_storage::Rows) -> Result<Committed, StoreError> {
-        self.inner.replace(epoch, rows).await
-    }
-
-    fn spool(&self) -> Result<std::fs::File, StoreError> {
-        self.inner.spool()
     }
 }

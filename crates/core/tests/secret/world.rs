@@ -17,7 +17,7 @@ use strongroom_model::{
     Clock, FolderPath, MountPath, NamespacePath, RequestId, RequestPath, SecretPath, SecretString, Timestamp,
     VersionNumber, VersionSelector,
 };
-use strongroom_storage::{Epoch, Store};
+use strongroom_storage::{Epoch, Fronted, Store};
 
 pub(crate) struct Hands(AtomicU64);
 
@@ -36,7 +36,7 @@ impl Clock for Hands {
 pub(crate) struct World {
     pub(crate) open: Arc<Open>,
     pub(crate) clock: Arc<Hands>,
-    pub(crate) store: Arc<Fragile>,
+    pub(crate) store: Arc<Fronted<Fragile>>,
     pub(crate) mount: Arc<Mount>,
     root: SecretString,
 }
@@ -44,7 +44,7 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(Hands(AtomicU64::new(Timestamp::from_secs(1_795_219_200).nanos())));
-        let store = Arc::new(Fragile::new());
+        let store = Arc::new(Fronted(Fragile::new()));
         let setup = Setup {
             store: Arc::clone(&store) as Arc<dyn Store>,
             epoch: Epoch::default(),

@@ -12,7 +12,7 @@ use strongroom_core::rotation::Methods;
 use strongroom_core::{Init, Setup, SlotSpec, Strongroom};
 use strongroom_engines::rotation::{FunctionSpec, Program, function};
 use strongroom_model::{Clock, SecretBytes, SecretString, base62};
-use strongroom_storage::{Epoch, Memory, Store};
+use strongroom_storage::{Epoch, Fronted, Memory, Store};
 use strongroom_testkit::outside::{Admin, Postgres};
 use strongroom_testkit::{ManualClock, TestServer, World};
 use tokio::sync::OnceCell;
@@ -26,7 +26,7 @@ static SHARED: OnceCell<Arc<Postgres>> = OnceCell::const_new();
 pub(crate) struct House {
     pub(crate) server: TestServer,
     pub(crate) postgres: Arc<Postgres>,
-    pub(crate) way: Arc<Way>,
+    pub(crate) way: Arc<Fronted<Way>>,
     /// A role that no other test has, in the names of its logins too.
     pub(crate) role: String,
     memory: Arc<Memory>,
@@ -161,7 +161,7 @@ impl House {
     }
 }
 
-async fn started(way: &Arc<Way>, clock: &Arc<ManualClock>, trail: &Arc<Trail>) -> World {
+async fn started(way: &Arc<Fronted<Way>>, clock: &Arc<ManualClock>, trail: &Arc<Trail>) -> World {
     let setup = Setup {
         store: Arc::clone(way) as Arc<dyn Store>,
         epoch: Epoch::default(),

@@ -1,11 +1,7 @@
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-use strongroom_storage::{
-    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Memory, Revision, Rows, Store, StoreError, Txn,
-    View,
-};
+use strongroom_storage::{Committed, Epoch, Front, Fronted, Memory, Store, StoreError, Txn};
 
 /// The way of one process to the store: it can be cut after some commits, as when the process is killed.
 pub(crate) struct Way {
@@ -14,8 +10,8 @@ pub(crate) struct Way {
 }
 
 impl Way {
-    pub(crate) fn to(inner: &Arc<Memory>) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), left: AtomicI64::new(i64::MAX) })
+    pub(crate) fn to(inner: &Arc<Memory>) -> Arc<Fronted<Self>> {
+        Arc::new(Fronted(Self { inner: Arc::clone(inner), left: AtomicI64::new(i64::MAX) }))
     }
 
     pub(crate) fn cut_after(&self, commits: i64) {
@@ -29,21 +25,9 @@ impl Way {
 }
 
 #[async_trait]
-impl Store for Way {
-    fn limits(&self) -> Limits {
-        self.inner.limits()
-    }
-
-    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.inner.list(prefix, after, limit).await
-    }
-
-    async fn current_rev(&self) -> Result<Revision, StoreError> {
-        self.inner.current_rev().await
+impl Front for Way {
+    fn behind(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
@@ -51,37 +35,5 @@ impl Store for Way {
             return Err(StoreError::Full);
         }
         self.inner.commit(epoch, txn).await
-    }
-
-    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
-        self.inner.outcome(idem).await
-    }
-
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
-        self.inner.acquire(name, ttl).await
-    }
-
-    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.renew(lease, ttl).await
-    }
-
-    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
-        self.inner.release(lease).await
-    }
-
-    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        self.inner.view().await
-    }
-
-    async fn replace(&self, epoch: Epoch, rows: Rows) -> Result<Committed, StoreError> {
-        self.inner.replace(epoch, rows).await
-    }
-
-    fn spool(&self) -> Result<std::fs::File, StoreError> {
-        self.inner.spool()
     }
 }

@@ -204,6 +204,17 @@ def test_refusals_are_those_of_aws(start, tmp_path):
     code, text = refusal(client.rotate_secret, SecretId="a", ClientRequestToken=token(), RotationLambdaARN=FUNCTION + "no")
     assert code == "AccessDeniedException" and "cannot invoke the specified Lambda function" in text
     assert "RotationEnabled" not in client.describe_secret(SecretId="a")
+    # A window ends with its UTC day, and before the next one begins.
+    for schedule, duration, said in (
+        ("cron(0 22 1 * ? *)", "3h", "Duration is 3h long, and the UTC day ends 2h after it begins; give it less."),
+        ("cron(0 8/4 * * ? *)", "5h", "Duration is 5h long, and the schedule comes again after 240 min; give it less."),
+        ("rate(4 hours)", "5h", "Duration is 5h long, and the schedule comes again after 240 min; give it less."),
+    ):
+        assert refusal(
+            client.rotate_secret, SecretId="a", ClientRequestToken=token(), RotationLambdaARN=FUNCTION + "slow",
+            RotationRules={"ScheduleExpression": schedule, "Duration": duration},
+        ) == ("InvalidParameterException", said)
+    assert "RotationEnabled" not in client.describe_secret(SecretId="a")
     client.rotate_secret(SecretId="a", ClientRequestToken=token(), RotationLambdaARN=FUNCTION + "slow")
     code, text = refusal(client.rotate_secret, SecretId="a", ClientRequestToken=token())
     assert (code, text[:43]) == ("InvalidRequestException", "A previous rotation isn't complete. That ro")

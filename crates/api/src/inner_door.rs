@@ -18,7 +18,7 @@ use strongroom_core::access_key::MadeKey;
 use strongroom_core::drill::{Door, Met};
 use strongroom_core::tool::Digest;
 use strongroom_core::{CoreError, Fields};
-use strongroom_model::{MountPath, SecretString, Timestamp};
+use strongroom_model::{MountPath, SecretPath, SecretString, Timestamp};
 use tokio::time::timeout;
 
 /// How long one request may take.
@@ -98,7 +98,7 @@ impl InnerDoor {
         const TARGET: &str = "secretsmanager.GetSecretValue";
         let hash = Digest::parse("sha2-256")?;
         let digest = |bytes: &[u8]| hex::encode(hash.sum(bytes));
-        let body = json!({ "SecretId": secret }).to_string();
+        let body = json!({ "SecretId": SecretPath::parse(secret)?.aws_name() }).to_string();
         let stamp = stamp(now);
         let date = stamp.get(..8).unwrap_or_default();
         let headers = format!("content-type:{MEDIA}\nhost:{INSIDE}\nx-amz-date:{stamp}\nx-amz-target:{TARGET}\n");

@@ -75,7 +75,11 @@ fn method(call: &Call<'_>, function: &str) -> Result<String, Refusal> {
 fn schedule(setting: &RotationSetting) -> Result<Option<Schedule>, Refusal> {
     let days = setting.every_days.map(|days| format!("rate({days} days)"));
     let Some(text) = days.or_else(|| setting.schedule.clone()) else { return Ok(None) };
-    Ok(Some(Schedule::parse(&text, setting.window.as_deref())?))
+    let read = Schedule::parse(&text, setting.window.as_deref());
+    read.map(Some).map_err(|error| match error {
+        CoreError::Field { problem, .. } => Refusal::parameter(format!("Duration {problem}.")),
+        other => other.into(),
+    })
 }
 
 /// `CancelRotateSecret`: the function stays known, and nothing rotates any more.

@@ -168,8 +168,8 @@ impl Leases {
                     let Some(last) = links.last() else { return Ok(()) };
                     after = Some(shelf.named(&last.name));
                     for link in links {
-                        if let Some(lease) = self.book.get(&link.value).await? {
-                            see(&link.value, &lease.value);
+                        if let Some(lease) = self.book.peek(&link.value).await? {
+                            see(&link.value, &lease);
                         }
                     }
                 }

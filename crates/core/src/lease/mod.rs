@@ -5,6 +5,7 @@
 //! it, again and again until that works. Nothing but lanes, recalls and the counts per path is loaded at start. Does not know how to make or
 //! unmake a credential: engines do.
 
+mod alarm;
 mod beat;
 mod book;
 mod cut;
@@ -38,7 +39,9 @@ use crate::mount::Mounts;
 use crate::quota::Quotas;
 use crate::task::Tasks;
 use crate::token::Tokens;
+use crate::webhook::Webhooks;
 use crate::{CoreError, Grant};
+use alarm::Alarms;
 use cut::Looks;
 use lane::Lane;
 use pace::Pace;
@@ -70,6 +73,7 @@ pub struct Leases {
     upkeep: Upkeep,
     pace: Pace,
     looks: Looks,
+    alarms: Alarms,
     meters: Meters,
     /// Removed mounts whose leases are all marked.
     ended: Mutex<HashSet<MountId>>,
@@ -134,6 +138,7 @@ impl Leases {
             upkeep: Upkeep::default(),
             pace: Pace::new(),
             looks: Looks::default(),
+            alarms: Alarms::default(),
             meters: Meters::of(parts.metrics),
             ended: Mutex::default(),
             failing: AtomicU64::new(0),
@@ -224,10 +229,12 @@ impl Leases {
         }
     }
 
-    /// What housekeeping does every second: entities that were cut off, the number of leases that fail.
-    pub(crate) async fn keep_house(&self) -> Result<(), CoreError> {
+    /// What housekeeping does every second: entities that were cut off, the number of leases that fail, and
+    /// whether somebody should know.
+    pub(crate) async fn keep_house(&self, webhooks: &Webhooks) -> Result<(), CoreError> {
         self.book.carry_out_cuts().await?;
-        self.count_failing().await
+        self.count_failing().await?;
+        self.tell_of_trouble(webhooks).await
     }
 
     /// Has everything tried now that was put off, without waiting for it.

@@ -158,8 +158,8 @@ impl Book {
         *after = Some(last.name.clone());
         let mut found = Vec::with_capacity(links.len());
         for link in links {
-            if let Some(lease) = self.get(&link.value).await? {
-                found.push((link.value, lease.value.clone()));
+            if let Some(lease) = self.peek(&link.value).await? {
+                found.push((link.value, lease));
             }
         }
         Ok(Some(found))

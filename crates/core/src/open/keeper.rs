@@ -75,7 +75,7 @@ impl Housekeeper {
         for _ in 0..INDEX_STEPS {
             self.tokens.step_index().await?;
         }
-        self.leases.keep_house().await?;
+        self.leases.keep_house(&self.webhooks).await?;
         self.emergency.resume(&self.incidents).await?;
         for mount in self.mounts.to_wipe().await? {
             if let Err(error) = self.wipe(&mount).await {

@@ -22,7 +22,7 @@ pub enum Topic {
     Drill,
     /// What the policies of a parameter want told: that its end is near or has come, that nobody changed it for long.
     Parameter,
-    /// How the server itself does: shipping that falls behind, archives that do not verify.
+    /// How the server itself does: shipping that falls behind, archives that do not verify, leases that cannot be ended.
     Server,
     /// A message by which an operator tries a destination out; it goes nowhere else.
     Trial,

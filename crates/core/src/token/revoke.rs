@@ -5,12 +5,28 @@ use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf
 use crate::event::Note;
 use crate::records::PutRecord;
 use crate::{CoreError, cubbyhole, wrapping};
-use strongroom_barrier::{Shelf, Txn};
+use serde::{Deserialize, Serialize};
+use strongroom_barrier::{Address, Shelf, Txn};
 use strongroom_model::{NamespaceId, SecretString};
 
 /// Tokens that are gone while their descendants are still to be removed. Survives a crash.
 fn jobs() -> Shelf {
     Shelf::new("token-revoking", NamespaceId::ROOT)
+}
+
+/// Where it is noted that a token's descendants are still to be removed.
+pub(super) fn job_at(key: TokenKey) -> Address {
+    jobs().named(key.as_bytes())
+}
+
+/// A token that is gone, with what it leaves.
+///
+/// It stays in its parent's list until its descendants are gone too: whoever revokes the parent meanwhile, or the same token
+/// once more, or goes on after a crash, finds what is left, and no answer says "revoked" while somebody else is still at it.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Job {
+    key: TokenKey,
+    parent: Option<TokenKey>,
 }
 
 /// Children removed per round of a job.
@@ -32,8 +48,8 @@ impl Tokens {
     /// Removes a token and everything that descends from it. The token itself is refused from the first commit on;
     /// when this returns, so are all descendants. Revoking what is gone already is no error.
     pub async fn revoke_tree(&self, key: TokenKey) -> Result<(), CoreError> {
-        self.remove(key, None).await?;
-        self.finish_job(key).await
+        let job = self.remove(key, None).await?;
+        self.finish_job(job).await
     }
 
     /// Removes a token and leaves its children, as orphans.
@@ -69,18 +85,18 @@ impl Tokens {
     /// Finishes what a crash interrupted.
     pub(crate) async fn resume(&self) -> Result<(), CoreError> {
         loop {
-            let pending = self.records.scan::<Pointer>(&jobs(), None, ROUND).await?;
+            let pending = self.records.scan::<Job>(&jobs(), None, ROUND).await?;
             if pending.is_empty() {
                 return Ok(());
             }
             for job in pending {
-                self.finish_job(job.value.key).await?;
+                self.finish_job(job.value).await?;
             }
         }
     }
 
-    /// Deletes the token, notes a job if it has children, and takes it from its parent's list.
-    async fn remove(&self, key: TokenKey, from_job: Option<TokenKey>) -> Result<(), CoreError> {
+    /// Deletes the token, and notes a job for what it leaves.
+    async fn remove(&self, key: TokenKey, under: Option<TokenKey>) -> Result<Job, CoreError> {
         loop {
             let has_children = !self.records.scan::<Pointer>(&children_shelf(key), None, 1).await?.is_empty();
             let token = self.records.get::<Token>(&token_at(key)).await?;
@@ -88,20 +104,18 @@ impl Tokens {
             if let Some(token) = &token {
                 txn = delete_indexes(txn.expect(token_at(key), token.rev), key, &token.value);
             }
-            if let Some(parent) = from_job.or_else(|| token.as_ref().and_then(|token| token.value.parent)) {
-                txn = txn.delete(children_shelf(parent).named(key.as_bytes()));
-            }
+            let job = Job { key, parent: under.or_else(|| token.as_ref().and_then(|token| token.value.parent)) };
             // A child made between the scan and this commit expects its parent to be there, so it is either seen by the
             // job or refused.
             if has_children || token.is_some() {
-                txn = txn.put_record(jobs().named(key.as_bytes()), &Pointer { key })?;
+                txn = txn.put_record(job_at(key), &job)?;
             }
             match self.records.commit(txn).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => {
                     token.iter().for_each(|token| self.tell(&token.value));
-                    return Ok(());
+                    return Ok(job);
                 }
             }
         }
@@ -114,20 +128,22 @@ impl Tokens {
         }
     }
 
-    async fn finish_job(&self, first: TokenKey) -> Result<(), CoreError> {
+    async fn finish_job(&self, first: Job) -> Result<(), CoreError> {
         let mut open = vec![first];
-        while let Some(parent) = open.pop() {
-            let children = self.records.scan::<Pointer>(&children_shelf(parent), None, ROUND).await?;
+        while let Some(job) = open.pop() {
+            let Job { key, parent } = job;
+            let children = self.records.scan::<Pointer>(&children_shelf(key), None, ROUND).await?;
             if children.is_empty() {
-                cubbyhole::wipe(&self.records, parent).await?;
-                self.leases.end_token(parent).await?;
-                self.records.commit(Txn::new().delete(jobs().named(parent.as_bytes()))).await?;
+                cubbyhole::wipe(&self.records, key).await?;
+                self.leases.end_token(key).await?;
+                let done = Txn::new().delete(job_at(key));
+                let listed = parent.map(|parent| children_shelf(parent).named(key.as_bytes()));
+                self.records.commit(listed.into_iter().fold(done, Txn::delete)).await?;
                 continue;
             }
-            open.push(parent);
+            open.push(job);
             for child in children {
-                self.remove(child.value.key, Some(parent)).await?;
-                open.push(child.value.key);
+                open.push(self.remove(child.value.key, Some(key)).await?);
             }
         }
         Ok(())
@@ -135,14 +151,11 @@ impl Tokens {
 
     async fn remove_alone(&self, key: TokenKey) -> Result<(), CoreError> {
         let Some(token) = self.records.get::<Token>(&token_at(key)).await? else { return Ok(()) };
-        let mut txn = delete_indexes(Txn::new().delete(token_at(key)), key, &token.value);
-        txn = txn.put_record(jobs().named(key.as_bytes()), &Pointer { key })?;
-        if let Some(parent) = token.value.parent {
-            txn = txn.delete(children_shelf(parent).named(key.as_bytes()));
-        }
+        let job = Job { key, parent: token.value.parent };
+        let txn = delete_indexes(Txn::new().delete(token_at(key)), key, &token.value).put_record(job_at(key), &job)?;
         self.records.commit(txn).await?;
         self.tell(&token.value);
-        self.finish_job(key).await
+        self.finish_job(job).await
     }
 
     async fn orphan(&self, parent: TokenKey, child: TokenKey) -> Result<(), CoreError> {
@@ -173,5 +186,33 @@ pub(super) fn delete_indexes(mut txn: Txn, key: TokenKey, token: &Token) -> Txn 
     match token.expires {
         Some(expires) => txn.delete(expiry_at(key, expires)),
         None => txn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::token::tidy::tests::{child, open};
+
+    /// What another worker of the same job has done when it has come as far as this.
+    #[tokio::test]
+    async fn who_revokes_a_token_that_somebody_else_is_at_answers_when_its_descendants_are_gone() {
+        let (open, root) = open().await;
+        let tokens = &open.tokens;
+        let first = child(&open, &root).await;
+        let second = child(&open, &first).await;
+        let third = child(&open, &second).await;
+        let other = tokens.remove(tokens.key_of(&first), None).await.unwrap();
+        tokens.remove(tokens.key_of(&second), Some(other.key)).await.unwrap();
+        assert!(tokens.find(&third).await.unwrap().is_some(), "the other worker has not come to it");
+        tokens.revoke(&first).await.unwrap();
+        assert!(tokens.find(&third).await.unwrap().is_none());
+        // Who revokes what is above finds it too, and nothing is left of it.
+        let fourth = child(&open, &root).await;
+        let fifth = child(&open, &fourth).await;
+        tokens.remove(tokens.key_of(&fourth), None).await.unwrap();
+        tokens.revoke(&root).await.unwrap();
+        assert!(tokens.find(&fifth).await.unwrap().is_none());
+        tokens.resume().await.unwrap();
+        assert!(tokens.records.scan_all::<super::Job>(&super::jobs()).await.unwrap().is_empty());
     }
 }

@@ -6,6 +6,7 @@
 
 use super::create::expiry_at;
 use super::entry::{Token, TokenKey};
+use super::revoke::job_at;
 use super::store::{Pointer, Tokens, accessor_shelf, children_shelf, expiry_shelf, token_at};
 use crate::records::Listed;
 use crate::{CoreError, Grant};
@@ -68,7 +69,8 @@ impl Tokens {
             for entry in &step {
                 let child = entry.value.key;
                 if self.records.get::<Token>(&token_at(child)).await?.is_none() {
-                    let still = Txn::new().expect_absent(token_at(child));
+                    // One whose descendants are being removed stays listed until they are gone.
+                    let still = Txn::new().expect_absent(token_at(child)).expect_absent(job_at(child));
                     self.drop_entry(shelf.named(&entry.name), still, tidied).await?;
                 }
             }
@@ -176,7 +178,7 @@ pub(super) mod tests {
         open.gate.admit(ask, &Fields::default()).await.unwrap()
     }
 
-    async fn child(open: &crate::Open, parent: &SecretString) -> SecretString {
+    pub(in crate::token) async fn child(open: &crate::Open, parent: &SecretString) -> SecretString {
         let new = NewToken {
             policies: vec![PolicyName::default_policy()],
             parent: Some(open.tokens.key_of(parent)),

@@ -10,10 +10,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 use strongroom_api::Limits;
 use strongroom_core::{Init, SlotSpec};
-use strongroom_storage::{
-    Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits as StoreLimits, Memory, Revision, Rows, Store,
-    StoreError, Txn, View,
-};
+use strongroom_storage::{Committed, Epoch, Front, Fronted, Memory, Store, StoreError, Txn};
 use strongroom_testkit::{Answer, TestServer, World};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -772,55 +769,24 @@ struct Slow {
 }
 
 #[async_trait::async_trait]
-impl Store for Slow {
-    fn limits(&self) -> StoreLimits {
-        self.inner.limits()
+impl Front for Slow {
+    fn behind(&self) -> &dyn Store {
+        &self.inner
     }
-    async fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.inner.get(key).await
-    }
-    async fn list(&self, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        self.inner.list(prefix, after, limit).await
-    }
-    async fn current_rev(&self) -> Result<Revision, StoreError> {
-        self.inner.current_rev().await
-    }
+
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             self.waiting.acquire().await.unwrap().forget();
         }
         self.inner.commit(epoch, txn).await
     }
-    async fn outcome(&self, idem: IdemToken) -> Result<Committed, StoreError> {
-        self.inner.outcome(idem).await
-    }
-    async fn changes(&self, after: Revision, limit: usize) -> Result<Changes, StoreError> {
-        self.inner.changes(after, limit).await
-    }
-    async fn acquire(&self, name: &str, ttl: Duration) -> Result<Option<LeaderLease>, StoreError> {
-        self.inner.acquire(name, ttl).await
-    }
-    async fn renew(&self, lease: &LeaderLease, ttl: Duration) -> Result<bool, StoreError> {
-        self.inner.renew(lease, ttl).await
-    }
-    async fn release(&self, lease: LeaderLease) -> Result<(), StoreError> {
-        self.inner.release(lease).await
-    }
-    async fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        self.inner.view().await
-    }
-    async fn replace(&self, epoch: Epoch, rows: Rows) -> Result<Committed, StoreError> {
-        self.inner.replace(epoch, rows).await
-    }
-    fn spool(&self) -> Result<std::fs::File, StoreError> {
-        self.inner.spool()
-    }
 }
 
 /// A question to the trail and an entry stood between the order and the block: under load, seconds.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_counted_asked_or_noted_before_use_is_refused() {
-    let slow = Arc::new(Slow { inner: Memory::new(), left: AtomicI64::new(i64::MAX), waiting: Semaphore::new(0) });
+    let slow =
+        Arc::new(Fronted(Slow { inner: Memory::new(), left: AtomicI64::new(i64::MAX), waiting: Semaphore::new(0) }));
     let world = World::over(Arc::clone(&slow) as Arc<dyn Store>).await;
     let init = Init { slots: vec![SlotSpec::Shamir { shares: 1, threshold: 1 }] };
     let root = world.strongroom.init_dev(init, None).await.unwrap().root.client_token.expose().to_owned();

@@ -8,7 +8,7 @@
 //! Reads the last segment only, so that opening costs the same whatever the length of the trail; older ones were synced
 //! before the next was begun, and are for [`verify`](crate::verify) to judge.
 
-use crate::chain::{Head, Header, ORIGIN, Walk, hash};
+use crate::chain::{Head, Header, ORIGIN, Walk, damaged, hash, is_whole};
 use crate::folder::{Folder, Segment, segments};
 use crate::{Checkpoint, Entry, TrailError};
 use std::fs;
@@ -171,32 +171,38 @@ fn examine(segment: &Segment, start: Option<Head>, keys: &[[u8; 32]]) -> io::Res
     let start = start.unwrap_or(Head { next: segment.first, ..Head::START });
     let mut examined = Examined { walk: Walk::from(start), good: 0, bad: None };
     let mut reader = BufReader::new(segment.reader(0)?);
-    let mut line = Vec::new();
+    let (mut line, mut last) = (Vec::new(), Vec::new());
+    // Where the last line began.
     let mut before = None;
-    while examined.bad.is_none() {
+    let misstep = loop {
         line.clear();
         if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
-            break;
+            break None;
         }
         let here = (examined.walk.head, examined.good);
         let stepped = match line.strip_suffix(b"\n") {
-            Some(whole) => examined.walk.step(whole, keys),
+            Some(whole) => examined.walk.step_on_trust(whole, keys),
             None => Err(format!("line {} is torn", here.0.next).into()),
         };
-        match stepped {
-            Ok(()) => {
-                examined.good += line.len() as u64;
-                before = (examined.walk.unsigned > 0).then_some(here);
-            }
-            Err(misstep) => {
-                if let Some((head, good)) = before.filter(|_| misstep.disputes) {
-                    (examined.walk.head, examined.good) = (head, good);
-                    examined.walk.unsigned -= 1;
-                }
-                examined.bad = Some(misstep.why);
-            }
+        if let Err(misstep) = stepped {
+            break Some(misstep);
         }
+        examined.good += line.len() as u64;
+        before = Some(here);
+        std::mem::swap(&mut line, &mut last);
+    };
+    // No hash behind the last line speaks for it.
+    let damage = before.filter(|_| !is_whole(&last)).map(|(head, _)| damaged(head.next));
+    let back = match (&damage, &misstep) {
+        (Some(_), _) => before,
+        (None, Some(misstep)) if misstep.disputes && examined.walk.unsigned > 0 => before,
+        _ => None,
+    };
+    if let Some((head, good)) = back {
+        (examined.walk.head, examined.good) = (head, good);
+        examined.walk.unsigned -= 1;
     }
+    examined.bad = damage.or(misstep).map(|misstep| misstep.why);
     Ok(examined)
 }
 

@@ -30,14 +30,15 @@ const CALLERS: usize = 32;
 const CREATE: &str =
     "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}' IN ROLE bench_reader";
 
-/// What the server sends to end a login when a role has no statements for that, as one message.
-const DROP: &str = "BEGIN; \
-    SELECT set_config('strongroom.dropped', coalesce(to_regrole(quote_ident('{{name}}'))::oid::text, '0'), false); \
+/// What the server sends to end one login when a role has no statements for that, as one message. It sends one for several
+/// when they end at the same moment.
+const DROP: &str = "BEGIN; SET LOCAL lock_timeout = '250ms'; SELECT set_config('strongroom.dropped', \
+        '{' || coalesce(to_regrole(quote_ident('{{name}}'))::oid::text, '0') || '}', false); \
     SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
-        WHERE usesysid = current_setting('strongroom.dropped')::oid; \
+        WHERE usesysid = ANY(current_setting('strongroom.dropped')::oid[]); \
     DROP ROLE \"{{name}}\"; COMMIT; \
     SELECT pg_terminate_backend(pid) FROM pg_stat_get_activity(NULL) \
-        WHERE usesysid = current_setting('strongroom.dropped')::oid";
+        WHERE usesysid = ANY(current_setting('strongroom.dropped')::oid[])";
 
 /// Measures all; `logins` are made and dropped in PostgreSQL, `many` leases in Redis.
 pub(crate) async fn measure(table: &mut Table, program: &Path, logins: usize, many: usize) -> anyhow::Result<()> {

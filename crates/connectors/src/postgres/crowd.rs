@@ -8,8 +8,8 @@ use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 /// Names in one message; each takes a lock until it is done.
 const MOST: usize = 32;
-/// Messages at once: one is built while the server is at another.
-const AT_ONCE: usize = 2;
+/// Messages at once. While one is under way, all who come gather for the next.
+const AT_ONCE: usize = 1;
 
 /// Those who wait.
 pub(super) struct Crowd {

@@ -2,6 +2,9 @@
 //! each path has. As the only writer of the counts it keeps them in memory too, so that a limit is checked without a
 //! scan and never passed, however many ask at once.
 //!
+//! When changes come fast, a commit waits a moment for more of them: each costs a sync of the disk, and an outside system
+//! takes longer than that for whatever the change is about.
+//!
 //! Invariants: counts are written in the commit that changes them; a change that conflicts does not hurt those beside it.
 
 use super::record::{Change, PathNote, paths};
@@ -9,13 +12,20 @@ use crate::records::{PutRecord, Records};
 use crate::{CoreError, task::Tasks};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use strongroom_barrier::{Address, Txn};
 use strongroom_model::MountId;
 use strongroom_storage::Revision;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep};
 
 /// Changes that may wait.
 const QUEUE: usize = 1_024;
+/// So many changes within [`WINDOW`] are many ...
+const MANY: u32 = 20;
+const WINDOW: Duration = Duration::from_millis(100);
+/// ... and then one waits so long for others.
+const GATHER: Duration = Duration::from_millis(4);
 /// Operations in one transaction; a store that takes fewer gets it in parts.
 const MOST_OPS: usize = 1_000;
 
@@ -122,7 +132,7 @@ impl Ledger {
 
     /// Ends when told to and nothing waits any more.
     async fn run(&self, mut jobs: mpsc::Receiver<Job>, mut stop: watch::Receiver<bool>) {
-        let mut waiting = VecDeque::new();
+        let (mut waiting, mut pace) = (VecDeque::new(), Pace::new());
         loop {
             if waiting.is_empty() {
                 let next = tokio::select! {
@@ -137,12 +147,16 @@ impl Ledger {
                     None => return,
                 }
             }
+            if pace.is_fast() && !jobs.is_closed() {
+                sleep(GATHER).await;
+            }
             while waiting.len() < QUEUE
                 && let Ok(job) = jobs.try_recv()
             {
                 waiting.push_back(job);
             }
             let taken = self.take(&mut waiting);
+            pace.count(taken.len());
             self.commit_all(taken).await;
         }
     }
@@ -259,6 +273,37 @@ impl Ledger {
         }
         if of_mount.is_empty() {
             counts.remove(&mount);
+        }
+    }
+}
+
+/// How fast changes come: how many there were in this window and in the one before.
+struct Pace {
+    since: Instant,
+    now: u32,
+    before: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { since: Instant::now(), now: 0, before: 0 }
+    }
+
+    fn count(&mut self, changes: usize) {
+        self.turn();
+        self.now = self.now.saturating_add(u32::try_from(changes).unwrap_or(u32::MAX));
+    }
+
+    fn is_fast(&mut self) -> bool {
+        self.turn();
+        self.now.max(self.before) >= MANY
+    }
+
+    fn turn(&mut self) {
+        let gone = self.since.elapsed();
+        if gone >= WINDOW {
+            self.before = if gone < 2 * WINDOW { self.now } else { 0 };
+            (self.since, self.now) = (Instant::now(), 0);
         }
     }
 }

@@ -65,6 +65,8 @@ impl Emergency {
             finished: None,
             lifted: None,
         };
+        // Housekeeping carries on what it finds unfinished, and this is from now on.
+        let at_work = self.claim(&incident.id);
         self.open(incidents, &incident).await?;
         let acknowledged = self.rooms.clock.now();
         let incident = self.cut(incidents, Incident { acknowledged: Some(acknowledged), ..incident }).await?;
@@ -75,6 +77,7 @@ impl Emergency {
             Ok(Err(error)) => self.uncounted(incidents, &incident, &error.to_string()).await,
             Err(_) => self.uncounted(incidents, &incident, "that takes too long now").await,
         };
+        drop(at_work);
         self.start(incidents, incident.id.clone());
         Ok(incident)
     }

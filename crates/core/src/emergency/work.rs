@@ -40,20 +40,24 @@ impl Emergency {
 
     /// Works at an incident in the background, unless somebody does.
     pub(super) fn start(self: &Arc<Self>, incidents: &Arc<Incidents>, id: String) {
-        if !self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
-            return;
-        }
+        let Some(at_work) = self.claim(&id) else { return };
         let (emergency, incidents) = (Arc::clone(self), Arc::clone(incidents));
         self.tasks.start(|mut stop| async move {
             let done = tokio::select! {
                 done = emergency.work(&incidents, &id) => done,
                 _ = stop.wait_for(|stop| *stop) => Ok(()),
             };
-            emergency.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            drop(at_work);
             if let Err(error) = done {
                 tracing::warn!(incident = id, %error, "an incident could not be carried on; it is tried again");
             }
         });
+    }
+
+    /// Keeps everybody else from working at an incident; `None` when somebody does.
+    pub(super) fn claim(self: &Arc<Self>, id: &str) -> Option<AtWork> {
+        let is_free = self.running.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        is_free.then(|| AtWork { emergency: Arc::clone(self), id: id.to_owned() })
     }
 
     /// Does what is left of an incident.
@@ -370,6 +374,19 @@ impl Emergency {
             incidents.tell(&kept, "incident-failing", Severity::Critical, &said).await;
         }
         incidents.note(&kept, &said, step.ended.is_some()).await
+    }
+}
+
+/// Somebody works at an incident, until this is dropped. Two at once would rotate a secret twice, or hide the version that
+/// the other has just put in force.
+pub(super) struct AtWork {
+    emergency: Arc<Emergency>,
+    id: String,
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.emergency.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
 }
 

@@ -179,7 +179,6 @@ impl Rotations {
         }
         let now = self.clock.now();
         self.record_end(&stored.value, &job, &ending, now).await?;
-        let next = next_time(&stored.value, &ending, now)?;
         let changed = self.book.change(key, |rotation| {
             let Some(mut job) = rotation.job.take_if(|job| job.token == *token && job.leaked == leaked) else {
                 return Ok(None);
@@ -190,7 +189,8 @@ impl Rotations {
             if ending == Ending::Rotated {
                 rotation.last = Some(now);
             }
-            (rotation.next, rotation.told_late) = (next, false);
+            // By the schedule as it is now: it may have been given anew meanwhile.
+            (rotation.next, rotation.told_late) = (next_time(rotation, &ending, now)?, false);
             rotation.alarmed = ending != Ending::Rotated && (rotation.alarmed || ending != Ending::Tried);
             Ok(Some(Past {
                 version_id: token.as_str().to_owned(),
@@ -201,9 +201,9 @@ impl Rotations {
                 outcome: ending.clone(),
             }))
         });
-        changed.await?;
+        let changed = changed.await?;
         self.moved.send_modify(|moved| *moved += 1);
-        self.note_next(key, next).await
+        self.note_next(key, changed.and_then(|rotation| rotation.next)).await
     }
 
     async fn record_end(

@@ -427,10 +427,14 @@ impl Change {
         self.puts.len() + self.deletes.len() + self.counts.len()
     }
 
-    /// Every place that it names.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Address> {
-        let written = self.puts.iter().map(|(at, _)| at).chain(&self.deletes);
-        written.chain(self.expects.iter().map(|(at, _)| at))
+    /// Every place that it changes.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &Address> {
+        self.puts.iter().map(|(at, _)| at).chain(&self.deletes)
+    }
+
+    /// Every place that it only looks at, or looks at first.
+    pub(super) fn expected(&self) -> impl Iterator<Item = &Address> {
+        self.expects.iter().map(|(at, _)| at)
     }
 
     /// Adds it to a transaction.

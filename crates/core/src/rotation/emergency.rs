@@ -6,6 +6,7 @@
 //! does.
 
 use super::Rotations;
+use super::manage::Begun;
 use super::record::{Cause, Ending, Key, Rotation};
 use crate::CoreError;
 use crate::emergency::{Rotate, Turned};
@@ -57,11 +58,15 @@ impl Rotations {
     async fn begin_for_emergency(&self, key: &Key, rotation: &Rotation) -> Result<(), CoreError> {
         match rotation.job.as_ref().filter(|job| !job.trial) {
             Some(_) => self.hasten(key, &cause()).await.map(|_| ()),
-            None => {
-                let begun = self.begin_job(key, &cause(), None).await?;
-                self.hand_over(begun.as_ref());
-                Ok(())
-            }
+            None => match self.begin_job(key, &cause(), None).await? {
+                Begun::Here(rotation) => {
+                    self.hand_over(Some(&rotation));
+                    Ok(())
+                }
+                // Somebody began one a moment ago, and did not say that the former value is known to others.
+                Begun::Elsewhere => self.hasten(key, &cause()).await.map(|_| ()),
+                Begun::Nothing => Ok(()),
+            },
         }
     }
 

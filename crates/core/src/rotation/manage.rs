@@ -1,7 +1,7 @@
 //! What callers may do: plan, begin, cancel, look. Each takes a grant for the secret itself, so the policies that say
 //! who may write a secret say who may have it rotated.
 
-use super::method::{Method, Order};
+use super::method::{Method, Order, Pin};
 use super::record::{Called, Cause, Job, Key, Past, Phase, Plan, Rotation};
 use super::view::Cancelled;
 use super::{RotationView, Rotations, Schedule};
@@ -24,7 +24,8 @@ pub struct PlanChange {
     pub method: Option<String>,
     /// What it is told.
     pub options: Option<Map<String, Value>>,
-    /// The secret with the login that may change others, or none any more.
+    /// The secret with the login that may change others, or none any more. Naming it says that it is to serve the login in
+    /// force now; any other change keeps whom it served.
     pub admin: Option<Option<SecretPath>>,
     /// When, or on demand only.
     pub schedule: Option<Option<Schedule>>,
@@ -47,6 +48,16 @@ pub struct Reason {
     pub leaked: bool,
 }
 
+/// What became of a job that was to begin.
+pub(super) enum Begun {
+    /// It began.
+    Here(Rotation),
+    /// Another one had begun just before.
+    Elsewhere,
+    /// There is no such secret, or nobody says any more how it rotates.
+    Nothing,
+}
+
 /// A secret that a caller may act on.
 struct Target {
     mount: Arc<Mount>,
@@ -62,16 +73,18 @@ impl Rotations {
         let known = known.filter(|known| known.value.secret == target.secret);
         let before = known.as_ref().map(|known| &known.value);
         let (shown, every_days, turned) = (change.shown.clone(), change.every_days, change.schedule.is_some());
+        let names_admin = change.admin.is_some();
         let plan = self.changed(&target, before.map(|known| known.plan.clone()), change).await?;
         self.check_admin(grant, &target, &plan)?;
-        let lane = self.check_plan(&target, &plan).await?;
+        let pin = before.and_then(|known| known.pin.clone()).filter(|_| !names_admin);
+        let (lane, pin) = self.check_plan(&target, &plan, (names_admin, pin)).await?;
         let now = self.clock.now();
         let enabled = plan.schedule.is_some() && (turned || before.is_none_or(|known| known.enabled));
         let next = match plan.schedule.as_ref().filter(|_| enabled) {
             Some(schedule) => Some(schedule.next(before.and_then(|known| known.last).unwrap_or(now).max(now))?),
             None => None,
         };
-        let kept = self.keep_plan(&target, (plan, lane), enabled, next).await?;
+        let kept = self.keep_plan(&target, (plan, lane, pin), enabled, next).await?;
         self.show_plan(&target, &kept, shown, every_days).await?;
         self.expect(kept.due);
         self.view(&kept).await
@@ -87,27 +100,34 @@ impl Rotations {
     ) -> Result<RotationView, CoreError> {
         let target = self.target(grant, SecretAct::Write).await?;
         let cause = Cause { trigger: trigger(grant, &reason)?, leaked: reason.leaked };
-        let known = self.planned(&target).await?;
-        if let Some(job) = known.job.as_ref().filter(|job| !job.trial) {
-            if token.as_ref() == Some(&job.token) {
-                return self.view(&known).await;
+        let begun = loop {
+            let known = self.planned(&target).await?;
+            if let Some(job) = known.job.as_ref().filter(|job| !job.trial) {
+                if token.as_ref() == Some(&job.token) {
+                    return self.view(&known).await;
+                }
+                if reason.leaked {
+                    let hastened = self.hasten(&target.key, &cause).await?;
+                    return self.view(&hastened.ok_or(CoreError::Nothing)?).await;
+                }
+                return Err(CoreError::Unfit(format!(
+                    "a rotation of this secret is under way and {}; wait for its end, or cancel it",
+                    job.phase.word()
+                )));
             }
-            if reason.leaked {
-                let hastened = self.hasten(&target.key, &cause).await?;
-                return self.view(&hastened.ok_or(CoreError::Nothing)?).await;
+            match self.begin_job(&target.key, &cause, token.clone()).await? {
+                Begun::Here(rotation) => break rotation,
+                // Somebody began one since the look above.
+                Begun::Elsewhere => {}
+                Begun::Nothing => return Err(CoreError::Nothing),
             }
-            return Err(CoreError::Unfit(format!(
-                "a rotation of this secret is under way and {}; wait for its end, or cancel it",
-                job.phase.word()
-            )));
-        }
-        let begun = self.begin_job(&target.key, &cause, token.clone()).await?;
-        self.hand_over(begun.as_ref());
+        };
+        self.hand_over(Some(&begun));
         if let Some(token) = token {
             // Who chose the id sees it under way as soon as they are answered.
             self.secrets.announce(&target.mount, &target.key.path, target.secret, &token).await?;
         }
-        self.view(&begun.ok_or(CoreError::Nothing)?).await
+        self.view(&begun).await
     }
 
     /// Tries the proof of a rotation with the value in force, as a version in preparation that goes again. What is under
@@ -119,9 +139,14 @@ impl Rotations {
             return self.view(&known).await;
         }
         let trigger = format!("{} (trial)", trigger(grant, &Reason::default())?);
-        let begun = self.record_job(&target.key, &Cause { trigger, leaked: false }, None, true).await?;
-        self.hand_over(begun.as_ref());
-        self.view(&begun.ok_or(CoreError::Nothing)?).await
+        match self.record_job(&target.key, &Cause { trigger, leaked: false }, None, true).await? {
+            Begun::Here(rotation) => {
+                self.hand_over(Some(&rotation));
+                self.view(&rotation).await
+            }
+            Begun::Elsewhere => self.view(&self.planned(&target).await?).await,
+            Begun::Nothing => Err(CoreError::Nothing),
+        }
     }
 
     /// Ends the schedule, and a rotation under way unless its new value is in force already. One that cannot be rolled back
@@ -170,7 +195,7 @@ impl Rotations {
         key: &Key,
         cause: &Cause,
         token: Option<VersionId>,
-    ) -> Result<Option<Rotation>, CoreError> {
+    ) -> Result<Begun, CoreError> {
         self.record_job(key, cause, token, false).await
     }
 
@@ -180,11 +205,11 @@ impl Rotations {
         cause: &Cause,
         token: Option<VersionId>,
         trial: bool,
-    ) -> Result<Option<Rotation>, CoreError> {
-        let Some(mount) = self.mounts.table().by_id(key.mount).cloned() else { return Ok(None) };
+    ) -> Result<Begun, CoreError> {
+        let Some(mount) = self.mounts.table().by_id(key.mount).cloned() else { return Ok(Begun::Nothing) };
         let (secret, meta) = match self.secrets.identify(&mount, &key.path).await {
             Ok(found) => found,
-            Err(CoreError::Nothing) => return self.book.forget(key).await.map(|()| None),
+            Err(CoreError::Nothing) => return self.book.forget(key).await.map(|()| Begun::Nothing),
             Err(error) => return Err(error),
         };
         let empty = || CoreError::Unfit("the secret has no value to rotate; write one first".to_owned());
@@ -197,20 +222,26 @@ impl Rotations {
         let note = format!("{} {verb} version {}", cause.trigger, token.as_str());
         self.trail.append(self.event("rotation-begin", key, &note)).await?;
         let job = new_job((token, cause, trial), current, self.clock.now());
-        let mut gone = None;
+        let (mut gone, mut is_ours) = (None, false);
         let changed = self.book.change(key, |rotation| {
             let free = rotation.job.as_ref().is_none_or(|before| before.trial && !trial);
-            if free && rotation.secret == secret {
+            is_ours = free && rotation.secret == secret;
+            if is_ours {
                 gone = rotation.job.replace(job.clone());
                 rotation.again = None;
             }
             Ok(None)
         });
         let begun = changed.await?;
-        if let Some(trial) = gone {
+        if let Some(trial) = gone.filter(|_| is_ours) {
             self.secrets.discard(&mount, &key.path, secret, &trial.token).await?;
         }
-        Ok(begun)
+        Ok(match begun {
+            None => Begun::Nothing,
+            Some(rotation) if rotation.secret != secret => Begun::Nothing,
+            Some(_) if !is_ours => Begun::Elsewhere,
+            Some(rotation) => Begun::Here(rotation),
+        })
     }
 
     fn fresh_id(&self) -> Result<VersionId, CoreError> {
@@ -284,8 +315,13 @@ impl Rotations {
         }
     }
 
-    /// Has the method look at the plan; the outside system's name.
-    async fn check_plan(&self, target: &Target, plan: &Plan) -> Result<String, CoreError> {
+    /// Has the method look at the plan; the outside system's name, and whom the login that may change others serves.
+    async fn check_plan(
+        &self,
+        target: &Target,
+        plan: &Plan,
+        (names_admin, pin): (bool, Option<Pin>),
+    ) -> Result<(String, Option<Pin>), CoreError> {
         let method = self.method(&plan.method)?;
         let peek = |path, which| async move { self.secrets.peek(&target.mount, path, &which).await };
         let admin = match &plan.admin {
@@ -302,26 +338,31 @@ impl Rotations {
             }
             None => None,
         };
-        let Method::Own(rotator) = method else { return Ok(plan.method.clone()) };
+        let Method::Own(rotator) = method else { return Ok((plan.method.clone(), None)) };
         let current = peek(&target.key.path, VersionSelector::Current).await?;
         let empty = || CoreError::Unfit("the secret has no value to rotate; write one first".to_owned());
         let (_, current) = current.ok_or_else(empty)?;
-        rotator.lane(&Order {
+        let mut order = Order {
             secret: target.key.path.as_str(),
             version: "",
             options: &plan.options,
             current: &current,
             previous: None,
             admin: admin.as_ref(),
+            pin: None,
             passwords: &self.passwords,
             entropy: &*self.entropy,
-        })
+        };
+        let pin = if names_admin { rotator.pin(&order)? } else { pin.filter(|_| plan.admin.is_some()) };
+        order.pin = pin.as_ref();
+        let lane = rotator.lane(&order)?;
+        Ok((lane, pin))
     }
 
     async fn keep_plan(
         &self,
         target: &Target,
-        (plan, lane): (Plan, String),
+        (plan, lane, pin): (Plan, String, Option<Pin>),
         enabled: bool,
         next: Option<Timestamp>,
     ) -> Result<Rotation, CoreError> {
@@ -329,6 +370,7 @@ impl Rotations {
             key: target.key.clone(),
             secret: target.secret,
             plan,
+            pin,
             enabled,
             lane,
             job: None,
@@ -349,7 +391,13 @@ impl Rotations {
                 let why = "a rotation is under way; wait for its end, or cancel it, before the method changes";
                 return Err(CoreError::Unfit(why.to_owned()));
             }
+            if rotation.job.is_some() && rotation.pin.is_some() && rotation.pin != new.pin {
+                let why = "a rotation of the login that the plan was written for is under way; wait for its end, or \
+                           cancel it, before the plan is for another one";
+                return Err(CoreError::Unfit(why.to_owned()));
+            }
             (rotation.plan, rotation.lane) = (new.plan.clone(), new.lane.clone());
+            rotation.pin.clone_from(&new.pin);
             (rotation.enabled, rotation.next) = (enabled, next);
             Ok(None)
         });

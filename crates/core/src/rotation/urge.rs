@@ -5,6 +5,7 @@
 //! of the trail. Only secrets whose plan says so rotate by that.
 
 use super::Rotations;
+use super::manage::Begun;
 use super::record::{Cause, Key, Phase, Rotation};
 use crate::CoreError;
 use crate::gate::Grant;
@@ -61,9 +62,14 @@ impl Rotations {
             Some(known) if known.value.job.as_ref().is_some_and(|job| !job.trial) => Ok(Urged::UnderWay),
             Some(_) => {
                 let cause = Cause { trigger: why.to_owned(), leaked: false };
-                let begun = self.begin_job(&key, &cause, None).await?;
-                self.hand_over(begun.as_ref());
-                Ok(Urged::Begun)
+                Ok(match self.begin_job(&key, &cause, None).await? {
+                    Begun::Here(rotation) => {
+                        self.hand_over(Some(&rotation));
+                        Urged::Begun
+                    }
+                    Begun::Elsewhere => Urged::UnderWay,
+                    Begun::Nothing => Urged::NoPlan,
+                })
             }
         }
     }

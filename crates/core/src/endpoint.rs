@@ -35,7 +35,8 @@ pub enum Access {
 #[derive(Debug)]
 pub struct Endpoint {
     /// Segments below the mount: `role/{name}/secret-id`; `{path..}` takes all remaining segments, less a literal that
-    /// follows it (`mounts/{path..}/tune`).
+    /// follows it (`mounts/{path..}/tune`). What an engine or an auth method calls `{name}` is lower-cased before policy,
+    /// trail and leases see the path; a part whose case counts must be called otherwise.
     pub pattern: &'static str,
     /// What it takes.
     pub operations: &'static [Operation],
@@ -60,6 +61,12 @@ impl Captures {
         let part =
             self.0.iter_mut().find(|(known, value)| *known == name && value.bytes().any(|b| b.is_ascii_uppercase()));
         part.map(|(_, value)| value.make_ascii_lowercase()).is_some()
+    }
+
+    /// Puts another text in place of the part with this name; `false` when there is no such part or it is that already.
+    pub fn replace(&mut self, name: &str, text: String) -> bool {
+        let part = self.0.iter_mut().find(|(known, value)| *known == name && *value != text);
+        part.map(|(_, value)| *value = text).is_some()
     }
 }
 

@@ -15,14 +15,14 @@ pub(crate) async fn lets_in(connector: &dyn Connector, system: &str, credential:
     }
 }
 
-/// The place of a role: `creds/ROLE`, given that, `roles/ROLE`, or the role's name alone.
+/// The place of a role: `creds/ROLE`, given that, `roles/ROLE`, or the role's name alone; in the spelling that policies see.
 pub(crate) fn place(typed: &str) -> Option<String> {
     let role = match typed.split_once('/') {
         None => typed,
         Some(("creds" | "roles", role)) => role,
         Some(_) => return None,
     };
-    (!role.is_empty() && !role.contains('/')).then(|| format!("creds/{role}"))
+    (!role.is_empty() && !role.contains('/')).then(|| format!("creds/{}", role.to_ascii_lowercase()))
 }
 
 /// The role of a place.

@@ -3,9 +3,11 @@
 use super::arn;
 use super::route::{Context, Parameter, Route, itself, parameter};
 use super::trail::{needed, to_json, told};
+use crate::vault::one_spelling;
 use serde_json::json;
 use strongroom_core::emergency::Aim;
 use strongroom_core::{Access, Cidr, CoreError, Endpoint, Operation, Reply};
+use strongroom_model::RequestPath;
 
 const SECRET: Parameter = parameter("secret", "string", "A secret, whose version in force is put out of use.");
 const PRINCIPAL: Parameter = parameter(
@@ -97,7 +99,12 @@ fn aim(context: &Context<'_>) -> Result<Aim, CoreError> {
     let named = |text| arn::path_of(&context.native.aws, text);
     aims.extend(some("secret")?.map(named).transpose()?.map(Aim::Secret));
     aims.extend(some("principal")?.map(Aim::Principal));
-    aims.extend(some("lease_prefix")?.map(Aim::LeasePrefix));
+    let spelt = |text: String| {
+        // Leases are named by the one spelling of their role.
+        let path = RequestPath::parse(text.trim_matches('/')).ok();
+        path.and_then(|path| one_spelling(context.open, &path)).map_or(text, |path| path.to_string())
+    };
+    aims.extend(some("lease_prefix")?.map(spelt).map(Aim::LeasePrefix));
     aims.extend(some("mount")?.map(Aim::Mount));
     if let Some(text) = some("address")? {
         let problem = |error| CoreError::Field { field: "address".to_owned(), problem: format!("is {error}") };

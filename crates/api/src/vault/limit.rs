@@ -1,6 +1,7 @@
 //! Rate limits at the door: asks the core before a body is read, and tells the client how it stands.
 
 use super::answer::Body;
+use super::one_spelling;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::{HeaderName, HeaderValue};
@@ -20,7 +21,9 @@ impl Limit {
     /// Counts the request. A sealed server has no rules.
     pub(crate) fn take(&mut self, strongroom: &Strongroom, visit: &Visit) -> Result<(), CoreError> {
         let Ok(open) = strongroom.open() else { return Ok(()) };
-        let Some(verdict) = open.quotas.count(&visit.path, &visit.source, visit.arrived) else { return Ok(()) };
+        let one = one_spelling(&open, &visit.path);
+        let path = one.as_ref().unwrap_or(&visit.path);
+        let Some(verdict) = open.quotas.count(path, &visit.source, visit.arrived) else { return Ok(()) };
         let config = open.quotas.config.current();
         (self.shows_headers, self.records_refusals) = (config.response_headers, config.audit_logging);
         let verdict = self.verdict.insert(verdict);

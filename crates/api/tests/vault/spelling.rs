@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use strongroom_testkit::TestServer;
+use strongroom_api::walk_routes;
+use strongroom_core::{Access, Endpoint, Operation};
+use strongroom_model::MountPath;
+use strongroom_testkit::{TestServer, World};
 
 const VERBS: [&str; 7] = ["GET", "LIST", "POST", "PUT", "PATCH", "DELETE", "HEAD"];
 
@@ -296,5 +299,108 @@ async fn a_name_without_case_has_one_path_for_policy_and_trail() {
     }
     server.by(&token).post("sys/policies/acl/Other", everything).await.expect(204);
     assert_eq!(server.by(&token).get("sys/policies/acl/OTHER").await.expect(200).at("/data/name"), "other");
+    server.stop().await;
+}
+
+/// Every path of the server's own and of every kind of plug-in that names something without case, enabled and ready.
+async fn places_with_names(server: &TestServer) -> Vec<(String, &'static Endpoint)> {
+    let operator = server.operator();
+    let own = walk_routes().into_iter().filter(|(kind, _)| *kind == "system");
+    let mut all: Vec<_> = own.map(|(_, endpoint)| ("sys".to_owned(), endpoint)).collect();
+    for kind in World::engine_kinds() {
+        operator.post(&format!("sys/mounts/{kind}"), json!({"type": kind})).await.expect(204);
+        let rooms = server.world.rooms();
+        let table = rooms.mounts.table();
+        let mount = table.at(&MountPath::parse(kind).unwrap()).unwrap().id;
+        all.extend(table.engine(mount).unwrap().endpoints().iter().map(|endpoint| (kind.to_owned(), endpoint)));
+    }
+    for kind in World::auth_kinds() {
+        operator.post(&format!("sys/auth/{kind}"), json!({"type": kind})).await.expect(204);
+        let rooms = server.world.rooms();
+        let table = rooms.mounts.table();
+        let mount = table.at(&MountPath::auth(kind).unwrap()).unwrap().id;
+        let endpoints = table.method(mount).unwrap().endpoints().iter();
+        all.extend(endpoints.map(|endpoint| (format!("auth/{kind}"), endpoint)));
+    }
+    all.retain(|(_, line)| line.pattern.contains("{name}") && matches!(line.access, Access::Token | Access::Sudo));
+    all
+}
+
+/// The path of an endpoint for something of that name.
+fn named(mount: &str, endpoint: &Endpoint, name: &str) -> String {
+    let fill = |part: &'static str| match part {
+        "{name}" => name,
+        other if other.starts_with('{') => "x",
+        other => other,
+    };
+    format!("{mount}/{}", endpoint.pattern.split('/').map(fill).collect::<Vec<_>>().join("/"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deny_on_a_name_holds_for_every_spelling_of_it_wherever_names_have_no_case() {
+    let server = TestServer::open().await;
+    let places = places_with_names(&server).await;
+    let patterns: Vec<_> = places.iter().map(|(mount, line)| named(mount, line, "NAME")).collect();
+    for known in ["database/creds/NAME", "database/static-creds/NAME", "database/config/NAME", "rabbitmq/creds/NAME"] {
+        assert!(patterns.iter().any(|path| path == known), "{patterns:?}");
+    }
+    let all = r#"capabilities = ["create", "read", "update", "patch", "delete", "list", "sudo"]"#;
+    let denied = places.iter().map(|(mount, line)| named(mount, line, "app-role"));
+    let denied = denied.map(|path| format!("path \"{path}\" {{ capabilities = [\"deny\"] }}"));
+    let rules: Vec<_> = std::iter::once(format!("path \"*\" {{ {all} }}")).chain(denied).collect();
+    server.policy("officer", &rules.join("\n")).await;
+    let token = server.token(json!({"policies": ["officer"], "no_default_policy": true})).await;
+    let caller = server.by(&token);
+    for (mount, line) in &places {
+        for name in ["app-role", "APP-role", "App-Role", "aPP-rOLE", "APP-ROLE", "%41pp-role"] {
+            let (path, one) = (named(mount, line, name), named(mount, line, "app-role"));
+            for operation in line.operations {
+                let verb = match operation {
+                    Operation::Read => "GET",
+                    Operation::Write => "POST",
+                    Operation::Patch => "PATCH",
+                    Operation::Delete => "DELETE",
+                    Operation::List => "LIST",
+                };
+                let body = matches!(verb, "POST" | "PATCH").then(|| json!({}));
+                let answer = caller.send(verb, &path, body).await;
+                assert_eq!(answer.status, 403, "{verb} {path}: {}", answer.text);
+                assert_eq!(server.world.outcomes().await.pop().unwrap()["path"], one, "{verb} {path}");
+            }
+            if !name.contains('%') {
+                let can = caller.post("sys/capabilities-self", json!({"paths": [path]})).await.expect(200);
+                assert_eq!(can.at("/data/capabilities"), &json!(["deny"]), "{path}");
+            }
+        }
+    }
+    // The beginnings of leases' ids are paths too.
+    for section in ["leases/revoke-prefix", "leases/revoke-force", "revoke-prefix", "revoke-force"] {
+        let narrow = format!(
+            "path \"sys/*\" {{ {all} }}\npath \"sys/{section}/database/creds/app-role\" {{ capabilities = [\"deny\"] }}"
+        );
+        server.policy("narrow", &narrow).await;
+        let narrow = server.token(json!({"policies": ["narrow"], "no_default_policy": true})).await;
+        for name in ["app-role", "APP-role", "aPP-rOLE"] {
+            let path = format!("sys/{section}/database/creds/{name}");
+            server.by(&narrow).post(&path, json!({})).await.expect(403);
+        }
+        server.by(&narrow).post(&format!("sys/{section}/database/creds/other"), json!({})).await.expect(204);
+    }
+    // Beside the rule stands what it does not mean.
+    caller.get("database/roles/APP-role2").await.expect(404);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_limit_on_a_name_counts_every_spelling_of_it() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    operator.post("sys/mounts/database", json!({"type": "database"})).await.expect(204);
+    let limit = json!({"path": "database/roles/app-role", "rate": 1, "interval": "1h"});
+    operator.post("sys/quotas/rate-limit/slow", limit).await.expect(204);
+    operator.get("database/roles/App-Role").await.expect(404);
+    for spelling in ["app-role", "APP-ROLE", "App-Role"] {
+        operator.get(&format!("database/roles/{spelling}")).await.expect(429);
+    }
     server.stop().await;
 }

@@ -21,6 +21,39 @@ async fn each_caller_gets_a_login_that_works_and_ends_with_its_lease() {
 }
 
 #[tokio::test]
+async fn a_role_in_capital_letters_is_the_same_role_for_policies_leases_and_the_emergency() {
+    let house = House::open().await;
+    let (role, loud) = (house.role.clone(), house.role.to_uppercase());
+    let (operator, prefix) = (house.server.operator(), format!("database/creds/{role}"));
+    let rules = format!(
+        r#"path "database/creds/*" {{ capabilities = ["read"] }}
+        path "{prefix}" {{ capabilities = ["deny"] }}"#
+    );
+    house.server.policy("app", &rules).await;
+    let token = house.server.token(json!({"policies": ["app"], "no_default_policy": true})).await;
+    house.server.by(&token).get(&format!("database/creds/{loud}")).await.expect(403);
+    assert_eq!(house.logins(), Vec::<String>::new());
+    let orders = [
+        (format!("/v1/sys/leases/revoke-prefix/{prefix}"), json!({"sync": true})),
+        (format!("/v1/sys/leases/revoke-prefix/database/creds/{loud}"), json!({"sync": true})),
+        ("/api/revoke".to_owned(), json!({"lease_prefix": prefix, "reason": "a test"})),
+        ("/api/revoke".to_owned(), json!({"lease_prefix": format!("database/creds/{loud}"), "reason": "a test"})),
+    ];
+    for (path, body) in orders {
+        let made = operator.get(&format!("database/creds/{loud}")).await.expect(200);
+        assert!(made.text_at("/lease_id").starts_with(&format!("{prefix}/")), "{}", made.text);
+        let (username, password) = (made.text_at("/data/username"), made.text_at("/data/password"));
+        assert!(house.lets_in(&username, &password).await);
+        let headers = [("X-Vault-Token", house.server.root.as_str())];
+        let answer = house.server.send_raw("POST", &path, &headers, body.to_string().into_bytes()).await;
+        assert!(answer.status.is_success(), "{path}: {}", answer.text);
+        house.settle().await;
+        assert!(!house.lets_in(&username, &password).await, "{path}: {}", answer.text);
+        assert_eq!(house.leases(), 0);
+    }
+}
+
+#[tokio::test]
 async fn a_login_ends_with_its_time_and_its_open_sessions_with_it() {
     let house = House::open().await;
     let login = house.login().await;

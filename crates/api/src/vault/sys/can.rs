@@ -131,9 +131,7 @@ fn locate(context: &Context<'_>, typed: &str, capability: Capability) -> Result<
             .then(|| find(context.open, &mount, format!("{branch}/{below}").trim_end_matches('/')))?
     });
     let Some((found, mut captures)) = found else { return Ok(Asked { path, access: None }) };
-    if found.has_caseless_names() {
-        captures.lower("name");
-    }
+    found.respell(context.open, &mut captures);
     let endpoint = found.endpoint();
     let below = endpoint.path(&captures);
     let whole = if below.is_empty() { mount.path.to_string() } else { format!("{}/{below}", mount.path) };

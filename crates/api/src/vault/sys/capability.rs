@@ -1,7 +1,8 @@
+use crate::vault::one_spelling;
 use crate::vault::route::Context;
 use serde_json::{Map, Value, json};
 use strongroom_core::token::Bearer;
-use strongroom_core::{CoreError, Reply};
+use strongroom_core::{CoreError, Open, Reply};
 use strongroom_model::policy::Acl;
 use strongroom_model::{Capability, RequestPath, SecretString};
 
@@ -42,7 +43,7 @@ async fn answer(context: &Context<'_>, bearer: &Bearer) -> Result<Reply, CoreErr
     let acl = context.open.policies.acl(bearer.policies(), bearer.entity(), &context.open.identity).await?;
     let mut answer = Map::new();
     for path in &paths {
-        answer.insert(path.clone(), json!(capabilities(&acl, path)?));
+        answer.insert(path.clone(), json!(capabilities(context.open, &acl, path)?));
     }
     if let [only] = paths.as_slice() {
         let single = answer.get(only).cloned().unwrap_or(Value::Null);
@@ -51,8 +52,9 @@ async fn answer(context: &Context<'_>, bearer: &Bearer) -> Result<Reply, CoreErr
     Ok(Reply::data(Value::Object(answer)))
 }
 
-fn capabilities(acl: &Acl, path: &str) -> Result<Vec<&'static str>, CoreError> {
-    let path = RequestPath::parse(path.strip_prefix('/').unwrap_or(path))?;
+fn capabilities(open: &Open, acl: &Acl, path: &str) -> Result<Vec<&'static str>, CoreError> {
+    let typed = RequestPath::parse(path.strip_prefix('/').unwrap_or(path))?;
+    let path = one_spelling(open, &typed).unwrap_or(typed);
     if acl.is_root() {
         return Ok(vec!["root"]);
     }

@@ -98,6 +98,7 @@ async fn save(context: Context<'_>, known: Option<EntityId>, name: Option<Entity
 async fn remove(context: Context<'_>, id: Option<EntityId>) -> Result<Reply, CoreError> {
     if let Some(id) = id {
         context.open.identity.delete(context.grant, id).await?;
+        context.open.wake_housekeeping();
     }
     Ok(Reply::empty())
 }
@@ -107,6 +108,7 @@ async fn remove_many(context: Context<'_>) -> Result<Reply, CoreError> {
     let ids = context.fields.list("entity_ids")?.ok_or(CoreError::Missing("entity_ids"))?;
     for id in ids.iter().filter_map(|id| EntityId::parse(id)) {
         context.open.identity.delete(context.grant, id).await?;
+        context.open.wake_housekeeping();
     }
     Ok(Reply::empty())
 }
@@ -128,6 +130,7 @@ async fn merge(context: Context<'_>) -> Result<Reply, CoreError> {
     let into =
         EntityId::parse(&into).ok_or_else(|| CoreError::Invalid("entity id to merge to is invalid".to_owned()))?;
     context.open.identity.merge(context.grant, into, &from, &keep).await?;
+    context.open.wake_housekeeping();
     Ok(Reply::empty())
 }
 

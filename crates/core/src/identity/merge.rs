@@ -7,7 +7,7 @@
 use super::store::{Identity, TRIES, entity_at, name_at, with_alias, without_alias};
 use super::{Alias, Entity};
 use crate::records::PutRecord;
-use crate::{CoreError, Grant, lease};
+use crate::{CoreError, Grant, token};
 use strongroom_barrier::Txn;
 use strongroom_model::EntityId;
 
@@ -52,7 +52,7 @@ impl Identity {
                 txn = take_over(txn, &mut entity, alias, keep)?;
             }
             entity.touch(self.clock.now());
-            txn = lease::cut(txn.delete(entity_at(id)).delete(name_at(&other.value.name)), id)?;
+            txn = token::note_departed(txn.delete(entity_at(id)).delete(name_at(&other.value.name)), id)?;
             txn = self.note_cut_off(txn, &other.value, "merged into another one")?;
             match self.records.commit(txn.put_record(entity_at(into), &entity)?).await {
                 Err(CoreError::Conflict) => continue,

@@ -2,7 +2,7 @@ use super::{Alias, Entity, EntityView};
 use crate::incident::Held;
 use crate::lease;
 use crate::records::{Along, PutRecord, Records, Stored};
-use crate::{CoreError, Grant, rotation};
+use crate::{CoreError, Grant, rotation, token};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -233,7 +233,7 @@ impl Identity {
         rotation::cut_off(txn, &entity.id.to_string(), &why, self.clock.now())
     }
 
-    /// Removes an entity with its aliases; its tokens are refused from then on.
+    /// Removes an entity with its aliases; its tokens are refused from then on, and end with their leases.
     pub async fn delete(&self, _grant: &Grant, id: EntityId) -> Result<(), CoreError> {
         // The next login would make another one, which nobody cut off. So it is with its aliases.
         Held::Entity(id).refuse(&self.records).await?;
@@ -245,7 +245,7 @@ impl Identity {
         for _ in 0..TRIES {
             let Some(current) = self.by_id(id).await? else { return Ok(()) };
             let mut txn = Txn::new().expect(entity_at(id), current.rev).delete(entity_at(id));
-            txn = lease::cut(txn.delete(name_at(&current.value.name)), id)?;
+            txn = token::note_departed(txn.delete(name_at(&current.value.name)), id)?;
             txn = self.note_cut_off(txn, &current.value, "removed")?;
             for alias in &current.value.aliases {
                 txn = without_alias(txn, alias);

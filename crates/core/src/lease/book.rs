@@ -85,7 +85,12 @@ impl Book {
         self.end_linked(RecallScope::Entity { entity, all }, &of_entity(entity), cause).await
     }
 
-    /// Carries out what was noted when entities were disabled or removed.
+    /// Marks all leases that an entity which is gone had asked for; durable when it returns.
+    pub(crate) async fn end_gone(&self, entity: EntityId) -> Result<(), CoreError> {
+        self.end_entity(entity, Cause::Identity, true).await.map(|_| ())
+    }
+
+    /// Carries out what was noted when entities were disabled.
     pub(super) async fn carry_out_cuts(&self) -> Result<(), CoreError> {
         for cut in self.records.scan_all::<EntityId>(&cuts()).await? {
             self.end_entity(cut.value, Cause::Identity, false).await?;

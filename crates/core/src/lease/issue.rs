@@ -206,11 +206,13 @@ impl Leases {
         tokio::time::timeout(ISSUE_LIMIT, issuing).await.unwrap_or_else(|_| Err(out_of_time()))
     }
 
-    /// A lease of an entity that was disabled just now was not there yet when the entity's leases were marked.
+    /// A lease of an entity that was disabled just now was not there yet when the entity's leases were marked. One of a
+    /// token that is stored needs that token to be there; of any other, that the entity is there.
     async fn still_allowed(&self, lease: &Lease) -> Result<(), CoreError> {
-        let Some(entity) = lease.entity.filter(|_| lease.owner == LeaseOwner::Identity) else { return Ok(()) };
+        let is_its_own = lease.owner == LeaseOwner::Identity;
+        let Some(entity) = lease.entity.filter(|_| is_its_own || lease.token.is_none()) else { return Ok(()) };
         match self.identity.by_id(entity).await? {
-            Some(entity) if !entity.value.disabled => Ok(()),
+            Some(entity) if !is_its_own || !entity.value.disabled => Ok(()),
             _ => Err(CoreError::Denied),
         }
     }

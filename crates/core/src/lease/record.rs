@@ -349,7 +349,7 @@ pub(super) fn failing_at(key: &LeaseKey) -> Address {
     failing().named(&key.suffix)
 }
 
-/// Entities that were disabled or removed, and whose leases are still to be marked.
+/// Entities that were disabled, and whose leases are still to be marked.
 pub(super) fn cuts() -> Shelf {
     Shelf::new("lease-cut", ROOT)
 }
@@ -453,7 +453,7 @@ impl Change {
     }
 }
 
-/// Notes, in the commit that disables or removes an entity, that the leases it owns are to be revoked.
+/// Notes, in the commit that disables an entity, that the leases it owns are to be revoked.
 pub(crate) fn cut(txn: Txn, entity: EntityId) -> Result<Txn, CoreError> {
     txn.put_record(cuts().named(entity.as_bytes()), &entity)
 }

@@ -65,6 +65,7 @@ impl Housekeeper {
 
     async fn round(&self) -> Result<(), CoreError> {
         self.tokens.resume().await?;
+        self.tokens.end_departed().await?;
         self.secrets.resume().await?;
         self.secrets.note_reads().await?;
         self.secrets.purge_due().await?;

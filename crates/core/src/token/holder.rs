@@ -1,5 +1,6 @@
 //! Tokens by their holder, for who must end all of them at once.
 
+use super::bearer::{Bearer, Held};
 use super::entry::{Token, TokenKey};
 use super::store::{Pointer, Tokens, accessor_shelf, holder_shelf, token_at};
 use crate::CoreError;
@@ -51,6 +52,22 @@ impl Tokens {
     /// A token that is kept under this name, dead or alive.
     pub(crate) async fn kept(&self, key: TokenKey) -> Result<Option<Token>, CoreError> {
         Ok(self.records.get::<Token>(&token_at(key)).await?.map(|token| token.value.clone()))
+    }
+
+    /// The token behind an accessor for who looks at it or ends it: also while its principal is disabled or gone, or its
+    /// mount is shut, and it is refused for anything else.
+    pub async fn behind_accessor(&self, accessor: &str) -> Result<Option<Bearer>, CoreError> {
+        let Some(key) = self.key_of_accessor(accessor).await? else { return Ok(None) };
+        let Some(token) = self.records.get::<Token>(&token_at(key)).await? else { return Ok(None) };
+        let is_spent = token.value.num_uses > 0 && token.value.uses_left == 0;
+        if is_spent || token.value.is_expired(self.clock.now()) {
+            return Ok(None);
+        }
+        let entity = match token.value.entity {
+            Some(id) => self.identity.by_id(id).await?,
+            None => None,
+        };
+        Ok(Some(Bearer::new(Held::Stored { key, token, last_use: false }, entity)))
     }
 
     /// The name of the token behind an accessor, dead or alive.

@@ -7,6 +7,7 @@
 mod batch;
 mod bearer;
 mod create;
+mod departed;
 mod entry;
 mod glob;
 mod holder;
@@ -27,6 +28,7 @@ mod wrapping;
 
 pub use bearer::Bearer;
 pub(crate) use create::NewToken;
+pub(crate) use departed::note_departed;
 pub use entry::{Token, TokenKey};
 pub use glob::PolicyGlob;
 pub use kind::TypeRule;

@@ -56,6 +56,12 @@ impl Tokens {
     }
 
     async fn tidy_family(&self, key: TokenKey, token: &Token, tidied: &mut Tidied) -> Result<(), CoreError> {
+        if let Some(holder) = token.entity
+            && self.identity.by_id(holder).await?.is_none()
+        {
+            tidied.removed += 1;
+            return self.revoke_tree(key).await;
+        }
         if let Some(parent) = token.parent
             && self.records.get::<Token>(&token_at(parent)).await?.is_none()
         {

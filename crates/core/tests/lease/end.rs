@@ -3,10 +3,12 @@
 use crate::outside::Mood;
 use crate::world::World;
 use serde_json::json;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use strongroom_core::CoreError;
 use strongroom_core::identity::EntityChange;
-use strongroom_model::{Kind, Kinded as _};
+use strongroom_model::{EntityId, EntityName, Kind, Kinded as _};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -273,4 +275,87 @@ async fn leases_that_failed_by_themselves_are_tried_at_once_by_tidying_and_by_wr
         }
         assert_eq!(world.outside.count(), 0);
     }
+}
+
+/// How an entity goes.
+async fn part(world: &World, entity: EntityId, merged: bool) -> Result<(), CoreError> {
+    let grant = world.grant("identity/entity").await;
+    let identity = Arc::clone(&world.open().identity);
+    if !merged {
+        return identity.delete(&grant, entity).await;
+    }
+    let name = EntityName::parse("boss").unwrap();
+    let boss = identity.create(&grant, Some(name), EntityChange::default()).await?;
+    identity.merge(&grant, boss.id, &[entity], &[]).await
+}
+
+#[tokio::test]
+async fn who_is_removed_or_merged_leaves_neither_tokens_nor_leases() {
+    for merged in [false, true] {
+        let world = World::new().await;
+        let (token, entity) = world.member().await;
+        let accessor = world.open().tokens.find(&token).await.unwrap().unwrap().token().accessor.clone();
+        world.login_as(&token, "pg-app", json!({})).await.unwrap();
+        world.login_as(&token, "my-app", json!({"owner": "identity"})).await.unwrap();
+        let (_, other) = world.login("pg-app").await;
+        part(&world, entity, merged).await.unwrap();
+        assert!(world.open().tokens.find(&token).await.unwrap().is_none());
+        world.settle().await;
+        assert_eq!((world.outside.count(), world.count()), (1, 1), "merged: {merged}");
+        assert!(world.outside.has(&other));
+        assert!(world.open().tokens.behind_accessor(&accessor).await.unwrap().is_none());
+        assert!(!world.open().tokens.accessors().await.unwrap().contains(&accessor));
+        let notes = world.events("lease-revoke").await;
+        assert_eq!(notes[0]["note"], "its entity was disabled or removed", "{notes:?}");
+        // It is over: what is noted does not stay.
+        let commits = world.way.commits();
+        world.settle().await;
+        assert_eq!(world.way.commits(), commits);
+    }
+}
+
+#[tokio::test]
+async fn killed_at_any_step_of_removing_an_entity_its_tokens_and_leases_end_after_the_next_start() {
+    let mut removed_first = 0;
+    for (merged, commits) in [false, true].into_iter().flat_map(|merged| (0..10).map(move |commits| (merged, commits)))
+    {
+        let world = World::new().await;
+        let (token, entity) = world.member().await;
+        world.login_as(&token, "pg-app", json!({})).await.unwrap();
+        world.settle().await;
+        world.way.cut_after(commits);
+        let parted = part(&world, entity, merged).await;
+        world.settle().await;
+        let world = world.crash().await;
+        if parted.is_err() {
+            continue;
+        }
+        removed_first += 1;
+        let case = format!("merged: {merged}, after {commits} commits");
+        assert!(world.outside.count() as u64 <= world.count(), "{case}");
+        world.settle().await;
+        world.settle().await;
+        assert_eq!((world.outside.count(), world.count()), (0, 0), "{case}");
+        assert_eq!(world.open().tokens.accessors().await.unwrap().len(), 1, "only the operator's is left, {case}");
+    }
+    assert!(removed_first >= 12, "{removed_first}");
+}
+
+#[tokio::test]
+async fn the_token_of_a_disabled_entity_is_refused_and_can_be_ended_with_its_leases() {
+    let world = World::new().await;
+    let (token, entity) = world.member().await;
+    let accessor = world.open().tokens.find(&token).await.unwrap().unwrap().token().accessor.clone();
+    let (_, login) = world.login_as(&token, "pg-app", json!({})).await.unwrap();
+    let grant = world.grant("identity/entity").await;
+    let change = EntityChange { disabled: Some(true), ..EntityChange::default() };
+    world.open().identity.update(&grant, entity, None, change).await.unwrap();
+    world.settle().await;
+    let tokens = &world.open().tokens;
+    assert!(tokens.find(&token).await.unwrap().is_none() && tokens.by_accessor(&accessor).await.unwrap().is_none());
+    assert!(world.outside.has(&login), "enabling gives it back");
+    let behind = tokens.behind_accessor(&accessor).await.unwrap().unwrap();
+    tokens.revoke_tree(behind.key().unwrap()).await.unwrap();
+    world.settle().await;
+    assert!(!world.outside.has(&login));
 }

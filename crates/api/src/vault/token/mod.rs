@@ -61,7 +61,7 @@ async fn lookup_self(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn lookup_accessor(context: Context<'_>) -> Result<Reply, CoreError> {
-    let bearer = by_accessor(&context).await?;
+    let bearer = behind_accessor(&context).await?;
     Ok(Reply::data(shown(&bearer, None, context.vault)))
 }
 
@@ -144,7 +144,7 @@ async fn revoke_self(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 async fn revoke_accessor(context: Context<'_>) -> Result<Reply, CoreError> {
-    let bearer = by_accessor(&context).await?;
+    let bearer = behind_accessor(&context).await?;
     // What has an accessor is stored.
     let key = bearer.key().ok_or(CoreError::Internal("a token with an accessor and without a name"))?;
     context.open.tokens.revoke_tree(key).await?;
@@ -176,8 +176,21 @@ fn sent_token(context: &Context<'_>) -> Result<SecretString, CoreError> {
 }
 
 async fn by_accessor(context: &Context<'_>) -> Result<Bearer, CoreError> {
+    let bearer = context.open.tokens.by_accessor(&sent_accessor(context)?).await?;
+    bearer.ok_or_else(unknown_accessor)
+}
+
+/// Of a token that is refused, too: who sees its accessor in the list must be able to end it.
+async fn behind_accessor(context: &Context<'_>) -> Result<Bearer, CoreError> {
+    let bearer = context.open.tokens.behind_accessor(&sent_accessor(context)?).await?;
+    bearer.ok_or_else(unknown_accessor)
+}
+
+fn sent_accessor(context: &Context<'_>) -> Result<String, CoreError> {
     let accessor = context.fields.text("accessor")?.filter(|accessor| !accessor.is_empty());
-    let accessor = accessor.ok_or_else(|| CoreError::Invalid("missing accessor".to_owned()))?;
-    let bearer = context.open.tokens.by_accessor(&accessor).await?;
-    bearer.ok_or_else(|| CoreError::Invalid("invalid accessor".to_owned()))
+    accessor.ok_or_else(|| CoreError::Invalid("missing accessor".to_owned()))
+}
+
+fn unknown_accessor() -> CoreError {
+    CoreError::Invalid("invalid accessor".to_owned())
 }

@@ -9,6 +9,7 @@ use crate::access_key::MadeKey;
 use crate::password_policy::PasswordPolicies;
 use crate::secret::SecretValue;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,10 +30,22 @@ pub struct Order<'a> {
     pub previous: Option<&'a SecretValue>,
     /// The secret with the login that may change others, where one was named.
     pub admin: Option<&'a SecretValue>,
+    /// Whom that login serves.
+    pub pin: Option<&'a Pin>,
     /// Password policies.
     pub passwords: &'a PasswordPolicies,
     /// Randomness.
     pub entropy: &'a dyn Entropy,
+}
+
+/// The logins that a plan was written for. Whoever may write the secret could name any other login in it, and have that one's
+/// password made anew by a login that may change others; so that one serves these only, until the plan is written again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// The outside system with the part of it that they log in to.
+    pub place: String,
+    /// Their names.
+    pub logins: Vec<String>,
 }
 
 /// How giving up a former login went.
@@ -50,6 +63,12 @@ pub trait Rotator: Send + Sync {
     /// Refuses options and values that it cannot work with, and names the outside system, whose calls are bounded
     /// together. Reaches nothing outside.
     fn lane(&self, order: &Order<'_>) -> Result<String, CoreError>;
+
+    /// The logins that the value in force stands for, where a login that may change others is to serve them. Reaches nothing
+    /// outside.
+    fn pin(&self, _order: &Order<'_>) -> Result<Option<Pin>, CoreError> {
+        Ok(None)
+    }
 
     /// Makes the new value. Reaches nothing outside.
     async fn create(&self, order: &Order<'_>) -> Result<SecretValue, CoreError>;

@@ -1,5 +1,6 @@
 //! What is kept of a rotation: the plan, the job under way with its phase, what is due when, and what happened.
 
+use super::method::Pin;
 use super::schedule::Schedule;
 use crate::secret::VersionId;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,9 @@ pub(super) struct Rotation {
     pub(super) key: Key,
     pub(super) secret: SecretId,
     pub(super) plan: Plan,
+    /// Whom the plan's login that may change others serves. Not of the plan: callers cannot set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) pin: Option<Pin>,
     /// Whether the schedule counts.
     pub(super) enabled: bool,
     /// The outside system.

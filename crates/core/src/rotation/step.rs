@@ -330,6 +330,7 @@ impl Rotations {
             current: &values.current,
             previous: values.previous.as_ref(),
             admin: values.admin.as_ref(),
+            pin: work.rotation.pin.as_ref(),
             passwords: &self.passwords,
             entropy: &*self.entropy,
         }

@@ -1,3 +1,4 @@
+use super::method::Pin;
 use super::record::{Ending, Past, Phase, Plan, Rotation};
 use serde::Serialize;
 use strongroom_model::Timestamp;
@@ -9,6 +10,9 @@ pub struct RotationView {
     pub path: String,
     /// How it rotates.
     pub plan: Plan,
+    /// The logins that the plan's login that may change others serves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
     /// Whether its schedule counts.
     pub enabled: bool,
     /// When it last rotated.
@@ -120,6 +124,7 @@ impl RotationView {
             path,
             advice,
             plan: rotation.plan.clone(),
+            pin: rotation.pin.clone(),
             enabled: rotation.enabled,
             last: rotation.last,
             next: rotation.next.filter(|_| rotation.enabled),

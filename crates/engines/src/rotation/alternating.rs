@@ -2,12 +2,12 @@ use super::fresh::{create, members};
 use super::link::Links;
 use super::login::{Login, password, with};
 use super::single::{lock_out, prove};
-use super::{option, outside};
+use super::{option, outside, pin};
 use async_trait::async_trait;
 use std::sync::Arc;
 use strongroom_connectors::{ConnectorError, System};
 use strongroom_core::CoreError;
-use strongroom_core::rotation::{Order, Rotator};
+use strongroom_core::rotation::{Order, Pin, Rotator};
 use strongroom_core::secret::SecretValue;
 
 /// What the second login's name ends with, as in AWS's templates.
@@ -34,7 +34,15 @@ impl Rotator for Alternating {
         option::check(order.options, &["password_policy", "creation_statements"])?;
         let own = Login::read(order.current, self.system)?;
         members(order, self.system, own.username.trim_end_matches(SUFFIX))?;
-        Ok(self.links.need_admin(order, self.system)?.place)
+        Ok(self.links.need_admin(order, self.system, &own)?.place)
+    }
+
+    fn pin(&self, order: &Order<'_>) -> Result<Option<Pin>, CoreError> {
+        let own = Login::read(order.current, self.system)?.username;
+        // In one order, whichever of them is in force.
+        let mut both = vec![other(&own), own];
+        both.sort();
+        pin::write(order, self.system, both)
     }
 
     async fn create(&self, order: &Order<'_>) -> Result<SecretValue, CoreError> {
@@ -43,7 +51,8 @@ impl Rotator for Alternating {
     }
 
     async fn set(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
-        let (way, new) = (self.links.need_admin(order, self.system)?, Login::read(new, self.system)?);
+        let new = Login::read(new, self.system)?;
+        let way = self.links.need_admin(order, self.system, &new)?;
         let before = order.previous.and_then(|value| Login::read(value, self.system).ok());
         // One that was in force before is whole. Another may be what an interrupted try left behind.
         if before.is_some_and(|before| before.username == new.username) {
@@ -57,7 +66,8 @@ impl Rotator for Alternating {
     }
 
     async fn test(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
-        let (way, new) = (self.links.need_admin(order, self.system)?, Login::read(new, self.system)?);
+        let new = Login::read(new, self.system)?;
+        let way = self.links.need_admin(order, self.system, &new)?;
         prove(&way, &new).await.map_err(|error| outside(&way.place, &error))
     }
 
@@ -72,7 +82,7 @@ impl Rotator for Alternating {
         if former.username == Login::read(order.current, self.system)?.username {
             return Ok(());
         }
-        lock_out(&self.links.need_admin(order, self.system)?, order, &former).await
+        lock_out(&self.links.need_admin(order, self.system, &former)?, order, &former).await
     }
 }
 

@@ -1,13 +1,13 @@
-use super::link::{Links, Way};
+use super::link::{Links, Way, no_admin};
 use super::login::{Login, password, with};
 use super::single::{lock_out, prove};
-use super::{option, outside};
+use super::{option, outside, pin};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_connectors::{ConnectorError, NewLogin, System};
 use strongroom_core::CoreError;
-use strongroom_core::rotation::{Order, Retired, Rotator};
+use strongroom_core::rotation::{Order, Pin, Retired, Rotator};
 use strongroom_core::secret::SecretValue;
 use strongroom_model::{Timestamp, Ttl, base62};
 
@@ -43,10 +43,16 @@ impl Rotator for Fresh {
             order.options,
             &["password_policy", "role", "overlap", "creation_statements", "revocation_statements"],
         )?;
-        Login::read(order.current, self.system)?;
+        let own = Login::read(order.current, self.system)?;
         self.overlap(order)?;
         members(order, self.system, &self.role(order)?)?;
-        Ok(self.links.need_admin(order, self.system)?.place)
+        Ok(self.way(order, &own)?.place)
+    }
+
+    fn pin(&self, order: &Order<'_>) -> Result<Option<Pin>, CoreError> {
+        let own = Login::read(order.current, self.system)?;
+        let first = (!self.made_here(order, &own)?).then_some(own.username);
+        pin::write(order, self.system, first.into_iter().collect())
     }
 
     async fn create(&self, order: &Order<'_>) -> Result<SecretValue, CoreError> {
@@ -56,12 +62,14 @@ impl Rotator for Fresh {
     }
 
     async fn set(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
-        let (way, new) = (self.links.need_admin(order, self.system)?, Login::read(new, self.system)?);
+        let new = Login::read(new, self.system)?;
+        let way = self.way(order, &new)?;
         create(&way, &new, &members(order, self.system, &self.role(order)?)?).await
     }
 
     async fn test(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
-        let (way, new) = (self.links.need_admin(order, self.system)?, Login::read(new, self.system)?);
+        let new = Login::read(new, self.system)?;
+        let way = self.way(order, &new)?;
         prove(&way, &new).await.map_err(|error| outside(&way.place, &error))
     }
 
@@ -79,7 +87,7 @@ impl Rotator for Fresh {
         if !left.is_zero() {
             return Ok(Retired::InUse(format!("readers have time to notice that {} goes", former.username), left));
         }
-        let way = self.links.need_admin(order, self.system)?;
+        let way = self.way(order, &former)?;
         let open = way.connector.sessions(&former.username).await.map_err(|error| outside(&way.place, &error))?;
         if open > 0 {
             return Ok(Retired::InUse(format!("{open} sessions of {} are still open", former.username), LOOK));
@@ -94,12 +102,21 @@ impl Rotator for Fresh {
         }
         match self.made_here(order, &former)? {
             true => self.drop_login(order, &former).await,
-            false => lock_out(&self.links.need_admin(order, self.system)?, order, &former).await,
+            false => lock_out(&self.way(order, &former)?, order, &former).await,
         }
     }
 }
 
 impl Fresh {
+    /// The login that may change others, for one that the plan was written for or that this made by the plan.
+    fn way(&self, order: &Order<'_>, login: &Login) -> Result<Way, CoreError> {
+        let way = match self.made_here(order, login)? {
+            true => self.links.admin_at(order, self.system, login)?,
+            false => self.links.admin(order, self.system, login)?,
+        };
+        way.ok_or_else(no_admin)
+    }
+
     /// Whether the name is one that this gives.
     fn made_here(&self, order: &Order<'_>, login: &Login) -> Result<bool, CoreError> {
         let tail = login.username.strip_prefix(&format!("{}_", self.role(order)?));
@@ -107,7 +124,7 @@ impl Fresh {
     }
 
     async fn drop_login(&self, order: &Order<'_>, login: &Login) -> Result<(), CoreError> {
-        let way = self.links.need_admin(order, self.system)?;
+        let way = self.way(order, login)?;
         let statements = option::statements(order.options, "revocation_statements")?.unwrap_or_default();
         let done = way.connector.drop_login(&login.username, &statements).await;
         done.map_err(|error| outside(&way.place, &error))

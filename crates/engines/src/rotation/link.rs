@@ -1,6 +1,6 @@
 use super::host::Hosts;
 use super::login::Login;
-use super::outside;
+use super::{outside, pin};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,10 +38,21 @@ impl Links {
         Self { hosts, open: Mutex::default() }
     }
 
-    /// The login that may change others: another secret's, for the same place, or none.
-    pub(super) fn admin(&self, order: &Order<'_>, system: System) -> Result<Option<Way>, CoreError> {
+    /// The login that may change others: another secret's, for the same place, or none. It serves the logins that the plan
+    /// was written for.
+    pub(super) fn admin(&self, order: &Order<'_>, system: System, own: &Login) -> Result<Option<Way>, CoreError> {
+        if order.admin.is_some() {
+            pin::check(order, own)?;
+        }
+        self.admin_at(order, system, own)
+    }
+
+    /// As [`Links::admin`], for a login that the strategy itself makes under a name from the plan.
+    pub(super) fn admin_at(&self, order: &Order<'_>, system: System, own: &Login) -> Result<Option<Way>, CoreError> {
         let Some(admin) = order.admin else { return Ok(None) };
-        let (admin, own) = (Login::read(admin, system)?, Login::read(order.current, system)?);
+        pin::check_place(order, own)?;
+        let admin = Login::read(admin, system)?;
+        pin::spare_admin(&admin, &own.username)?;
         // Whoever may write the secret must not get to choose where the powerful login is shown.
         if (&admin.host, admin.port) != (&own.host, own.port) {
             return Err(CoreError::Unfit(
@@ -49,19 +60,15 @@ impl Links {
                     .to_owned(),
             ));
         }
-        self.hosts.admit(&own)?;
-        let admin = Login { database: if admin.database.is_empty() { own.database } else { admin.database }, ..admin };
+        self.hosts.admit(own)?;
+        let admin =
+            Login { database: if admin.database.is_empty() { own.database.clone() } else { admin.database }, ..admin };
         Ok(Some(Way { place: admin.place(), connector: self.kept(&admin, system)? }))
     }
 
     /// As [`Links::admin`], where there must be one.
-    pub(super) fn need_admin(&self, order: &Order<'_>, system: System) -> Result<Way, CoreError> {
-        self.admin(order, system)?.ok_or_else(|| {
-            CoreError::Invalid(
-                "this way to rotate needs a login that may change others: name the secret that holds it as `admin`"
-                    .to_owned(),
-            )
-        })
+    pub(super) fn need_admin(&self, order: &Order<'_>, system: System, own: &Login) -> Result<Way, CoreError> {
+        self.admin(order, system, own)?.ok_or_else(no_admin)
     }
 
     fn kept(&self, login: &Login, system: System) -> Result<Arc<dyn Connector>, CoreError> {
@@ -91,4 +98,10 @@ impl Links {
         let connector = open(system, login.settings(system, 1)).map_err(|error| outside(&place, &error))?;
         Ok(Way { connector, place })
     }
+}
+
+pub(super) fn no_admin() -> CoreError {
+    CoreError::Invalid(
+        "this way to rotate needs a login that may change others: name the secret that holds it as `admin`".to_owned(),
+    )
 }

@@ -12,6 +12,7 @@ mod host;
 mod link;
 mod login;
 mod option;
+mod pin;
 mod random;
 mod remote;
 mod single;

@@ -1,11 +1,11 @@
 use super::link::{Links, Way};
 use super::login::{Login, password, with};
-use super::{option, outside};
+use super::{option, outside, pin};
 use async_trait::async_trait;
 use std::sync::Arc;
 use strongroom_connectors::{ConnectorError, System};
 use strongroom_core::CoreError;
-use strongroom_core::rotation::{Order, Rotator};
+use strongroom_core::rotation::{Order, Pin, Rotator};
 use strongroom_core::secret::SecretValue;
 
 /// One login whose password changes: by itself, or by a login that may change others. Between setting the password and
@@ -18,7 +18,7 @@ pub(super) struct Single {
 impl Single {
     /// Gives `target` its password over the way that works: the powerful login, or one of these logins itself.
     async fn give(&self, order: &Order<'_>, target: &Login, with: &[&Login]) -> Result<(), CoreError> {
-        if let Some(way) = self.links.admin(order, self.system)? {
+        if let Some(way) = self.links.admin(order, self.system, target)? {
             return set(&way, target).await;
         }
         let mut refused = None;
@@ -48,7 +48,7 @@ impl Single {
     }
 
     fn way(&self, order: &Order<'_>, login: &Login) -> Result<Way, CoreError> {
-        match self.links.admin(order, self.system)? {
+        match self.links.admin(order, self.system, login)? {
             Some(way) => Ok(way),
             None => self.links.as_self(login, self.system),
         }
@@ -59,10 +59,15 @@ impl Single {
 impl Rotator for Single {
     fn lane(&self, order: &Order<'_>) -> Result<String, CoreError> {
         option::check(order.options, &["password_policy"])?;
-        self.links.admin(order, self.system)?;
         let own = Login::read(order.current, self.system)?;
+        self.links.admin(order, self.system, &own)?;
         self.links.hosts.admit(&own)?;
         Ok(own.place())
+    }
+
+    fn pin(&self, order: &Order<'_>) -> Result<Option<Pin>, CoreError> {
+        let own = Login::read(order.current, self.system)?;
+        pin::write(order, self.system, vec![own.username])
     }
 
     async fn create(&self, order: &Order<'_>) -> Result<SecretValue, CoreError> {
@@ -85,10 +90,16 @@ impl Rotator for Single {
 
     async fn undo(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
         let (old, new) = (Login::read(order.current, self.system)?, Login::read(new, self.system)?);
+        if order.admin.is_some() && pin::check(order, &old).is_err() {
+            // Somebody named another login meanwhile, which is none of ours. The one that was changed gets its password back.
+            let before = order.previous.and_then(|value| Login::read(value, self.system).ok());
+            let Some(before) = before.filter(|before| pin::check(order, before).is_ok()) else { return Ok(()) };
+            return self.give(order, &before, &[]).await;
+        }
         if self.is_good(order, &old).await? {
             return Ok(());
         }
-        if self.links.admin(order, self.system)?.is_some() {
+        if order.admin.is_some() {
             return self.give(order, &old, &[]).await;
         }
         // Somebody may have written a value that was never made good, before the new one came there.

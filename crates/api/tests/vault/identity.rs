@@ -59,14 +59,22 @@ async fn a_disabled_entity_can_neither_log_in_nor_use_the_tokens_it_has() {
     let first = login(&server, "web", json!({"token_policies": "mint"})).await;
     let (token, entity) = (first.text_at("/auth/client_token"), first.text_at("/auth/entity_id"));
     let child = server.by(&token).post("auth/token/create", json!({})).await.expect(200).text_at("/auth/client_token");
+    let other = again(&server, "web").await.expect(200);
     let path = format!("identity/entity/id/{entity}");
     server.operator().post(&path, json!({"disabled": true})).await.expect(204);
+    // Who sees a refused token in the list of accessors can look at it and end it.
+    let accessor = json!({"accessor": other.text_at("/auth/accessor")});
+    server.operator().post("auth/token/lookup-accessor", accessor.clone()).await.expect(200);
+    server.operator().post("auth/token/renew-accessor", accessor.clone()).await.expect(400);
+    server.operator().post("auth/token/revoke-accessor", accessor.clone()).await.expect(204);
+    server.operator().post("auth/token/lookup-accessor", accessor).await.expect(400);
     for token in [&token, &child] {
         server.by(token).get("auth/token/lookup-self").await.expect(403);
     }
     let refused = again(&server, "web").await.expect(403);
     assert_eq!(refused.errors(), ["permission denied: entity is disabled"]);
     server.operator().post(&path, json!({"disabled": false})).await.expect(204);
+    server.by(&other.text_at("/auth/client_token")).get("auth/token/lookup-self").await.expect(403);
     server.by(&child).get("auth/token/lookup-self").await.expect(200);
     again(&server, "web").await.expect(200);
     server.stop().await;

@@ -36,8 +36,8 @@ async fn a_role_in_capital_letters_is_the_same_role_for_policies_leases_and_the_
     let orders = [
         (format!("/v1/sys/leases/revoke-prefix/{prefix}"), json!({"sync": true})),
         (format!("/v1/sys/leases/revoke-prefix/database/creds/{loud}"), json!({"sync": true})),
-        ("/api/revoke".to_owned(), json!({"lease_prefix": prefix, "reason": "a test"})),
-        ("/api/revoke".to_owned(), json!({"lease_prefix": format!("database/creds/{loud}"), "reason": "a test"})),
+        ("/api/v1/revoke".to_owned(), json!({"lease_prefix": prefix, "reason": "a test"})),
+        ("/api/v1/revoke".to_owned(), json!({"lease_prefix": format!("database/creds/{loud}"), "reason": "a test"})),
     ];
     for (path, body) in orders {
         let made = operator.get(&format!("database/creds/{loud}")).await.expect(200);

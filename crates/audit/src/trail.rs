@@ -256,6 +256,10 @@ impl Trail {
         self.devices.claims()
     }
 
+    pub(crate) fn ground(&self) -> &crate::device::ground::Ground {
+        self.devices.ground()
+    }
+
     /// How each device does.
     pub fn devices(&self) -> Vec<DeviceStatus> {
         self.devices.status()

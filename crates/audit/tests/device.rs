@@ -111,6 +111,74 @@ async fn what_cannot_be_served_is_refused_at_once_and_says_why() {
     trail.close().await;
 }
 
+/// A line appended to a key or to the store's file is damage that nothing mends.
+#[tokio::test]
+async fn nothing_is_appended_to_what_holds_something_else_or_what_the_server_lives_from() {
+    let dir = folder();
+    let (place, store) = (dir.path(), dir.path().join("store"));
+    fs::create_dir(&store).unwrap();
+    std::os::unix::fs::symlink(&store, place.join("by-link")).unwrap();
+    let key = place.join("key.json");
+    // Looks like a copy, and so does the beginning of a configuration in JSON.
+    fs::write(&key, "{\"a\":1}\n").unwrap();
+    fs::write(store.join("strongroom.db"), "{\"b\":2}\n").unwrap();
+    fs::hard_link(&key, place.join("second-key")).unwrap();
+    fs::hard_link(store.join("strongroom.db"), place.join("second-db")).unwrap();
+    let foreign = [("raw", &b"\xa7\x01{\""[..]), ("hcl", b"storage \"file\" {}\n"), ("json", b"{\n  \"a\": 1\n}\n")];
+    let foreign = foreign.into_iter().chain([("blank", &b"\n{\"a\":1}\n"[..]), ("word", b"CEX:0|\n")]);
+    let foreign: Vec<_> = foreign.map(|(name, bytes)| (place.join(name), bytes)).collect();
+    for (path, bytes) in &foreign {
+        fs::write(path, bytes).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let trail = open(&dir).await;
+    trail.keep_out_of([key.clone(), store.clone(), place.join("not-there-yet.pid")]);
+    trail.append(entry("read", "a")).await.unwrap();
+    let near = [
+        key.clone(),
+        store.join("strongroom.db"),
+        store.join("new.log"),
+        place.join("by-link/new.log"),
+        store.join("../store/new.log"),
+        place.join("second-key"),
+        place.join("second-db"),
+        place.join("not-there-yet.pid"),
+    ];
+    let near = near.iter().map(|path| (path.clone(), "the server itself needs"));
+    for (path, why) in near.chain(foreign.iter().map(|(path, _)| (path.clone(), "something else than copies"))) {
+        let error = trail.enable(to_file(&path)).await.unwrap_err().to_string();
+        assert!(error.contains(why), "{}: {error}", path.display());
+        let error = trail.copy_file(path.clone()).append(b"{}\n").unwrap_err().to_string();
+        assert!(error.contains(why), "{}: {error}", path.display());
+    }
+    for (path, bytes) in &foreign {
+        assert_eq!(fs::read(path).unwrap(), *bytes);
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o644);
+    }
+    assert_eq!(fs::read(&key).unwrap(), b"{\"a\":1}\n");
+    assert_eq!(fs::read_dir(&store).unwrap().count(), 1);
+    // What copies begin with is gone on with, also where the first line was cut short.
+    for (name, bytes) in
+        [("a", "{\"a\":1}\n"), ("b", "CEF:0|x\n"), ("c", "<13>1 x\n"), ("d", "CE"), ("e", "{"), ("f", "")]
+    {
+        let path = place.join(name);
+        fs::write(&path, bytes).unwrap();
+        trail.copy_file(path.clone()).append(b"{}\n").unwrap();
+        assert!(fs::read_to_string(&path).unwrap().ends_with("{}\n"), "{name}");
+    }
+    // One that turns into something else while nobody looks is not gone on with, either.
+    let log = place.join("audit.log");
+    trail.enable(to_file(&log)).await.unwrap();
+    trail.append(entry("read", "b")).await.unwrap();
+    trail.suspend_devices().await;
+    fs::write(&log, "not a copy\n").unwrap();
+    trail.resume(to_file(&log)).await.unwrap();
+    let error = trail.devices()[0].error.clone().unwrap_or_default();
+    assert!(error.contains("something else than copies"), "{error}");
+    trail.close().await;
+    assert_eq!(fs::read_to_string(&log).unwrap(), "not a copy\n");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stops_holds_up_nobody_and_later_misses_nothing() {
     let dir = folder();

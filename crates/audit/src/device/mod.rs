@@ -9,6 +9,7 @@ pub(crate) mod claim;
 pub(crate) mod cursor;
 mod datagram;
 pub(crate) mod follow;
+pub(crate) mod ground;
 pub(crate) mod option;
 pub(crate) mod render;
 pub(crate) mod sink;
@@ -21,6 +22,7 @@ use crate::trail::{Source, lock};
 use crate::{Entry, Redactor, TrailError};
 use claim::Claims;
 use cursor::{Cursor, Positions};
+use ground::Ground;
 use option::{DeviceOptions, Target};
 use render::Renderer;
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,7 @@ pub(crate) struct Devices {
     redactor: Arc<SharedRedactor>,
     positions: Arc<Positions>,
     claims: Claims,
+    ground: Ground,
     running: Mutex<BTreeMap<String, Device>>,
 }
 
@@ -101,6 +104,7 @@ impl Devices {
     /// None yet.
     pub(crate) fn new(shared: Arc<Shared>, source: Source, deadline: Duration) -> Self {
         Self {
+            ground: Ground::new(source.folder()),
             shared,
             source,
             deadline,
@@ -119,6 +123,11 @@ impl Devices {
     /// Who writes to which file, devices and others.
     pub(crate) fn claims(&self) -> &Claims {
         &self.claims
+    }
+
+    /// Where no copy may be written.
+    pub(crate) fn ground(&self) -> &Ground {
+        &self.ground
     }
 
     /// What hashes accessors, for others that copy the trail.
@@ -179,9 +188,9 @@ impl Devices {
     }
 
     async fn open(&self, options: &DeviceOptions) -> Result<Tried, TrailError> {
-        let (options, source) = (options.clone(), self.source.clone());
+        let (options, ground) = (options.clone(), self.ground.clone());
         let opened = spawn_blocking(move || {
-            let mut sink = Sink::new(&options, source.folder());
+            let mut sink = Sink::new(&options, &ground);
             let opened = sink.prove();
             Tried { sink, opened }
         });

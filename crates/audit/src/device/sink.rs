@@ -3,15 +3,15 @@
 //! entries.
 
 use super::datagram::{DatagramSink, Route};
+use super::ground::Ground;
 use super::option::{DeviceOptions, Target};
 use super::stream::StreamSink;
 use crate::TrailError;
-use crate::folder::{segment_name, segments};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// An open target.
 pub(crate) enum Sink {
@@ -28,20 +28,17 @@ pub(crate) enum Sink {
 }
 
 impl Sink {
-    /// One that is not open yet. `forbidden` is the trail's own folder.
-    pub(crate) fn new(options: &DeviceOptions, forbidden: Option<&Path>) -> Self {
+    /// One that is not open yet. A file may not lie on the ground.
+    pub(crate) fn new(options: &DeviceOptions, ground: &Ground) -> Self {
         match &options.target {
             Target::Stdout => Sink::Stdout,
             Target::Discard => Sink::Discard,
             Target::Stream(target) => Sink::Stream(StreamSink::new(target.clone())),
             Target::Syslog(syslog) => Sink::Datagram(DatagramSink::new(Route::Syslog(syslog.clone()))),
             Target::Udp(address) => Sink::Datagram(DatagramSink::new(Route::Udp(address.clone()))),
-            Target::File(path) => Sink::File(FileSink {
-                path: path.clone(),
-                mode: options.mode,
-                forbidden: forbidden.map(Into::into),
-                open: None,
-            }),
+            Target::File(path) => {
+                Sink::File(FileSink { path: path.clone(), mode: options.mode, ground: ground.clone(), open: None })
+            }
         }
     }
 
@@ -129,14 +126,14 @@ impl Sink {
 pub(crate) struct FileSink {
     path: PathBuf,
     mode: Option<u32>,
-    forbidden: Option<PathBuf>,
+    ground: Ground,
     open: Option<File>,
 }
 
 impl FileSink {
-    /// One that is not open yet; `forbidden` is the trail's own folder.
-    pub(crate) fn new(path: PathBuf, forbidden: Option<&Path>) -> Self {
-        Self { path, mode: Some(0o600), forbidden: forbidden.map(Into::into), open: None }
+    /// One that is not open yet, and may not lie on the ground.
+    pub(crate) fn new(path: PathBuf, ground: Ground) -> Self {
+        Self { path, mode: Some(0o600), ground, open: None }
     }
 
     /// Appends all of it to the file that goes by the name now, and waits until it is on disk.
@@ -175,7 +172,7 @@ impl FileSink {
     /// Opens the file by its name, after letting go of the one it had.
     fn reopen(&mut self) -> io::Result<()> {
         self.open = None;
-        self.check_folder()?;
+        self.ground.check_path(&self.path)?;
         // NONBLOCK: a pipe without a reader must not hang the server; NOFOLLOW: who may write to the log folder must
         // not be able to point this at another file.
         let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
@@ -188,15 +185,6 @@ impl FileSink {
         Ok(())
     }
 
-    fn check_folder(&self) -> io::Result<()> {
-        let parent = fs::canonicalize(self.path.parent().unwrap_or(Path::new("/")))?;
-        let Some(forbidden) = &self.forbidden else { return Ok(()) };
-        if parent.starts_with(fs::canonicalize(forbidden)?) {
-            return Err(io::Error::other("it lies in the folder of the audit trail itself"));
-        }
-        Ok(())
-    }
-
     fn check_kind(&self, file: &File) -> io::Result<()> {
         let meta = file.metadata()?;
         match FileType::from_raw_mode(meta.mode()) {
@@ -204,23 +192,36 @@ impl FileSink {
             FileType::RegularFile => {}
             _ => return Err(io::Error::other("it is neither a file nor a pipe")),
         }
-        if self.is_segment(&meta) {
-            return Err(io::Error::other("it is a file of the audit trail itself"));
-        }
+        self.ground.check_file(&meta)?;
+        self.check_content(&meta)?;
         if let Some(mode) = self.mode.filter(|mode| meta.mode() & 0o7777 != *mode) {
             file.set_permissions(Permissions::from_mode(mode))?;
         }
         self.end_torn_line(file, meta.len())
     }
 
-    /// Whether it is a second name of one of the trail's segments.
-    fn is_segment(&self, meta: &fs::Metadata) -> bool {
-        let Some(folder) = self.forbidden.as_ref().filter(|_| meta.nlink() > 1) else { return false };
-        let mut segments = segments(folder).unwrap_or_default().into_iter();
-        segments.any(|first| {
-            let segment = fs::metadata(folder.join(segment_name(first)));
-            segment.is_ok_and(|segment| segment.dev() == meta.dev() && segment.ino() == meta.ino())
-        })
+    /// Refuses a file that holds something else than copies: what is appended to a key or a database is damage that
+    /// cannot be undone. A file that may be written but not read passes: what the server lives from it can read.
+    fn check_content(&self, ours: &fs::Metadata) -> io::Result<()> {
+        if ours.len() == 0 {
+            return Ok(());
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let reader = match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            Ok(reader) => File::from(reader),
+            Err(rustix::io::Errno::ACCESS) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let named = reader.metadata()?;
+        let mut begin = [0; LONGEST];
+        let count =
+            if (named.dev(), named.ino()) == (ours.dev(), ours.ino()) { reader.read_at(&mut begin, 0)? } else { 0 };
+        match begin.get(..count).is_some_and(is_of_a_copy) {
+            true => Ok(()),
+            false => Err(io::Error::other(
+                "there is a file that holds something else than copies of the trail; name another file, or move that one away",
+            )),
+        }
     }
 
     /// A line cut short by a crash is ended, lest the next one be glued to it. Best effort: a file that may be written
@@ -234,6 +235,18 @@ impl FileSink {
         }
         Ok(())
     }
+}
+
+/// How the lines of copies begin: in JSON, as syslog frames them, and in CEF.
+const BEGINNINGS: [&[u8]; 3] = [b"{\"", b"<", b"CEF:"];
+/// The length of the longest.
+const LONGEST: usize = 4;
+
+/// Whether a file with this beginning may be a copy. Of a first line that was cut short there may be less, and then the
+/// next one.
+fn is_of_a_copy(begin: &[u8]) -> bool {
+    let fits = |line: &[u8]| BEGINNINGS.iter().any(|known| line.starts_with(known) || known.starts_with(line));
+    begin.first().is_some_and(|byte| *byte != b'\n') && begin.split(|byte| *byte == b'\n').all(fits)
 }
 
 fn explain(error: io::Error) -> io::Error {

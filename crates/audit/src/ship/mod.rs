@@ -48,13 +48,20 @@ impl Trail {
         self.claims().release(owner);
     }
 
-    /// A file that copies are appended to. Fails when it lies among the trail's own, is a link, or cannot be written.
+    /// Lets no device and no copy write to these files, or into these folders, from now on: what the server lives from.
+    pub fn keep_out_of(&self, places: impl IntoIterator<Item = PathBuf>) {
+        self.ground().add(places);
+    }
+
+    /// A file that copies are appended to. Fails when it lies among the trail's own or the server's, is a link, holds
+    /// something else than copies, or cannot be written.
     pub fn copy_file(&self, path: PathBuf) -> CopyFile {
-        CopyFile(FileSink::new(path, self.source().folder()))
+        CopyFile(FileSink::new(path, self.ground().clone()))
     }
 }
 
-/// A file to which copies are appended, by the rules of audit devices: no links, not among the trail's own files.
+/// A file to which copies are appended, by the rules of audit devices: no links, no file that holds something else,
+/// not among the files of the trail and the server.
 pub struct CopyFile(FileSink);
 
 impl CopyFile {

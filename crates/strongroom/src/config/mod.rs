@@ -151,6 +151,11 @@ impl Config {
         }
         draft.finish(env)
     }
+
+    /// The files that these paths stand for.
+    pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigError> {
+        file::expand(paths)
+    }
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<Plan> {
     Ok(Plan {
         keep,
         trail,
+        off_limits: args.dev_data.clone().into_iter().collect(),
         trail_options: TrailOptions::default(),
         identity: identity(None, format!("http://{address}"), storage),
         binds: vec![Bind { address, ..Bind::default() }],

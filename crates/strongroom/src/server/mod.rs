@@ -118,6 +118,7 @@ impl Running {
             Keep::File(path) => Arc::new(Sqlite::open(path, Arc::clone(&clock))?),
         };
         let trail = Trail::open_with(plan.trail.clone(), Arc::clone(&clock), plan.trail_options.clone()).await?;
+        trail.keep_out_of(std::mem::take(&mut plan.off_limits));
         let setup = Setup {
             store,
             // One process per embedded store, enforced by a lock on the file, so there is nobody to fence off.

@@ -12,6 +12,8 @@ pub(super) struct Plan {
     pub(super) keep: Keep,
     /// Where the trail is kept.
     pub(super) trail: Place,
+    /// Files and folders that no copy of the trail may be written to.
+    pub(super) off_limits: Vec<PathBuf>,
     /// How the trail is written.
     pub(super) trail_options: TrailOptions,
     /// Where to listen.

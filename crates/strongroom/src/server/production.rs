@@ -40,6 +40,7 @@ pub(super) fn plan(args: &ServerArgs) -> anyhow::Result<(Plan, Vec<String>)> {
     let plan = Plan {
         keep,
         trail: config.trail.path.clone().or(beside).map_or(Place::Memory, Place::Folder),
+        off_limits: off_limits(args, &config)?,
         trail_options: TrailOptions {
             sync: match config.trail.sync {
                 TrailSync::Write => SyncMode::EachCheckpoint,
@@ -184,6 +185,40 @@ fn place(storage: &Storage) -> anyhow::Result<(Keep, Option<PathBuf>, &'static s
             (Keep::File(path.clone()), Some(path.with_file_name(trail)), "sqlite")
         }
     })
+}
+
+/// What the server lives from: a copy of the trail that is appended to one of these would destroy it.
+fn off_limits(args: &ServerArgs, config: &Config) -> anyhow::Result<Vec<PathBuf>> {
+    let mut places = Config::files(&args.config)?;
+    match &config.storage {
+        Storage::Memory => {}
+        Storage::File { path } => places.push(path.clone()),
+        Storage::Sqlite { path } => {
+            places.extend(["", ".lock", "-wal", "-shm", "-journal"].map(|end| {
+                let mut name = path.clone().into_os_string();
+                name.push(end);
+                PathBuf::from(name)
+            }));
+        }
+    }
+    for seal in &config.seals {
+        if let SealType::Static { current, previous } = &seal.kind {
+            for key in [Some(current), previous.as_ref()].into_iter().flatten() {
+                places.extend(if let KeySource::File(path) = &key.source { Some(path.clone()) } else { None });
+            }
+        }
+    }
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        places.extend([tls.cert_file.clone(), tls.key_file.clone()].into_iter().chain(tls.client_ca_file.clone()));
+    }
+    for function in &config.rotation_functions {
+        places.extend([&function.python, &function.key_file, &function.ca_file].into_iter().flatten().cloned());
+    }
+    for hook in &config.rotation_hooks {
+        places.extend(std::iter::once(hook.key_file.clone()).chain(hook.ca_file.clone()));
+    }
+    places.extend(config.pid_file.iter().chain(&config.log_file).cloned());
+    Ok(places)
 }
 
 pub(super) fn bind(listener: &Listener) -> anyhow::Result<Bind> {

@@ -51,7 +51,7 @@ pub struct Reason {
 /// What became of a job that was to begin.
 pub(super) enum Begun {
     /// It began.
-    Here(Rotation),
+    Here(Box<Rotation>),
     /// Another one had begun just before.
     Elsewhere,
     /// There is no such secret, or nobody says any more how it rotates.
@@ -116,7 +116,7 @@ impl Rotations {
                 )));
             }
             match self.begin_job(&target.key, &cause, token.clone()).await? {
-                Begun::Here(rotation) => break rotation,
+                Begun::Here(rotation) => break *rotation,
                 // Somebody began one since the look above.
                 Begun::Elsewhere => {}
                 Begun::Nothing => return Err(CoreError::Nothing),
@@ -240,7 +240,7 @@ impl Rotations {
             None => Begun::Nothing,
             Some(rotation) if rotation.secret != secret => Begun::Nothing,
             Some(_) if !is_ours => Begun::Elsewhere,
-            Some(rotation) => Begun::Here(rotation),
+            Some(rotation) => Begun::Here(Box::new(rotation)),
         })
     }
 

@@ -371,7 +371,11 @@ async fn a_network_and_a_mount_are_refused_until_lifted_and_nobody_cuts_off_them
     let other = server.token(json!({"policies": ["default"]})).await;
     assert_eq!(from_elsewhere(&server, &stolen, "auth/token/lookup-self").await, "200");
     revoke(&server, &root, json!({"address": "127.0.0.0/8"})).await.expect(400);
-    let answer = revoke(&server, &root, json!({"address": "127.0.0.9"})).await.expect(200);
+    // IPv4 mapped into IPv6 is the network that it stands for.
+    revoke(&server, &root, json!({"address": "::ffff:127.0.0.0/104"})).await.expect(400);
+    let refused = revoke(&server, &root, json!({"address": "::ffff:10.0.0.0/90"})).await.expect(400);
+    assert!(refused.text.contains("write it as IPv4"), "{}", refused.text);
+    let answer = revoke(&server, &root, json!({"address": "::ffff:127.0.0.9/128"})).await.expect(200);
     let id = answer.text_at("/data/incident/id");
     assert_eq!(from_elsewhere(&server, &other, "auth/token/lookup-self").await, "403");
     assert_eq!(from_elsewhere(&server, &root, "secret/data/app/db").await, "403");
@@ -727,6 +731,11 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     let path = format!("sys/access-keys/{}", shut.id);
     operator.post(&path, json!({"disabled": true})).await;
     assert_ne!(shut.read("app/db").await.status, 200);
+    let preview = ask(&server, &root, "POST", "revoke/preview", Some(json!({"address": "127.0.0.9"}))).await;
+    let touches = preview.expect(200).at("/data/touches").clone();
+    let keys = touches.as_array().unwrap().iter().find(|touch| touch["what"] == "access-keys");
+    let keys = keys.unwrap_or_else(|| panic!("{touches}"));
+    assert_eq!((&keys["count"], &keys["names"]), (&json!(1), &json!([used.id])), "{touches}");
     // Who orders it was there, too, and goes on to see it through.
     assert_eq!(from_elsewhere(&server, &root, "auth/token/lookup-self").await, "200");
     let id = incident(&server, json!({"address": "127.0.0.9"})).await;

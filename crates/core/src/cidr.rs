@@ -13,26 +13,42 @@ pub struct Cidr {
 
 /// Why a network is not one.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("not a network: write an address with its prefix length, as 10.0.0.0/8 or fd00::/8")]
-pub struct CidrError;
+pub enum CidrError {
+    /// No address, or no prefix length.
+    #[error("not a network: write an address with its prefix length, as 10.0.0.0/8 or fd00::/8")]
+    Shape,
+    /// Wider than all of IPv4, written as IPv4 in IPv6.
+    #[error(
+        "not a network: an IPv4 address mapped into IPv6 has a prefix length of 96 to 128; write it as IPv4, as 10.0.0.0/8"
+    )]
+    Mapped,
+}
 
 impl Cidr {
-    /// Reads `10.0.0.0/8`, `fd00::/8`, or a bare address.
+    /// Reads `10.0.0.0/8`, `fd00::/8`, or a bare address. IPv4 mapped into IPv6 (RFC 4291, section 2.5.5.2) is the IPv4
+    /// network that it stands for, since callers' addresses are compared as IPv4.
     pub fn parse(text: &str) -> Result<Self, CidrError> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
-        let base: IpAddr = address.parse().map_err(|_| CidrError)?;
+        let base: IpAddr = address.parse().map_err(|_| CidrError::Shape)?;
         let widest = if base.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => widest,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-                digits.parse().map_err(|_| CidrError)?
+                digits.parse().map_err(|_| CidrError::Shape)?
             }
-            Some(_) => return Err(CidrError),
+            Some(_) => return Err(CidrError::Shape),
         };
-        if bits > widest { Err(CidrError) } else { Ok(Self { base, bits }) }
+        match (bits > widest, base.to_canonical(), base) {
+            (true, ..) => Err(CidrError::Shape),
+            (false, IpAddr::V4(mapped), IpAddr::V6(_)) => match u8::checked_sub(bits, 96) {
+                Some(bits) => Ok(Self { base: IpAddr::V4(mapped), bits }),
+                None => Err(CidrError::Mapped),
+            },
+            _ => Ok(Self { base, bits }),
+        }
     }
 
     /// Whether the address lies in it. An IPv4 address that came mapped into IPv6 counts as the IPv4 address.
@@ -88,6 +104,12 @@ mod tests {
         assert!(inside("0.0.0.0/0", "1.2.3.4"));
         assert!(!inside("0.0.0.0/0", "::1"));
         assert!(inside("fd00::/8", "fd12::1"));
+        for address in ["10.9.2.1", "::ffff:10.9.2.1"] {
+            assert!(inside("::ffff:10.9.2.0/120", address) && inside("::ffff:10.9.2.1", address), "{address}");
+            assert!(!inside("::ffff:10.9.3.0/120", address), "{address}");
+            assert!(inside("::ffff:0.0.0.0/96", address), "{address}");
+        }
+        assert_eq!(Cidr::parse("::ffff:10.9.2.0/120").unwrap(), Cidr::parse("10.9.2.0/24").unwrap());
     }
 
     #[test]
@@ -95,5 +117,7 @@ mod tests {
         for bad in ["10.0.0.0/33", "10.0.0/8", "fd00::/129", "10.0.0.0/", "10.0.0.0/+8", "host"] {
             assert!(Cidr::parse(bad).is_err(), "{bad}");
         }
+        let refused = Cidr::parse("::ffff:10.0.0.0/95").unwrap_err().to_string();
+        assert!(refused.contains("write it as IPv4"), "{refused}");
     }
 }

@@ -1,6 +1,7 @@
 //! What a revocation would touch, without touching anything: counts, and names as far as the caller may know them.
 
 use super::{Aim, Emergency, Target};
+use crate::access_key::AccessKeyId;
 use crate::event::shows;
 use crate::token::TokenKey;
 use crate::{CoreError, Grant};
@@ -160,13 +161,32 @@ impl Emergency {
             ),
             _ => None,
         };
-        let tokens = Touch { lacks, ..touch("tokens", count, names, "revoked, with all that descends from them") };
+        let mut touches =
+            vec![Touch { lacks, ..touch("tokens", count, names, "revoked, with all that descends from them") }];
+        if let Target::Address { .. } = target {
+            touches.push(self.preview_keys_used(acl, &walk).await?);
+        }
         if walk.batch.is_empty() {
-            return Ok(vec![tokens]);
+            return Ok(touches);
         }
         let bearers = walk.batch.iter().take(SHOWN).filter(|_| named).cloned().collect();
         let effect = "refused from the network only: nothing is stored that could be revoked; cut off who bears them";
-        Ok(vec![tokens, touch("bearers of batch tokens", walk.batch.len() as u64, bearers, effect)])
+        touches.push(touch("bearers of batch tokens", walk.batch.len() as u64, bearers, effect));
+        Ok(touches)
+    }
+
+    /// Access keys that requests of the walk were signed with, and which are in use.
+    async fn preview_keys_used(&self, acl: &Acl, walk: &TokenWalk) -> Result<Touch, CoreError> {
+        let mut keys = Vec::new();
+        for key in walk.others.iter().filter_map(|text| AccessKeyId::parse(text).ok()) {
+            if self.rooms.access_keys.is_disabled(&key).await? == Some(false) {
+                keys.push(key.to_string());
+            }
+        }
+        let count = keys.len() as u64;
+        keys.retain(|_| shows(acl, "sys/access-keys"));
+        keys.truncate(SHOWN);
+        Ok(touch("access-keys", count, keys, "put out of use; can be put in use again"))
     }
 
     /// The next tokens of a target; `None` at the end.

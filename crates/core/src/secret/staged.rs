@@ -276,7 +276,7 @@ fn sighting(head: &Head) -> Sighting {
 
 /// Refuses a change that adds a label to as many as there may be. Parameters have bounds of their own, which their dialect
 /// knows.
-fn few_enough(meta: &SecretMetadata, before: usize) -> Result<(), CoreError> {
+pub(super) fn few_enough(meta: &SecretMetadata, before: usize) -> Result<(), CoreError> {
     let count = meta.stages.len();
     if count <= MOST_STAGES || count <= before || meta.particulars().parameter.is_some() {
         return Ok(());

@@ -133,3 +133,26 @@ async fn a_reading_is_noted_once_a_day_by_housekeeping() {
     world.open.housekeep().await;
     assert_eq!(day().await, Some(first + 1));
 }
+
+/// Labels are counted whoever writes: another dialect made the twenty-first.
+#[tokio::test]
+async fn no_dialect_makes_a_twenty_first_label() {
+    let world = World::new().await;
+    make(&world, "a", "one").await.unwrap();
+    let own: Vec<_> = (0..19).map(|n| Stage::Named(format!("l{n}"))).collect();
+    let grant = world.grant(SecretAct::Write, "a").await;
+    for stage in &own {
+        let order = StageMove { stage: stage.clone(), from: None, to: Some(id(1)) };
+        world.open.secrets.move_stage(&grant, &order).await.unwrap();
+    }
+    let refused = world.write("a", json!({"v": 2})).await.err().map(|error| error.to_string());
+    assert!(refused.as_ref().is_some_and(|text| text.contains("at most 20 staging labels")), "{refused:?}");
+    assert_eq!(pick(&world, None, None).await.unwrap(), "one");
+    // One that is taken away makes room.
+    let order = StageMove { stage: own[0].clone(), from: Some(id(1)), to: None };
+    world.open.secrets.move_stage(&grant, &order).await.unwrap();
+    world.write("a", json!({"v": 2})).await.unwrap();
+    world.write("a", json!({"v": 3})).await.unwrap();
+    let grant = world.grant(SecretAct::ReadMetadata, "a").await;
+    assert_eq!(world.open.secrets.sight(&grant).await.unwrap().meta.stages.len(), 20);
+}

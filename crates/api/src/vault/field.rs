@@ -50,6 +50,8 @@ pub(super) const KNOWN: &[(&str, &[&str], &[&str])] = &[
     ("approle", &["role/{name}/secret-id/lookup"], &["role_name", "secret_id"]),
     ("approle", &["role/{name}/secret-id-accessor/lookup"], &["role_name", "secret_id_accessor"]),
     ("userpass", &["login/{name}"], &["password", "username"]),
+    ("database", &["creds/{name}"], &["name", "ttl"]),
+    ("rabbitmq", &["creds/{name}"], &["name", "ttl"]),
 ];
 
 /// Adds the warning to an answer with a body, if there were such names.

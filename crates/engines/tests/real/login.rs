@@ -51,6 +51,11 @@ async fn a_role_in_capital_letters_is_the_same_role_for_policies_leases_and_the_
         assert!(!house.lets_in(&username, &password).await, "{path}: {}", answer.text);
         assert_eq!(house.leases(), 0);
     }
+    // A life that was misspelt must not look as if it had been given.
+    let made = operator.post(&format!("database/creds/{role}"), json!({"tttl": "5s"})).await.expect(200);
+    assert!(made.at("/warnings").to_string().contains("[tttl]"), "{}", made.text);
+    let made = operator.post(&format!("database/creds/{role}"), json!({"ttl": "5s"})).await.expect(200);
+    assert!(!made.at("/warnings").to_string().contains("ignored"), "{}", made.text);
 }
 
 #[tokio::test]

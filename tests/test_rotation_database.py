@@ -5,10 +5,14 @@ import os
 import pathlib
 import subprocess
 import threading
+import uuid
 
+import aws_house
 import pytest
 from house import wait_until
 from outside import ADMIN, PASSWORD, Postgres
+
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:"
 
 
 @pytest.fixture
@@ -168,6 +172,29 @@ def test_rotation_asks_for_the_rights_on_the_secret_itself(dev_server, postgres)
     assert dev_server.run("rotate", "status", "secret/app/db", token=reader).returncode == 0
     assert dev_server.run("rotate", "status", "secret/app/db", token=writer).returncode == 2
     assert dev_server.run("rotate", "start", "nowhere/app/db", token=writer).returncode == 2
+
+
+def test_a_plan_is_for_one_login_through_every_door(dev_server, postgres):
+    first = login(dev_server, postgres)
+    admin(dev_server, postgres)
+    dev_server.cli("rotate", "schedule", "-method=postgres-single", "-admin=app/admin", "secret/app/db")
+    postgres.sql("CREATE ROLE boss LOGIN SUPERUSER PASSWORD 'b0ss-canary'")
+    rules = """path "secret/data/app/db" { capabilities = ["update", "patch", "read"] }
+               path "secret/metadata/app/db" { capabilities = ["read"] }"""
+    writer = dev_server.policy_token(rules, "writer")
+    dev_server.cli("kv", "patch", "-mount=secret", "app/db", "username=boss", token=writer)
+    done = dev_server.run("rotate", "start", "secret/app/db", token=writer)
+    assert done.returncode == 2 and "was written for app at" in done.stdout + done.stderr
+    # Who asks through AWS's API may plan, and does not say by that whom the plan is for.
+    rotate = aws_house.client(dev_server).rotate_secret
+    code, text = aws_house.refusal(rotate, SecretId="app/db", ClientRequestToken=str(uuid.uuid4()),
+                                   RotationLambdaARN=FUNCTION + "postgres-single")
+    assert code == "InvalidRequestException" and "was written for app at" in text
+    assert postgres.lets_in("boss", "b0ss-canary") and postgres.lets_in("app", first)
+    dev_server.cli("kv", "patch", "-mount=secret", "app/db", "username=app")
+    rotate(SecretId="app/db", ClientRequestToken=str(uuid.uuid4()), RotationLambdaARN=FUNCTION + "postgres-single")
+    wait_until("it ended", lambda: status(dev_server)["running"] is None)
+    assert works(postgres, value(dev_server)) and not postgres.lets_in("app", first)
 
 
 class Watcher(threading.Thread):

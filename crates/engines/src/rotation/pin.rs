@@ -55,8 +55,8 @@ fn place(login: &Login) -> String {
 fn refusal(pin: &Pin, login: &Login) -> CoreError {
     let logins = if pin.logins.is_empty() { "logins that it makes".to_owned() } else { pin.logins.join(" and ") };
     CoreError::Unfit(format!(
-        "the plan was written for {logins} at {}, and a value of the secret names {} at {}, which the login that may change others \
-         does not serve; put the former login back (`strongroom kv put`), or have somebody who may read the `admin` write \
+        "the plan was written for {logins} at {}, and a value of the secret names {} at {}, which the login that may change \
+         others does not serve; put the former login back (`strongroom kv put`), or have somebody who may read the `admin` write \
          the plan again with `strongroom rotate schedule -admin=PATH`, which takes the one in force",
         pin.place,
         login.username,

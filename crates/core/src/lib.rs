@@ -61,7 +61,9 @@ pub use fields::Fields;
 pub use gate::{Ask, Gate, Grant, Object, SecretAct};
 pub use login::{Logins, ShutOut};
 pub use open::{Open, Settings};
-pub use plugin::{AuthMethod, Call, Kinds, Lockout, MountContext, MountRecords, Outcome, Plugins, SecretsEngine, Served};
+pub use plugin::{
+    AuthMethod, Call, Kinds, Lockout, MountContext, MountRecords, Outcome, Plugins, SecretsEngine, Served,
+};
 pub use policy::PolicyStore;
 pub use records::{Records, Stored};
 pub use reply::{Auth, Login, RawBody, Reply, Terms};

@@ -432,7 +432,8 @@ async fn names_that_an_endpoint_does_not_read_are_told_where_it_answers_with_a_b
     let (server, methods) = furnished().await;
     for (kind, pattern, _) in walk_fields() {
         let is_ours = walk_routes().iter().any(|(of, endpoint)| *of == kind && endpoint.pattern == pattern);
-        let is_made = ["auth/", ""].iter().any(|class| methods.contains(&format!("{class}{kind}/{}", example(pattern))));
+        let is_made =
+            ["auth/", ""].iter().any(|class| methods.contains(&format!("{class}{kind}/{}", example(pattern))));
         assert!(is_ours || is_made, "{kind} {pattern}");
     }
     let operator = server.operator();

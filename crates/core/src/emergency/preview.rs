@@ -109,7 +109,19 @@ impl Emergency {
         let current = meta.as_ref().and_then(|meta| meta.info(meta.current()?));
         let current = current.filter(|info| !info.version.is_gone(now));
         let names = current.iter().map(|info| format!("version {}", info.number.get())).collect();
-        let effect = "put out of use: reads are refused in every dialect until the incident is lifted or a new version is written";
+        let is_planned = match (target, self.rotate.get()) {
+            (Target::Secret { mount, name, .. }, Some(rotate)) => rotate.is_planned(*mount, name).await?,
+            _ => false,
+        };
+        let effect = match is_planned {
+            true => {
+                "rotated by its plan: the outside system gets a new value, this one is good for nothing from then on, and \
+                 lifting the incident does not bring it back; where that fails, put out of use until it works"
+            }
+            false => {
+                "put out of use: reads are refused in every dialect until the incident is lifted or a new version is written"
+            }
+        };
         Ok(touch("versions", u64::from(current.is_some()), names, effect))
     }
 

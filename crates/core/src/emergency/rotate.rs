@@ -26,6 +26,9 @@ pub trait Rotate: Send + Sync {
     /// `Pending`.
     async fn rotate(&self, mount: MountId, secret: &SecretPath) -> Result<Turned, CoreError>;
 
+    /// Whether somebody said how the secret rotates.
+    async fn is_planned(&self, mount: MountId, secret: &SecretPath) -> Result<bool, CoreError>;
+
     /// How far it is with a secret that is to be rotated since then, and of which that version was hidden. Begins again
     /// what was rolled back.
     async fn pursue(

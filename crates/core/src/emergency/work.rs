@@ -393,7 +393,7 @@ impl Drop for AtWork {
 fn beyond(who: &str) -> String {
     format!(
         "batch tokens of {who} were used from there, and are good elsewhere until they expire: nothing is stored that could \
-         be revoked; cut off who bears them with `revoke -principal={who}`, or the token they were made with"
+         be revoked; cut off the token they were made with, or, where they have an entity, `revoke -principal` that"
     )
 }
 

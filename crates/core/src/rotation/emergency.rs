@@ -109,6 +109,10 @@ impl Rotate for Rotations {
         }
     }
 
+    async fn is_planned(&self, mount: MountId, secret: &SecretPath) -> Result<bool, CoreError> {
+        Ok(self.book.get(&Key { mount, path: secret.clone() }).await?.is_some())
+    }
+
     async fn pursue(
         &self,
         mount: MountId,

@@ -228,7 +228,7 @@ impl Secrets {
         version: &NewVersion,
     ) -> Result<(Txn, VersionNumber), CoreError> {
         let plain = version.value.encode()?;
-        let labels = head.meta.stages.len();
+        let before = labels(&head.meta);
         let (first, others) = match version.stages.split_first() {
             Some((first, others)) => (first.clone(), others),
             None => (Stage::Current, [].as_slice()),
@@ -237,7 +237,7 @@ impl Secrets {
         for stage in others {
             head.meta.label(stage.clone(), number);
         }
-        few_enough(&head.meta, labels)?;
+        few_enough(&head.meta, before)?;
         let more = head.meta.particulars_mut();
         if more.reserved.as_ref() == Some(&version.id) || version.stages.contains(&Stage::Pending) {
             more.reserved = None;
@@ -274,10 +274,16 @@ fn sighting(head: &Head) -> Sighting {
     Sighting { id: head.id, meta: head.meta.clone() }
 }
 
-/// Refuses a change that adds a label to as many as there may be. Parameters have bounds of their own, which their dialect
-/// knows.
+/// How many labels count.
+pub(super) fn labels(meta: &SecretMetadata) -> usize {
+    meta.stages.keys().filter(|stage| **stage != Stage::Pending).count()
+}
+
+/// Refuses a change that adds a label to as many as there may be. That of a version in preparation does not count, or the
+/// rotation of a value that others know would fail for want of a label. Parameters have bounds of their own, which their
+/// dialect knows.
 pub(super) fn few_enough(meta: &SecretMetadata, before: usize) -> Result<(), CoreError> {
-    let count = meta.stages.len();
+    let count = labels(meta);
     if count <= MOST_STAGES || count <= before || meta.particulars().parameter.is_some() {
         return Ok(());
     }
@@ -316,7 +322,7 @@ impl ParticularsChange {
 
 impl StageMove {
     fn apply(&self, meta: &mut SecretMetadata, secret: strongroom_model::SecretId) -> Result<(), CoreError> {
-        let labels = meta.stages.len();
+        let before = labels(meta);
         let find = |meta: &SecretMetadata, id: &VersionId| {
             let missing = || CoreError::NotFound(format!("there is no version {}", id.as_str()));
             meta.version_of(secret, id).ok_or_else(missing)
@@ -353,7 +359,7 @@ impl StageMove {
             }
             (None, _) => drop(meta.stages.remove(&self.stage)),
         }
-        few_enough(meta, labels)?;
+        few_enough(meta, before)?;
         if self.stage == Stage::Pending {
             meta.particulars_mut().reserved = None;
         }

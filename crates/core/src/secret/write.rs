@@ -3,7 +3,7 @@ use super::config::KvConfig;
 use super::head::{Head, SecretMetadata, VersionInfo};
 use super::merge::merge;
 use super::read::{SecretVersion, Seen};
-use super::staged::{alive, few_enough};
+use super::staged::{alive, few_enough, labels};
 use super::store::{Found, Secrets, TRIES};
 use super::value::SecretValue;
 use crate::mount::Mount;
@@ -105,10 +105,10 @@ impl Secrets {
                 return Err(CoreError::Nothing);
             }
             alive(meta)?;
-            let labels = meta.stages.len();
+            let before = labels(meta);
             meta.put_in_force(number);
             meta.stages.retain(|stage, at| *stage != Stage::Pending || *at != number);
-            few_enough(meta, labels)?;
+            few_enough(meta, before)?;
             meta.updated = now;
             Ok(Changed::Shred(Vec::new()))
         });
@@ -140,9 +140,9 @@ impl Secrets {
         let mut head = Head::clone(&found.head.value);
         alive(&head.meta)?;
         check_cas(&head.meta, config, options.cas)?;
-        let labels = head.meta.stages.len();
+        let before = labels(&head.meta);
         let (number, pruned) = head.meta.add(options.stage.stage(), self.clock.now(), config);
-        few_enough(&head.meta, labels)?;
+        few_enough(&head.meta, before)?;
         let sealed = self.seal(mount, &head, number, plain).await?;
         let txn = head.keep(Txn::new(), number, sealed);
         self.replace(mount, path, found, &head, txn, &pruned).await?;

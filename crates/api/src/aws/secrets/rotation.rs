@@ -113,6 +113,10 @@ fn read_rules(input: &Input<'_>, setting: &mut RotationSetting) -> Result<(), Re
         }
         (None, None) => {}
     }
+    if days.is_some() || schedule.is_some() {
+        // Rules stand for themselves: what they leave out is not taken from the ones before.
+        setting.window = None;
+    }
     if let Some(text) = window {
         let hours = text.strip_suffix('h').and_then(|hours| hours.parse::<u32>().ok());
         if hours.is_none_or(|hours| !(1..=24).contains(&hours)) {

@@ -751,7 +751,7 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     server.by(&handed_out).get("secret/data/app/db").await.expect(403);
     // What that does not reach is said, with what to do.
     let report = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
-    for said in ["revoke -principal=token-lot", "the token that ordered this"] {
+    for said in ["batch tokens of token-lot", "cut off the token they were made with", "the token that ordered this"] {
         assert!(report.at("/data/stragglers").to_string().contains(said), "{}", report.text);
     }
     assert_eq!(from_elsewhere(&server, &batch, "auth/token/lookup-self").await, "403");

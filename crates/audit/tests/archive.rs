@@ -67,6 +67,7 @@ impl Scene {
         ArchiveOrder {
             before: Timestamp::from_secs((before_day + 1) * DAY),
             folder: self.archives(),
+            make: true,
             holds: Vec::new(),
             keep_from: u64::MAX,
             readers: Vec::new(),
@@ -414,6 +415,7 @@ async fn child_that_archives_until_it_is_killed() {
             let order = ArchiveOrder {
                 before: Timestamp::from_secs(2 * DAY),
                 folder: place.join("out"),
+                make: true,
                 holds: Vec::new(),
                 keep_from: u64::MAX,
                 readers: Vec::new(),

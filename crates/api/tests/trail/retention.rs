@@ -427,6 +427,7 @@ async fn figures_whose_entries_left_unseen_are_unknown_and_never_none() {
     let order = strongroom_audit::ArchiveOrder {
         before: strongroom_model::Timestamp::parse("2030-01-01T00:00:00Z").unwrap(),
         folder: scene.dir.path().join("out"),
+        make: true,
         holds: Vec::new(),
         keep_from: u64::MAX,
         readers: Vec::new(),

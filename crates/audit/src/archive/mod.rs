@@ -34,8 +34,10 @@ const USUAL: &str = "archives";
 pub struct ArchiveOrder {
     /// Segments whose last line is older.
     pub before: Timestamp,
-    /// Where archives go: an absolute path. It is made when it is not there.
+    /// Where archives go: an absolute path.
     pub folder: PathBuf,
+    /// Whether that is made when it is not there.
+    pub make: bool,
     /// What stays.
     pub holds: Vec<Hold>,
     /// Lines from this number on stay.
@@ -175,7 +177,7 @@ async fn blocking<T: Send + 'static>(
 
 /// Makes the folder for archives and looks whether it may be one.
 fn prepared(trail: &Path, mut order: ArchiveOrder) -> Result<ArchiveOrder, TrailError> {
-    order.folder = usable(trail, &order.folder, true)?;
+    order.folder = usable(trail, &order.folder, order.make)?;
     Ok(order)
 }
 

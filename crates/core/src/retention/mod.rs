@@ -249,7 +249,10 @@ impl Retention {
         most: usize,
         stop: &Arc<AtomicBool>,
     ) -> Result<ArchiveOrder, CoreError> {
-        let usual = || self.keeping().folder.clone().or_else(|| self.trail.archives());
+        let kept = self.keeping().folder.clone();
+        // One that was set was there then: it may be the place where a disk is mounted.
+        let make = folder.is_some() || kept.is_none();
+        let usual = || kept.or_else(|| self.trail.archives());
         let nowhere = || CoreError::Invalid("a trail in memory is not archived; keep it in a folder".to_owned());
         let folder = folder.or_else(usual).ok_or_else(nowhere)?;
         let holds = self.holds().iter().map(|hold| Hold { name: hold.name.clone(), scope: hold.scope() }).collect();
@@ -259,7 +262,7 @@ impl Retention {
             (format!("the destination `{}`", one.name), one.settled.min(one.next))
         };
         let readers = self.shipping.status().iter().map(reading).collect();
-        Ok(ArchiveOrder { before, folder, holds, keep_from, readers, most, stop: Arc::clone(stop) })
+        Ok(ArchiveOrder { before, folder, make, holds, keep_from, readers, most, stop: Arc::clone(stop) })
     }
 
     /// Looks from time to time whether something is old enough, until told to stop.

@@ -24,6 +24,7 @@ use strongroom_audit::{Entry, Line, Page, Query, Reader, Trail};
 use strongroom_model::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 /// How long the thread waits for lines before it looks around.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -120,7 +121,7 @@ impl Alerts {
     async fn follow(&self) -> Result<(), CoreError> {
         let mut judge = Judge::new(Arc::clone(&self.trail));
         let mut reader = self.trail.reader(READER, self.trail.health().entries);
-        let mut saved = self.clock.now();
+        let (mut judged, mut saved, mut saved_at) = (None, None, Instant::now());
         loop {
             let (held, lines) = read(reader).await?;
             reader = held;
@@ -130,11 +131,13 @@ impl Alerts {
                     self.raise(alert).await?;
                 }
             }
-            // After a death some are judged again, which repeats an alert at worst.
-            let now = self.clock.now();
-            if !lines.lines.is_empty() && now.since(saved) >= SAVED_EVERY {
-                saved = now;
-                let next = lines.next;
+            // After a death some are judged again, which repeats an alert at worst. The last ones before a quiet time are
+            // saved too: what is not, no archive takes.
+            if !lines.lines.is_empty() {
+                judged = Some(lines.next);
+            }
+            if let Some(next) = judged.filter(|_| judged != saved && saved_at.elapsed() >= SAVED_EVERY) {
+                (saved, saved_at) = (judged, Instant::now());
                 reader = save(reader, next).await?;
             }
             if lines.behind == 0 {

@@ -19,6 +19,7 @@ mod public;
 pub(crate) mod request;
 mod route;
 mod running;
+mod spelling;
 mod status;
 mod sys;
 mod token;
@@ -39,13 +40,12 @@ pub(crate) use request::decode_path;
 use request::{Begun, Malformed, Parsed};
 use running::Running;
 use serde_json::Value;
+pub(crate) use spelling::one_spelling;
 use std::sync::Arc;
 use strongroom_core::mount::{Mount, MountClass};
 use strongroom_core::{
-    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom,
-    Visit, route,
+    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom, route,
 };
-use strongroom_model::RequestPath;
 
 /// How the server names itself in answers.
 #[derive(Clone, Debug)]
@@ -95,29 +95,6 @@ impl Found {
         }
     }
 
-    /// Whether a part `{name}` of its path is the name of a policy, a role, a connection or a user, whose case does not
-    /// count.
-    fn has_caseless_names(&self) -> bool {
-        match self {
-            Found::Ours(line) => sys::ROUTES.iter().any(|ours| std::ptr::eq(ours, *line)),
-            Found::Method(..) | Found::Engine(..) => true,
-        }
-    }
-
-    /// Puts the one spelling of names without case into the parts of a path; `false` when that changed nothing.
-    fn respell(&self, open: &Open, captures: &mut Captures) -> bool {
-        if !self.has_caseless_names() {
-            return false;
-        }
-        // What lies at the end of such a path is the beginning of other paths, by which leases are named.
-        let is_prefix = matches!(self, Found::Ours(_)) && LEASE_PREFIXES.contains(&self.endpoint().pattern);
-        let prefix = is_prefix.then(|| RequestPath::parse(captures.get("path").trim_end_matches('/')).ok()).flatten();
-        match prefix.and_then(|prefix| one_spelling(open, &prefix)) {
-            Some(one) => captures.replace("path", one.to_string()),
-            None => captures.lower("name"),
-        }
-    }
-
     /// Whether what a write would touch is there, for paths that a plug-in serves.
     async fn exists(&self, captures: &Captures) -> Result<Option<bool>, CoreError> {
         match self {
@@ -127,15 +104,6 @@ impl Found {
         }
     }
 }
-
-/// The endpoints whose `{path..}` is the beginning of leases' ids.
-const LEASE_PREFIXES: [&str; 5] = [
-    "leases/lookup/{path..}",
-    "leases/revoke-prefix/{path..}",
-    "leases/revoke-force/{path..}",
-    "revoke-prefix/{path..}",
-    "revoke-force/{path..}",
-];
 
 /// A path matched to its mount and endpoint.
 struct Target {
@@ -378,7 +346,7 @@ impl Vault {
             _ => CoreError::NotFound(format!("unsupported path \"{}\"", visit.path)),
         })?;
         if found.respell(open, &mut captures) {
-            rewrite(visit, &mount, &found, &captures)?;
+            spelling::rewrite(visit, &mount, &found, &captures)?;
         }
         if parsed.help {
             // Asked by GET, also of what cannot be read; it acts on nothing.
@@ -442,27 +410,6 @@ impl Vault {
             (Ok(()), Ok(())) => answer::no_content(),
         }
     }
-}
-
-/// Puts the one spelling of a name that knows no case into the path, before policy and trail see it: a rule for
-/// `sys/policies/acl/admin` must not be passed by writing `ADMIN`.
-fn rewrite(visit: &mut Visit, mount: &Mount, found: &Found, captures: &Captures) -> Result<(), CoreError> {
-    let path = RequestPath::parse(&format!("{}/{}", mount.path, found.endpoint().path(captures)))?;
-    let typed = std::mem::replace(&mut visit.path, path).to_string();
-    visit.typed.get_or_insert(typed);
-    Ok(())
-}
-
-/// The one spelling of a path, where it was written in another: for whoever speaks of a path without asking for it.
-pub(crate) fn one_spelling(open: &Open, path: &RequestPath) -> Option<RequestPath> {
-    if !path.as_str().bytes().any(|byte| byte.is_ascii_uppercase()) {
-        return None;
-    }
-    let (mount, below) = open.mounts.table().resolve(path)?;
-    let (found, mut captures) = find(open, &mount, &below)?;
-    let other = found.respell(open, &mut captures);
-    let whole = || RequestPath::parse(&format!("{}/{}", mount.path, found.endpoint().path(&captures))).ok();
-    other.then(whole).flatten()
 }
 
 /// Help on a mount is for who has anything to do with it.

@@ -791,9 +791,8 @@ impl Front for Slow {
     }
 }
 
-/// A question to the trail and an entry stood between the order and the block: under load, seconds.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_counted_asked_or_noted_before_use_is_refused() {
+/// A server over such a store, with its own root token.
+async fn slow_server() -> (Arc<Fronted<Slow>>, TestServer) {
     let slow =
         Arc::new(Fronted(Slow { inner: Memory::new(), left: AtomicI64::new(i64::MAX), waiting: Semaphore::new(0) }));
     let world = World::over(Arc::clone(&slow) as Arc<dyn Store>).await;
@@ -801,6 +800,14 @@ async fn nothing_is_counted_asked_or_noted_before_use_is_refused() {
     let root = world.strongroom.init_dev(init, None).await.unwrap().root.client_token.expose().to_owned();
     let mut server = TestServer::start(world, Limits::default()).await;
     server.root.clone_from(&root);
+    (slow, server)
+}
+
+/// A question to the trail and an entry stood between the order and the block: under load, seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_counted_asked_or_noted_before_use_is_refused() {
+    let (slow, server) = slow_server().await;
+    let root = server.root.clone();
     server.operator().post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
     role(&server, "web", READS_APP).await;
     let logged_in = login(&server, "web").await;
@@ -850,6 +857,33 @@ async fn nothing_is_counted_asked_or_noted_before_use_is_refused() {
             permit.forget();
         }
     }
+    server.stop().await;
+}
+
+/// Housekeeping took up an order that its request was still carrying out: with a plan, a secret was rotated twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn housekeeping_leaves_an_order_alone_as_long_as_its_request_is_at_it() {
+    let (slow, server) = slow_server().await;
+    server.operator().post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    server.world.rooms().housekeep().await;
+    // The record is there, and hiding the secret waits.
+    slow.left.store(1, Ordering::SeqCst);
+    let ordering = revoke(&server, &server.root, json!({"secret": "secret/app/db"}));
+    let meddling = async {
+        while slow.left.load(Ordering::SeqCst) >= 0 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..20 {
+            server.world.rooms().housekeep().await;
+        }
+        slow.left.store(i64::MAX, Ordering::SeqCst);
+        slow.waiting.add_permits(1_000);
+    };
+    let (answer, ()) = tokio::join!(ordering, meddling);
+    done(&server, &answer.expect(200).text_at("/data/incident/id")).await;
+    let entries = server.world.entries().await;
+    let ordered = |entry: &&Value| entry["operation"] == "incident" && entry.to_string().contains("ordered by");
+    assert_eq!(entries.iter().filter(ordered).count(), 1);
     server.stop().await;
 }
 

@@ -37,11 +37,44 @@ impl HostInfo {
     }
 }
 
-/// What this process takes of the memory; 0 when the system does not tell.
-pub(crate) fn resident_bytes() -> u64 {
+/// What this process takes, under the names of Vault, and under those that clients of Prometheus in every language have
+/// in common; what the system does not tell is left out. Inside a runtime of tokio also how many tasks live in it, which are
+/// to it what goroutines are to Go's.
+pub(crate) fn process() -> Vec<(&'static str, f64)> {
     let status = read("/proc/self/status").unwrap_or_default();
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    resident.and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1_024
+    let bytes = |name: &str| {
+        let found = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        Some(found.split_whitespace().next()?.parse::<f64>().ok()? * 1_024.0)
+    };
+    let limits = read("/proc/self/limits").unwrap_or_default();
+    let most_files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let (cpu, started) = times().unzip();
+    let tasks = tokio::runtime::Handle::try_current().ok().map(|runtime| runtime.metrics().num_alive_tasks() as f64);
+    let all = [
+        ("vault.runtime.sys_bytes", bytes("VmRSS")),
+        // The part that is in no file: heap and stacks.
+        ("vault.runtime.alloc_bytes", bytes("RssAnon")),
+        ("vault.runtime.num_goroutines", tasks),
+        ("process.resident_memory_bytes", bytes("VmRSS")),
+        ("process.virtual_memory_bytes", bytes("VmSize")),
+        ("process.cpu_seconds_total", cpu),
+        ("process.start_time_seconds", started),
+        ("process.open_fds", fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as f64)),
+        ("process.max_fds", most_files.and_then(|limit| limit.split_whitespace().next()?.parse().ok())),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+/// Seconds of processor time that this process has used, and when it began, in seconds since 1970. The kernel counts
+/// hundredths (proc(5), `USER_HZ`), and the beginning from its own start.
+fn times() -> Option<(f64, f64)> {
+    let stat = read("/proc/self/stat")?;
+    // The name stands in brackets and may hold anything; what follows begins with the third field.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let field = |number: usize| rest.split_whitespace().nth(number - 3)?.parse::<f64>().ok();
+    let system = read("/proc/stat")?;
+    let boot = system.lines().find_map(|line| line.strip_prefix("btime ")?.parse::<f64>().ok())?;
+    Some(((field(14)? + field(15)?) / 100.0, boot + field(22)? / 100.0))
 }
 
 fn read(path: &str) -> Option<String> {

@@ -577,23 +577,25 @@ async fn what_happens_is_counted_under_the_names_of_vault() {
     assert_eq!((value("vault_audit_log_request_count"), value("vault_audit_log_response_count")), (5.0, 7.0));
     assert_eq!(value("vault_audit_log_request_failure"), 0.0);
     // The root token, the one made by hand, and the login.
-    assert_eq!(value("vault_token_count{namespace=\"root\"}"), 3.0);
-    assert_eq!(value("vault_token_count_by_auth{namespace=\"root\",auth_method=\"userpass\"}"), 1.0);
-    assert_eq!(value("vault_token_count_by_policy{namespace=\"root\",policy=\"default\"}"), 2.0);
-    assert_eq!(value("vault_token_count_by_ttl{namespace=\"root\",creation_ttl=\"10m\"}"), 1.0);
-    assert_eq!(value("vault_identity_entity_count{namespace=\"root\"}"), 1.0);
-    let ann = "{namespace=\"root\",auth_method=\"userpass\",mount_point=\"auth/people/\"}";
+    assert_eq!(value("vault_token_count{cluster=\"test\",namespace=\"root\"}"), 3.0);
+    assert_eq!(value("vault_token_count_by_auth{cluster=\"test\",namespace=\"root\",auth_method=\"userpass\"}"), 1.0);
+    assert_eq!(value("vault_token_count_by_policy{cluster=\"test\",namespace=\"root\",policy=\"default\"}"), 2.0);
+    assert_eq!(value("vault_token_count_by_ttl{cluster=\"test\",namespace=\"root\",creation_ttl=\"10m\"}"), 1.0);
+    assert_eq!(value("vault_identity_entity_count{cluster=\"test\",namespace=\"root\"}"), 1.0);
+    let ann = "{cluster=\"test\",namespace=\"root\",auth_method=\"userpass\",mount_point=\"auth/people/\"}";
     assert_eq!(value(&format!("vault_identity_entity_alias_count{ann}")), 1.0);
-    assert_eq!(value("vault_core_locked_users{namespace=\"root\"}"), 0.0);
-    assert_eq!(value("vault_secret_kv_count{namespace=\"root\",mount_point=\"secret/\"}"), 1.0);
+    assert_eq!(value("vault_core_locked_users{cluster=\"test\",namespace=\"root\"}"), 0.0);
+    assert_eq!(value("vault_secret_kv_count{cluster=\"test\",namespace=\"root\",mount_point=\"secret/\"}"), 1.0);
     assert_eq!(value("vault_core_in_flight_requests"), 1.0);
     assert_eq!(value("vault_route_read_secret__count"), 1.0);
     assert_eq!(value("vault_route_update_secret__count"), 1.0);
     assert!(value("vault_runtime_sys_bytes") > 1_000_000.0);
-    assert_eq!(
-        value("vault_token_creation{auth_method=\"token\",mount_point=\"auth/token/\",token_type=\"service\"}"),
-        1.0
-    );
+    let made = |method: &str, mount: &str, life: &str| {
+        let labels =
+            format!("auth_method=\"{method}\",mount_point=\"{mount}\",creation_ttl=\"{life}\",token_type=\"service\"");
+        value(&format!("vault_token_creation{{cluster=\"test\",namespace=\"root\",{labels}}}"))
+    };
+    assert_eq!((made("token", "auth/token/", "+Inf"), made("userpass", "auth/people/", "10m")), (1.0, 1.0));
     let denied = "{api=\"vault\",op=\"read\",outcome=\"denied\"}";
     assert_eq!(value(&format!("strongroom_http_request_duration_seconds_count{denied}")), 1.0);
     let bucket = "{api=\"vault\",op=\"read\",outcome=\"denied\",le=\"+Inf\"}";
@@ -613,6 +615,66 @@ async fn what_happens_is_counted_under_the_names_of_vault() {
     assert!(samples.iter().any(|sample| sample["Name"] == "vault.core.handle_request"));
     operator.get("sys/metrics?format=xml").await.expect(400);
     server.by("").get("sys/metrics").await.expect(403);
+}
+
+#[tokio::test]
+async fn a_dashboard_made_for_vault_finds_what_it_asks_for() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    let page = async || operator.get("sys/metrics?format=prometheus").await.expect(200).text;
+    let value = |page: &str, name: &str| -> f64 {
+        let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name} in {page}")).parse().unwrap()
+    };
+    let before = page().await;
+    let more = |page: &str, name: &str| value(page, name) - value(&before, name);
+    server.policy("a", "path \"secret/*\" { capabilities = [\"read\"] }").await;
+    operator.get("sys/policies/acl/a").await.expect(200);
+    operator.list("sys/policies/acl").await.expect(200);
+    operator.delete("sys/policies/acl/a").await.expect(204);
+    let token = server.token(json!({"policies": ["default"], "ttl": "1h", "num_uses": 9})).await;
+    server.by(&token).post("auth/token/renew-self", json!({})).await.expect(200);
+    server.by(&token).post("auth/token/revoke-self", json!({})).await.expect(204);
+    operator.post("sys/auth/people", json!({"type": "userpass"})).await.expect(204);
+    operator.post("auth/people/users/ann", json!({"password": "right"})).await.expect(204);
+    server.by("").post("auth/people/login/ann", json!({"password": "right"})).await.expect(200);
+    let after = page().await;
+    let seen = |name: &str| more(&after, name);
+    for verb in ["set", "delete"] {
+        assert_eq!(seen(&format!("vault_policy_{verb}_policy_count")), 1.0, "{verb}");
+    }
+    assert_eq!(seen("vault_policy_list_policies_count"), 1.0);
+    // By name, and for the policy `default` of the token.
+    assert!(seen("vault_policy_get_policy_count") >= 2.0);
+    assert_eq!(seen("vault_token_create_count"), 2.0);
+    // Two were made, one was renewed and used twice.
+    assert_eq!(seen("vault_token_store_count"), 5.0);
+    assert_eq!((seen("vault_token_revoke_count"), seen("vault_token_revoke_tree_count")), (1.0, 1.0));
+    assert_eq!(seen("vault_expire_renew_token_count"), 1.0);
+    assert_eq!(seen("vault_identity_upsert_entity_txn_count"), 1.0);
+    let ann = "{namespace=\"root\",auth_method=\"userpass\",mount_point=\"auth/people/\"}";
+    assert_eq!(value(&after, &format!("vault_identity_entity_creation{ann}")), 1.0);
+    for other in ["vault_token_lookup_count", "vault_core_fetch_acl_and_token_count"] {
+        assert_eq!(seen(other), seen("vault_core_check_token_count"), "{other}");
+    }
+    assert!(seen("vault_barrier_put_count") >= 7.0 && seen("vault_barrier_list_count") >= 1.0);
+    assert!(value(&after, "vault_core_mount_table_num_entries{type=\"auth\",local=\"false\"}") >= 2.0);
+    let memory = value(&after, "vault_runtime_alloc_bytes");
+    assert!(memory > 0.0 && memory <= value(&after, "vault_runtime_sys_bytes"));
+    assert!(value(&after, "vault_runtime_num_goroutines") >= 1.0);
+    let (files, most) = (value(&after, "process_open_fds"), value(&after, "process_max_fds"));
+    assert!(files > 2.0 && files < most && value(&after, "process_cpu_seconds_total") > 0.0);
+    assert!(value(&after, "process_start_time_seconds") > 1_700_000_000.0);
+    // Nothing of this is for a read of what memory holds.
+    operator.post("secret/data/a", json!({"data": {"a": "1"}})).await.expect(200);
+    operator.get("secret/data/a").await.expect(200);
+    let before = page().await;
+    operator.get("secret/data/a").await.expect(200);
+    let after = page().await;
+    for name in ["barrier_get", "barrier_put", "barrier_list", "policy_get_policy", "token_store", "token_create"] {
+        let name = format!("vault_{name}_count");
+        assert_eq!(value(&before, &name), value(&after, &name), "{name}");
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,16 @@ impl Txn {
         self
     }
 
+    /// Whether it writes a record.
+    pub fn puts_any(&self) -> bool {
+        !self.puts.is_empty()
+    }
+
+    /// Whether it removes a record.
+    pub fn deletes_any(&self) -> bool {
+        !self.deletes.is_empty()
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.puts.is_empty() && self.deletes.is_empty()

@@ -168,7 +168,8 @@ impl Census {
     }
 }
 
-fn class_of(ttl: Ttl) -> &'static str {
+/// The class of a life, by its upper bound.
+pub fn class_of(ttl: Ttl) -> &'static str {
     let secs = ttl.secs();
     LIVES.iter().find(|(_, most)| secs > 0 && secs <= *most).map_or("+Inf", |(name, _)| name)
 }

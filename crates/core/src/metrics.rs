@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use strongroom_model::Clock;
 
 /// Upper bounds of the buckets of a timing, in microseconds; a last bucket takes the rest.
 pub const BOUNDS_US: [u64; 16] = [
@@ -91,6 +92,24 @@ impl Timing {
     }
 }
 
+/// A timing with the clock that it is taken by. Noting is a few atomic additions; still, nothing that a read does with what
+/// memory holds is watched.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    timing: Arc<Timing>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Watch {
+    /// Does something, and notes how long it took, however it ended.
+    pub(crate) async fn over<T>(&self, act: impl Future<Output = T>) -> T {
+        let began = self.clock.now();
+        let done = act.await;
+        self.timing.note(self.clock.now().since(began));
+        done
+    }
+}
+
 type Family<T> = BTreeMap<Labels, Arc<T>>;
 
 /// All numbers of one server, sealed or open.
@@ -109,6 +128,17 @@ impl Metrics {
     /// The timing of that name and these labels; made when it is not there.
     pub fn timing(&self, name: &'static str, labels: Labels) -> Arc<Timing> {
         find(&self.timings, name, labels)
+    }
+
+    /// The timing of that name without labels, to be taken by that clock.
+    pub(crate) fn watch(&self, name: &'static str, clock: &Arc<dyn Clock>) -> Watch {
+        Watch { timing: self.timing(name, Labels::new()), clock: Arc::clone(clock) }
+    }
+
+    /// Gives a timing without labels a second name, so that what has two names is noted once.
+    pub fn also_name(&self, timing: &Arc<Timing>, name: &'static str) {
+        let mut known = self.timings.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(name).or_default().insert(Labels::new(), Arc::clone(timing));
     }
 
     /// Every counter, by name and labels.

@@ -1,6 +1,7 @@
 //! Policies as they are kept, and the compiled answerers made of them.
 
 use crate::identity::{Entity, Identity};
+use crate::metrics::{Metrics, Watch};
 use crate::records::{PutRecord, Records};
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_barrier::{Shelf, Txn};
 use strongroom_model::policy::{Acl, DEFAULT_POLICY, Policy};
-use strongroom_model::{EntityId, NamespaceId, PolicyName};
+use strongroom_model::{Clock, EntityId, NamespaceId, PolicyName};
 
 /// A policy as it is stored: its text. It is parsed when it is used, so a better parser needs no migration.
 #[derive(Serialize, Deserialize)]
@@ -20,6 +21,15 @@ struct StoredPolicy {
 pub struct PolicyStore {
     records: Arc<Records>,
     compiled: Mutex<Compiled>,
+    meters: Meters,
+}
+
+/// What is timed. A request finds its policies compiled and asks for none of this.
+struct Meters {
+    get: Watch,
+    set: Watch,
+    delete: Watch,
+    list: Watch,
 }
 
 /// Policies and answerers that were made before. Emptied whenever any policy changes.
@@ -102,8 +112,15 @@ fn is_fixed(name: &PolicyName) -> bool {
 }
 
 impl PolicyStore {
-    pub(crate) fn new(records: Arc<Records>) -> Self {
-        Self { records, compiled: Mutex::default() }
+    pub(crate) fn new(records: Arc<Records>, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Self {
+        let watch = |name| metrics.watch(name, clock);
+        let meters = Meters {
+            get: watch("vault.policy.get_policy"),
+            set: watch("vault.policy.set_policy"),
+            delete: watch("vault.policy.delete_policy"),
+            list: watch("vault.policy.list_policies"),
+        };
+        Self { records, compiled: Mutex::default(), meters }
     }
 
     /// Writes the policy `default` on the first start.
@@ -124,7 +141,8 @@ impl PolicyStore {
         if name.is_response_wrapping() {
             return Ok(Some(RESPONSE_WRAPPING.to_owned()));
         }
-        let stored = self.records.get::<StoredPolicy>(&shelf().named(name.as_str())).await?;
+        let at = shelf().named(name.as_str());
+        let stored = self.meters.get.over(self.records.get::<StoredPolicy>(&at)).await?;
         Ok(stored.map(|stored| stored.value.source.clone()))
     }
 
@@ -142,7 +160,7 @@ impl PolicyStore {
             .map_err(|error| CoreError::Invalid(format!("failed to parse policy: {error}")))?;
         let at = shelf().named(policy.name.as_str());
         let stored = StoredPolicy { source: source.to_owned() };
-        self.records.commit(Txn::new().put_record(at, &stored)?).await?;
+        self.meters.set.over(self.records.commit(Txn::new().put_record(at, &stored)?)).await?;
         self.forget_compiled();
         Ok(())
     }
@@ -157,14 +175,15 @@ impl PolicyStore {
         if is_fixed(name) || *name == PolicyName::default_policy() {
             return Err(CoreError::Invalid(format!("cannot delete \"{name}\" policy")));
         }
-        self.records.commit(Txn::new().delete(shelf().named(name.as_str()))).await?;
+        let txn = Txn::new().delete(shelf().named(name.as_str()));
+        self.meters.delete.over(self.records.commit(txn)).await?;
         self.forget_compiled();
         Ok(())
     }
 
     /// The names of all policies that can be assigned, with `root`, sorted.
     pub async fn names(&self) -> Result<Vec<String>, CoreError> {
-        let listed = self.records.scan_all::<StoredPolicy>(&shelf()).await?;
+        let listed = self.meters.list.over(self.records.scan_all::<StoredPolicy>(&shelf())).await?;
         let mut names: Vec<String> = listed.iter().map(|policy| policy.text()).collect();
         names.push(PolicyName::root().to_string());
         names.sort();

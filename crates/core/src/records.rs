@@ -5,6 +5,7 @@
 //! sees an older state than they wrote.
 
 use crate::CoreError;
+use crate::metrics::{Metrics, Watch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
@@ -13,7 +14,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_barrier::{Address, Barrier, Shelf, Txn};
-use strongroom_model::SecretBytes;
+use strongroom_model::{Clock, SecretBytes};
 use strongroom_storage::Revision;
 
 /// A record with the revision that a later compare names.
@@ -28,15 +29,31 @@ pub struct Stored<T> {
 pub struct Records {
     barrier: Arc<Barrier>,
     cache: Arc<Cache>,
+    meters: Meters,
+}
+
+/// What is timed: the ways past the cache.
+struct Meters {
+    get: Watch,
+    put: Watch,
+    delete: Watch,
+    list: Watch,
 }
 
 impl Records {
     /// Records behind this barrier, with an empty cache.
-    pub fn new(barrier: Arc<Barrier>) -> Self {
+    pub(crate) fn new(barrier: Arc<Barrier>, metrics: &Metrics, clock: &Arc<dyn Clock>) -> Self {
+        let watch = |name| metrics.watch(name, clock);
+        let meters = Meters {
+            get: watch("vault.barrier.get"),
+            put: watch("vault.barrier.put"),
+            delete: watch("vault.barrier.delete"),
+            list: watch("vault.barrier.list"),
+        };
         let cache = Arc::new(Cache::default());
         let dropped = Arc::clone(&cache);
         barrier.subscribe(move |changed: &[Address]| dropped.forget(changed));
-        Self { barrier, cache }
+        Self { barrier, cache, meters }
     }
 
     /// The barrier itself, for sealed values and hashes.
@@ -72,7 +89,7 @@ impl Records {
             }
             Look::Missing(ticket) => ticket,
         };
-        let Some(record) = self.barrier.get(at).await? else {
+        let Some(record) = self.meters.get.over(self.barrier.get(at)).await? else {
             if absence == Absence::Remembered {
                 self.cache.keep(at, ticket, Arc::new(Absent));
             }
@@ -91,7 +108,7 @@ impl Records {
         after: Option<&Address>,
         limit: usize,
     ) -> Result<Vec<Listed<T>>, CoreError> {
-        let records = self.barrier.scan(shelf, after, limit).await?;
+        let records = self.meters.list.over(self.barrier.scan(shelf, after, limit)).await?;
         let listed = records.into_iter().map(|record| {
             let value = decode(shelf.kind, &record.bytes)?;
             Ok(Listed { name: record.name, number: record.number, value })
@@ -132,7 +149,8 @@ impl Records {
 
     /// Commits; durable when it returns.
     pub async fn commit(&self, txn: Txn) -> Result<Revision, CoreError> {
-        Ok(self.barrier.commit(txn).await?)
+        let meter = if txn.puts_any() || !txn.deletes_any() { &self.meters.put } else { &self.meters.delete };
+        Ok(meter.over(self.barrier.commit(txn)).await?)
     }
 }
 

@@ -209,7 +209,7 @@ impl Strongroom {
             State::Uninitialised(_) => return Err(CoreError::Uninitialised),
             State::Sealed(sealed) => sealed,
         };
-        match sealed.submit(share).await? {
+        match self.metrics.watch("vault.core.unseal", &self.setup.clock).over(sealed.submit(share)).await? {
             Opening::Progress(status) => Ok(status),
             Opening::Open(barrier) => {
                 let open = self.enter(barrier).await?;
@@ -263,9 +263,15 @@ impl Strongroom {
     async fn seal_now(&self) -> Result<(), CoreError> {
         let _guard = self.changing.lock().await;
         if let State::Open(open) = self.state() {
-            self.state.store(Arc::new(look(&self.setup).await?));
-            open.end().await;
+            let clock = &self.setup.clock;
+            self.metrics.watch("vault.core.seal-internal", clock).over(self.shut(&open)).await?;
         }
+        Ok(())
+    }
+
+    async fn shut(&self, open: &Open) -> Result<(), CoreError> {
+        self.state.store(Arc::new(look(&self.setup).await?));
+        self.metrics.watch("vault.core.pre_seal", &self.setup.clock).over(open.end()).await;
         Ok(())
     }
 
@@ -392,8 +398,11 @@ impl Strongroom {
             barrier.close().await;
             return Err(error);
         }
-        let open = self.build(barrier).await?;
-        open.begin().await?;
+        let opening = async {
+            let open = self.build(barrier).await?;
+            open.begin().await.map(|()| open)
+        };
+        let open = self.metrics.watch("vault.core.post_unseal", &self.setup.clock).over(opening).await?;
         self.restored.store(false, Ordering::SeqCst);
         self.state.store(Arc::new(State::Open(Arc::clone(&open))));
         Ok(open)

@@ -248,6 +248,9 @@ impl Vault {
             Ok(()) => {
                 let auth = result.as_ref().ok().and_then(|reply| reply.auth.as_ref());
                 auth.filter(|auth| auth.made).into_iter().for_each(|auth| self.note_token(&mount, auth));
+                if let (Found::Engine(..), Ok(Reply { lease: Some(lease), .. })) = (&target.found, &result) {
+                    self.note_lease(&mount, lease);
+                }
                 self.carry_out(open, after).await
             }
             Err(error) => Err(error),

@@ -1,6 +1,8 @@
 use super::{Alias, Entity, EntityView};
 use crate::incident::Held;
 use crate::lease;
+use crate::metrics::{Labels, Metrics, Watch};
+use crate::mount::Mount;
 use crate::records::{Along, PutRecord, Records, Stored};
 use crate::{CoreError, Grant, rotation, token};
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ pub struct Identity {
     pub(super) records: Arc<Records>,
     pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    metrics: Arc<Metrics>,
+    pub(super) upsert: Watch,
 }
 
 /// Leads from a name, an alias or an alias id to the entity.
@@ -42,8 +46,14 @@ fn alias_ids() -> Shelf {
 }
 
 impl Identity {
-    pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { records, clock, entropy }
+    pub(crate) fn new(
+        records: Arc<Records>,
+        metrics: &Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        let upsert = metrics.watch("vault.identity.upsert_entity_txn", &clock);
+        Self { records, clock, entropy, metrics: Arc::clone(metrics), upsert }
     }
 
     /// What templates in policies can see of an entity.
@@ -92,13 +102,9 @@ impl Identity {
     }
 
     /// The entity behind a login, made when it is the first. A disabled one is refused.
-    pub(crate) async fn resolve_login(
-        &self,
-        mount_accessor: &str,
-        alias: &str,
-    ) -> Result<Arc<Stored<Entity>>, CoreError> {
+    pub(crate) async fn resolve_login(&self, mount: &Mount, alias: &str) -> Result<Arc<Stored<Entity>>, CoreError> {
         for _ in 0..TRIES {
-            if let Some(known) = self.by_alias(mount_accessor, alias).await? {
+            if let Some(known) = self.by_alias(&mount.accessor, alias).await? {
                 return if known.value.disabled {
                     Err(CoreError::DeniedBecause("entity is disabled".into()))
                 } else {
@@ -106,9 +112,10 @@ impl Identity {
                 };
             }
             let mut entity = self.blank()?;
-            entity.aliases.push(self.alias(mount_accessor, alias));
+            entity.aliases.push(self.alias(&mount.accessor, alias));
             match self.insert(&entity).await {
-                Ok(()) | Err(CoreError::Conflict) => {}
+                Ok(()) => self.count_creation(mount),
+                Err(CoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -195,7 +202,7 @@ impl Identity {
             if entity.disabled && !current.value.disabled {
                 txn = self.note_cut_off(lease::cut(txn, id)?, &entity, "disabled")?;
             }
-            match self.records.commit(txn.put_record(entity_at(id), &entity)?).await {
+            match self.upsert.over(self.records.commit(txn.put_record(entity_at(id), &entity)?)).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(entity),
@@ -327,7 +334,7 @@ impl Identity {
             alias.updated = self.clock.now();
             let taken = (alias.mount_accessor.clone(), alias.name.clone());
             entity.touch(self.clock.now());
-            match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
+            match self.upsert.over(self.records.commit(txn.put_record(entity_at(entity.id), &entity)?)).await {
                 Ok(_) => return Ok(()),
                 Err(CoreError::Conflict) => {
                     if self.by_alias(&taken.0, &taken.1).await?.is_some_and(|other| other.value.id != entity.id) {
@@ -352,12 +359,22 @@ impl Identity {
             let alias = entity.aliases.remove(position);
             entity.touch(self.clock.now());
             let txn = without_alias(Txn::new().expect(entity_at(entity.id), current.rev), &alias);
-            match self.records.commit(txn.put_record(entity_at(entity.id), &entity)?).await {
+            match self.upsert.over(self.records.commit(txn.put_record(entity_at(entity.id), &entity)?)).await {
                 Err(CoreError::Conflict) => continue,
                 other => return other.map(|_| ()),
             }
         }
         Err(CoreError::Conflict)
+    }
+
+    /// Counts an entity that a login made.
+    fn count_creation(&self, mount: &Mount) {
+        let labels: Labels = vec![
+            ("namespace", "root".to_owned()),
+            ("auth_method", mount.kind.clone()),
+            ("mount_point", mount.path.with_slash()),
+        ];
+        self.metrics.counter("vault.identity.entity.creation", labels).add(1);
     }
 
     async fn follow(&self, at: &Address) -> Result<Option<Arc<Stored<Entity>>>, CoreError> {
@@ -374,7 +391,7 @@ impl Identity {
             txn = txn.expect_absent(alias_at(&alias.mount_accessor, &alias.name));
             txn = with_alias(txn, alias, entity.id)?;
         }
-        self.records.commit(txn.put_record(entity_at(entity.id), entity)?).await.map(|_| ())
+        self.upsert.over(self.records.commit(txn.put_record(entity_at(entity.id), entity)?)).await.map(|_| ())
     }
 
     fn blank(&self) -> Result<Entity, CoreError> {

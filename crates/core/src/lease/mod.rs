@@ -34,7 +34,7 @@ pub(crate) use record::cut;
 
 use crate::event::Hub;
 use crate::identity::Identity;
-use crate::metrics::{Counter, Labels, Metrics, Timing};
+use crate::metrics::{Counter, Labels, Metrics, Timing, Watch};
 use crate::mount::Mounts;
 use crate::quota::Quotas;
 use crate::task::Tasks;
@@ -89,6 +89,10 @@ pub struct Leases {
 struct Meters {
     issue: Arc<Timing>,
     revoke: Arc<Timing>,
+    renew: Watch,
+    revoke_prefix: Watch,
+    revoke_force: Watch,
+    look_up: Watch,
     issued: Arc<Counter>,
     renewed: Arc<Counter>,
     revoked: Arc<Counter>,
@@ -96,10 +100,17 @@ struct Meters {
 }
 
 impl Meters {
-    fn of(metrics: &Metrics) -> Self {
+    fn of(metrics: &Metrics, clock: &Arc<dyn Clock>) -> Self {
         let counter = |name| metrics.counter(name, Labels::new());
+        let watch = |name| metrics.watch(name, clock);
+        let issue = metrics.timing("strongroom.lease.issue.duration.seconds", Labels::new());
+        metrics.also_name(&issue, "vault.expire.register");
         Self {
-            issue: metrics.timing("strongroom.lease.issue.duration.seconds", Labels::new()),
+            issue,
+            renew: watch("vault.expire.renew"),
+            revoke_prefix: watch("vault.expire.revoke-prefix"),
+            revoke_force: watch("vault.expire.revoke-force"),
+            look_up: watch("vault.expire.fetch-lease-times"),
             revoke: metrics.timing("vault.expire.revoke", Labels::new()),
             issued: counter("strongroom.lease.issued.total"),
             renewed: counter("strongroom.lease.renewed.total"),
@@ -139,7 +150,7 @@ impl Leases {
             pace: Pace::new(),
             looks: Looks::default(),
             alarms: Alarms::default(),
-            meters: Meters::of(parts.metrics),
+            meters: Meters::of(parts.metrics, parts.clock),
             ended: Mutex::default(),
             failing: AtomicU64::new(0),
             counted_at: AtomicU64::new(u64::MAX),

@@ -11,12 +11,15 @@ use strongroom_model::{Timestamp, Ttl};
 impl Leases {
     /// Prolongs a lease by `increment` from now (zero: as its role says), never past its longest life.
     pub async fn renew(self: &Arc<Self>, _grant: &Grant, id: &str, increment: Ttl) -> Result<Reply, CoreError> {
-        loop {
-            match self.renew_once(id, increment).await {
-                Err(CoreError::Conflict) => continue,
-                other => return other,
+        let renewing = async {
+            loop {
+                match self.renew_once(id, increment).await {
+                    Err(CoreError::Conflict) => continue,
+                    other => return other,
+                }
             }
-        }
+        };
+        self.meters.renew.over(renewing).await
     }
 
     async fn renew_once(self: &Arc<Self>, id: &str, increment: Ttl) -> Result<Reply, CoreError> {

@@ -44,6 +44,10 @@ impl Leases {
 
     /// Has every lease below a prefix revoked; says how many were marked.
     pub async fn revoke_prefix(self: &Arc<Self>, grant: &Grant, prefix: &str, wait: bool) -> Result<u64, CoreError> {
+        self.meters.revoke_prefix.over(self.end_prefix(grant, prefix, wait)).await
+    }
+
+    async fn end_prefix(self: &Arc<Self>, grant: &Grant, prefix: &str, wait: bool) -> Result<u64, CoreError> {
         if self.find(prefix).await?.is_some() {
             return self.revoke(grant, prefix, wait).await.map(|()| 1);
         }
@@ -71,6 +75,10 @@ impl Leases {
 
     /// Forgets every lease below a prefix, whatever became of the credentials: the trail says that they may live on.
     pub async fn force(self: &Arc<Self>, grant: &Grant, prefix: &str) -> Result<u64, CoreError> {
+        self.meters.revoke_force.over(self.forget_prefix(grant, prefix)).await
+    }
+
+    async fn forget_prefix(self: &Arc<Self>, grant: &Grant, prefix: &str) -> Result<u64, CoreError> {
         let by = grant.principal().map(|principal| principal.display_name.clone()).unwrap_or_default();
         let note = format!("forgotten by force, asked for by {by}: the credential may still be there");
         let mut count = 0;

@@ -72,7 +72,7 @@ impl Ground {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let records = Arc::new(Records::new(Arc::clone(&barrier)));
+        let records = Arc::new(Records::new(Arc::clone(&barrier), &metrics, &clock));
         let hmac = Arc::new(Hmac::new(Arc::clone(&barrier)));
         let hub = Arc::new(Hub::new(Arc::clone(&clock), &*entropy));
         Self { barrier, trail, records, hmac, hub, metrics, clock, entropy }
@@ -117,8 +117,8 @@ struct Callers {
 impl Callers {
     async fn build(ground: &Ground, plugins: Arc<Plugins>, settings: Settings) -> Result<Self, CoreError> {
         let blocks = Arc::new(Blocks::load(ground.records()).await?);
-        let identity = Arc::new(Identity::new(ground.records(), ground.clock(), ground.entropy()));
-        let policies = Arc::new(PolicyStore::new(ground.records()));
+        let identity = Arc::new(Identity::new(ground.records(), &ground.metrics, ground.clock(), ground.entropy()));
+        let policies = Arc::new(PolicyStore::new(ground.records(), &ground.metrics, &ground.clock));
         policies.ensure_default().await?;
         let passwords = Arc::new(PasswordPolicies::new(ground.records(), ground.entropy()));
         let mounts = Mounts::load(
@@ -140,6 +140,7 @@ impl Callers {
             Arc::clone(&blocks),
             ground.hub(),
             settings,
+            &ground.metrics,
             ground.clock(),
             ground.entropy(),
         ));
@@ -239,7 +240,7 @@ impl Lookout {
         let incidents = Arc::new(Incidents::new(
             ground.records(),
             ground.trail(),
-            Arc::clone(mounts),
+            (Arc::clone(mounts), Arc::clone(identity)),
             ground.hub(),
             Arc::clone(&holdings.webhooks),
         ));

@@ -17,6 +17,15 @@ impl Tokens {
         client_token: SecretString,
         increment: Ttl,
     ) -> Result<(Auth, Vec<String>), CoreError> {
+        self.meters.renew.over(self.prolong(bearer, client_token, increment)).await
+    }
+
+    async fn prolong(
+        &self,
+        bearer: &Bearer,
+        client_token: SecretString,
+        increment: Ttl,
+    ) -> Result<(Auth, Vec<String>), CoreError> {
         let key = bearer.key().ok_or_else(|| CoreError::Invalid("batch tokens cannot be renewed".to_owned()))?;
         if !bearer.token().renewable {
             return Err(CoreError::Invalid("lease is not renewable".to_owned()));
@@ -31,7 +40,8 @@ impl Tokens {
             let (ttl, warnings) = self.next_ttl(&current.value, &terms, increment, now)?;
             let token = Token { expires: Some(now.plus(ttl.0)), renewed: Some(now), ..current.value.clone() };
             let txn = Txn::new().expect(token_at(key), current.rev).put_record(token_at(key), &token)?;
-            match self.records.commit(moved(txn, key, current.value.expires, token.expires)?).await {
+            let txn = moved(txn, key, current.value.expires, token.expires)?;
+            match self.meters.store.over(self.records.commit(txn)).await {
                 Ok(_) => return Ok((auth_of(bearer, &token, client_token, now), warnings)),
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),

@@ -48,8 +48,8 @@ impl Tokens {
     /// Removes a token and everything that descends from it. The token itself is refused from the first commit on;
     /// when this returns, so are all descendants. Revoking what is gone already is no error.
     pub async fn revoke_tree(&self, key: TokenKey) -> Result<(), CoreError> {
-        let job = self.remove(key, None).await?;
-        self.finish_job(job).await
+        let whole = async { self.finish_job(self.remove(key, None).await?).await };
+        self.meters.revoke_tree.over(whole).await
     }
 
     /// Removes a token and leaves its children, as orphans.
@@ -110,7 +110,7 @@ impl Tokens {
             if has_children || token.is_some() {
                 txn = txn.put_record(job_at(key), &job)?;
             }
-            match self.records.commit(txn).await {
+            match self.meters.revoke.over(self.records.commit(txn)).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => {
@@ -153,7 +153,7 @@ impl Tokens {
         let Some(token) = self.records.get::<Token>(&token_at(key)).await? else { return Ok(()) };
         let job = Job { key, parent: token.value.parent };
         let txn = delete_indexes(Txn::new().delete(token_at(key)), key, &token.value).put_record(job_at(key), &job)?;
-        self.records.commit(txn).await?;
+        self.meters.revoke.over(self.records.commit(txn)).await?;
         self.tell(&token.value);
         self.finish_job(job).await
     }

@@ -6,6 +6,7 @@ use crate::emergency::Blocks;
 use crate::event::Hub;
 use crate::identity::Identity;
 use crate::lease::Book;
+use crate::metrics::{Counter, Labels, Metrics, Watch};
 use crate::mount::Mounts;
 use crate::records::{PutRecord, Records, Stored};
 use crate::{CoreError, Settings, visit::Source};
@@ -35,6 +36,32 @@ pub struct Tokens {
     pub(super) indexing: tokio::sync::Mutex<()>,
     /// Whether that list is known to be whole.
     pub(super) index_is_whole: AtomicBool,
+    pub(super) meters: Meters,
+}
+
+/// What is counted and timed. Looking a token up is the gate's, and is not noted twice.
+pub(super) struct Meters {
+    pub(super) create: Watch,
+    pub(super) create_root: Arc<Counter>,
+    /// Every commit of a token's record, a new one or a changed one.
+    pub(super) store: Watch,
+    pub(super) revoke: Watch,
+    pub(super) revoke_tree: Watch,
+    pub(super) renew: Watch,
+}
+
+impl Meters {
+    fn of(metrics: &Metrics, clock: &Arc<dyn Clock>) -> Self {
+        let watch = |name| metrics.watch(name, clock);
+        Self {
+            create: watch("vault.token.create"),
+            create_root: metrics.counter("vault.token.create_root", Labels::new()),
+            store: watch("vault.token.store"),
+            revoke: watch("vault.token.revoke"),
+            revoke_tree: watch("vault.token.revoke-tree"),
+            renew: watch("vault.expire.renew-token"),
+        }
+    }
 }
 
 /// Leads from an accessor to its token.
@@ -76,11 +103,12 @@ impl Tokens {
         blocks: Arc<Blocks>,
         events: Arc<Hub>,
         settings: Settings,
+        metrics: &Metrics,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
         let (tidying, indexing) = (tokio::sync::Mutex::new(()), tokio::sync::Mutex::new(()));
-        let index_is_whole = AtomicBool::new(false);
+        let (index_is_whole, meters) = (AtomicBool::new(false), Meters::of(metrics, &clock));
         Self {
             records,
             identity,
@@ -94,6 +122,7 @@ impl Tokens {
             tidying,
             indexing,
             index_is_whole,
+            meters,
         }
     }
 
@@ -187,7 +216,7 @@ impl Tokens {
             let mut token = current.value.clone();
             token.uses_left -= 1;
             let txn = Txn::new().expect(at.clone(), current.rev).put_record(at.clone(), &token)?;
-            match self.records.commit(txn).await {
+            match self.meters.store.over(self.records.commit(txn)).await {
                 Ok(rev) => {
                     *last_use = token.uses_left == 0;
                     *held = Arc::new(Stored { value: token, rev });

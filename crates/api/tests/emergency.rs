@@ -647,6 +647,34 @@ async fn a_principal_is_cut_off_by_the_name_that_the_trail_prints_and_a_key_by_i
     assert_eq!(answer.at("/data/incident/target/entity"), alice.at("/auth/entity_id"), "{}", answer.text);
     assert_ne!(server.by("").post("auth/userpass/login/alice", password).await.status, 200);
     revoke(&server, &root, json!({"principal": "userpass-bob"})).await.expect(404);
+    // Whom nobody named is called as the trail prints them, for confirming too, and found by that.
+    assert_eq!(answer.at("/data/incident/name"), "userpass-alice", "{}", answer.text);
+    let entity = alice.text_at("/auth/entity_id");
+    let generated = operator.get(&format!("identity/entity/id/{entity}")).await.expect(200).text_at("/data/name");
+    lift(&server, &answer.text_at("/data/incident/id")).await.expect(200);
+    operator.post("auth/userpass/users/alice", json!({"token_policies": ["reads-app"]})).await.expect(204);
+    server.policy("reads-app", READS_APP).await;
+    let password = json!({"password": "p4ssw0rd"});
+    let token =
+        server.by("").post("auth/userpass/login/alice", password).await.expect(200).text_at("/auth/client_token");
+    server.by(&token).get("secret/data/app/db").await.expect(200);
+    let readers = get(&server, &root, "trail/who-reads?path=secret/app/db").await.expect(200);
+    let reader = readers.at("/data/consumers/0");
+    assert_eq!(
+        (&reader["principal"], &reader["entity"]),
+        (&json!("userpass-alice"), &json!(entity)),
+        "{}",
+        readers.text
+    );
+    for name in ["userpass-alice", &generated, &entity] {
+        let reads = get(&server, &root, &format!("trail/reads-what?principal={name}")).await.expect(200);
+        assert_eq!(reads.at("/data/uses/0/path"), "secret/data/app/db", "{name}: {}", reads.text);
+        let path = format!("trail/query?operation=read&path=secret/app/db&principal={name}");
+        let found = get(&server, &root, &path).await.expect(200);
+        assert_eq!(found.at("/data/entries").as_array().unwrap().len(), 1, "{name}: {}", found.text);
+    }
+    let preview = ask(&server, &root, "POST", "revoke/preview", Some(json!({"secret": "secret/app/db"}))).await;
+    assert_eq!(preview.expect(200).at("/data/touches/1/names"), &json!(["userpass-alice"]));
     let svc = Aws::new(&server, "svc", READS_APP).await;
     for name in ["svc", "access-key-svc", &svc.id] {
         svc.read("app/db").await.expect(200);
@@ -665,6 +693,66 @@ async fn a_principal_is_cut_off_by_the_name_that_the_trail_prints_and_a_key_by_i
     operator.post("sys/access-keys", json!({"name": "svc", "policies": ["svc"]})).await.expect(200);
     let refused = revoke(&server, &root, json!({"principal": "svc"})).await.expect(400);
     assert!(refused.text.contains(&svc.id), "{}", refused.text);
+    // What the trail prints of tokens that are nobody's is no key's name, and says how to go on.
+    let named = operator.post("sys/access-keys", json!({"name": "root", "policies": ["svc"]})).await.expect(200);
+    let refused = revoke(&server, &root, json!({"principal": "root"})).await.expect(400);
+    assert!(refused.text.contains(&named.text_at("/data/access_key_id")), "{}", refused.text);
+    assert!(refused.text.contains("accessor"), "{}", refused.text);
+    let refused = revoke(&server, &root, json!({"principal": "token"})).await.expect(404);
+    assert!(refused.text.contains("by its accessor"), "{}", refused.text);
+    revoke(&server, &root, json!({"principal": "access-key-root"})).await.expect(200);
+    server.stop().await;
+}
+
+/// A load balancer in a blocked network made the measured figure of its revocation grow for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn probes_from_a_blocked_network_are_answered_and_are_no_uses() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    // A batch token of an entity that nobody named: the report says how to cut off who bears it.
+    operator.post("sys/auth/userpass", json!({"type": "userpass"})).await.expect(204);
+    let user = json!({"password": "p4ssw0rd", "token_policies": ["default"], "token_type": "batch"});
+    operator.post("auth/userpass/users/alice", user).await.expect(204);
+    let alice = server.by("").post("auth/userpass/login/alice", json!({"password": "p4ssw0rd"})).await.expect(200);
+    assert_eq!(from_elsewhere(&server, &alice.text_at("/auth/client_token"), "auth/token/lookup-self").await, "200");
+    server.world.clock.advance(Duration::from_secs(1));
+    let id = incident(&server, json!({"address": "127.0.0.9"})).await;
+    server.world.clock.advance(Duration::from_secs(60));
+    for probe in ["sys/health", "sys/seal-status", "sys/leader", "sys/init"] {
+        assert_eq!(from_elsewhere(&server, "", probe).await, "200", "{probe}");
+    }
+    let description = "GET /api/openapi.json HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    assert_eq!(speak_from_elsewhere(&server, description).await, "200");
+    assert_eq!(from_elsewhere(&server, &root, "auth/token/lookup-self").await, "403");
+    let shown = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
+    let figure = |name: &str| shown.at(&format!("/data/figures/{name}")).clone();
+    assert_eq!((figure("accepted_after"), figure("refused_after")), (json!(0), json!(1)), "{}", shown.text);
+    assert_eq!(figure("last_accepted_us"), 0, "{}", shown.text);
+    let advice = format!("revoke -principal={}", alice.text_at("/auth/entity_id"));
+    let stragglers = shown.at("/data/stragglers").to_string();
+    assert!(stragglers.contains("batch tokens of userpass-alice") && stragglers.contains(&advice), "{stragglers}");
+    revoke(&server, &root, json!({"principal": alice.text_at("/auth/entity_id")})).await.expect(200);
+    server.stop().await;
+}
+
+/// Lifting gave nothing back and said nothing of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lifting_cannot_give_back_is_said_with_what_to_do() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let id = incident(&server, json!({"secret": "secret/app/db"})).await;
+    operator.post("secret/destroy/app/db", json!({"versions": [1]})).await.expect(204);
+    let svc = Aws::new(&server, "svc", READS_APP).await;
+    server.world.clock.advance(Duration::from_secs(1));
+    let by_key = incident(&server, json!({"principal": svc.id})).await;
+    operator.delete(&format!("sys/access-keys/{}", svc.id)).await.expect(204);
+    for (id, said) in [(&id, "version 1 was destroyed"), (&by_key, "revoked meanwhile")] {
+        let lifted = lift(&server, id).await.expect(200);
+        assert_eq!(lifted.at("/data/incident/lifted/restored"), &json!([]), "{}", lifted.text);
+        let report = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
+        assert!(report.at("/data/stragglers").to_string().contains(said), "{}", report.text);
+    }
     server.stop().await;
 }
 
@@ -678,6 +766,10 @@ async fn a_filter_by_a_word_that_no_entry_has_is_refused_with_those_that_there_a
         ("trail/query?outcome=bogus", "denied"),
         ("trail/query?outcome=ok,bogus", "failed"),
         ("trail/query?kind=x", "intent"),
+        ("trail/query?dialect=foo", "native"),
+        ("trail/query?dialect=VAULT", "vault"),
+        ("trail/query?limit=-1", "negative"),
+        ("trail/query?from=2026-11-21T10:00:00Z&to=2026-11-21T09:00:00Z", "not before `to`"),
         ("trail/query?operation=bogus", "read-metadata"),
         ("trail/query?operation=GetSecretValue", "read-metadata"),
         ("events?type=bogus", "secret-written"),
@@ -686,7 +778,13 @@ async fn a_filter_by_a_word_that_no_entry_has_is_refused_with_those_that_there_a
         let refused = get(&server, &root, path).await.expect(400);
         assert!(refused.text.contains(names), "{path}: {}", refused.text);
     }
-    for good in ["outcome=ok,denied", "kind=intent,event", "operation=patch,destroy", "operation=update"] {
+    for good in [
+        "outcome=ok,denied",
+        "dialect=aws,internal",
+        "kind=intent,event",
+        "operation=patch,destroy",
+        "operation=update",
+    ] {
         get(&server, &root, &format!("trail/query?{good}")).await.expect(200);
     }
     server.stop().await;
@@ -751,7 +849,7 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     server.by(&handed_out).get("secret/data/app/db").await.expect(403);
     // What that does not reach is said, with what to do.
     let report = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
-    for said in ["batch tokens of token-lot", "cut off the token they were made with", "the token that ordered this"] {
+    for said in ["batch tokens of token-lot", "revoke the token they were made with", "the token that ordered this"] {
         assert!(report.at("/data/stragglers").to_string().contains(said), "{}", report.text);
     }
     assert_eq!(from_elsewhere(&server, &batch, "auth/token/lookup-self").await, "403");

@@ -27,7 +27,7 @@ const FILTERS: &[Parameter] = &[
         "read, create, update, patch, delete, list, or an act such as read-metadata; by commas.",
     ),
     parameter("outcome", "string", "ok, failed, or the word of an error's kind, such as denied; by commas."),
-    parameter("dialect", "string", "vault, aws, native ...; by commas."),
+    parameter("dialect", "string", "vault, aws, native, or internal for what the server met on its own; by commas."),
     parameter("address", "string", "A network, or an address."),
     parameter("lease", "string", "The lease that was handed out, prolonged or ended."),
     parameter("subject", "string", "The name of a login in its outside system; with its events."),

@@ -163,7 +163,7 @@ impl Drills {
         at: Timestamp,
     ) -> Result<(), CoreError> {
         let emergency = &self.rooms.emergency;
-        let principal = || Cut::Principal { entity: canary.entity, name: canary.name.to_string() };
+        let principal = || Cut::Principal { entity: canary.entity, name: canary.name.to_string(), called: None };
         match credential {
             CredentialType::SecretVersion => {
                 let mount = &scene.target.mount;

@@ -55,7 +55,7 @@ impl Emergency {
             steps: Incident::steps_of(&target),
             target,
             reason,
-            by: Operator::of(grant)?,
+            by: Operator::of(grant, &self.rooms.mounts.table())?,
             opened,
             acknowledged: None,
             before,

@@ -8,9 +8,10 @@ use super::act::checked;
 use super::{Emergency, Target};
 use crate::access_key::AccessKeyId;
 use crate::incident::{Incident, Incidents, Lifted, Operator, StepKind};
+use crate::mount::Mount;
 use crate::webhook::Severity;
 use crate::{CoreError, Grant};
-use strongroom_model::{EntityId, VersionNumber};
+use strongroom_model::{EntityId, SecretPath, VersionNumber};
 
 impl Emergency {
     /// Takes an incident back.
@@ -34,11 +35,12 @@ impl Emergency {
         // Who looks at it later is told how it stood.
         incidents.try_keep(id).await;
         self.give_up_rotation(&incident).await?;
-        let restored = self.restore(incidents, &incident).await?;
+        let mut lost = Vec::new();
+        let restored = self.restore(incidents, &incident, &mut lost).await?;
         incidents.release(&incident).await?;
-        let by = Operator::of(grant)?;
+        let by = Operator::of(grant, &self.rooms.mounts.table())?;
         let at = self.now();
-        let lifted = Lifted { at, by, reason, restored };
+        let lifted = Lifted { at, by, reason, restored, lost };
         let incident = incidents
             .amend(id, |kept| {
                 kept.lifted = Some(lifted.clone());
@@ -62,13 +64,18 @@ impl Emergency {
         }
     }
 
-    async fn restore(&self, incidents: &Incidents, incident: &Incident) -> Result<Vec<String>, CoreError> {
+    async fn restore(
+        &self,
+        incidents: &Incidents,
+        incident: &Incident,
+        lost: &mut Vec<String>,
+    ) -> Result<Vec<String>, CoreError> {
         match &incident.target {
-            Target::Secret { .. } => self.restore_secret(incident).await,
-            Target::Principal { entity, .. } => self.restore_entity(incidents, incident, *entity).await,
+            Target::Secret { .. } => self.restore_secret(incident, lost).await,
+            Target::Principal { entity, .. } => self.restore_entity(incidents, incident, *entity, lost).await,
             Target::AccessKey { key, .. } => {
                 let others = incidents.standing_beside(&incident.id).await?;
-                let given = self.restore_key(incidents, &others, key, incident.was_disabled).await?;
+                let given = self.restore_key(incidents, &others, (key, incident.was_disabled), lost).await?;
                 Ok(given.into_iter().collect())
             }
             Target::Mount { path, .. } => {
@@ -80,7 +87,7 @@ impl Emergency {
                 self.rooms.blocks.remove(&incident.id).await?;
                 let mut restored = vec![format!("requests from {network}")];
                 for key in incident.keys() {
-                    restored.extend(self.restore_key(incidents, &others, key, false).await?);
+                    restored.extend(self.restore_key(incidents, &others, (key, false), lost).await?);
                 }
                 Ok(restored)
             }
@@ -111,7 +118,7 @@ impl Emergency {
         Ok(meta.current().filter(|number| holds.iter().any(|hold| hold.version == *number)))
     }
 
-    async fn restore_secret(&self, incident: &Incident) -> Result<Vec<String>, CoreError> {
+    async fn restore_secret(&self, incident: &Incident, lost: &mut Vec<String>) -> Result<Vec<String>, CoreError> {
         let Target::Secret { mount, name, .. } = &incident.target else { return Ok(Vec::new()) };
         let Some(mount) = self.mount_by_id(*mount) else { return Ok(Vec::new()) };
         let holds = self.rooms.secrets.holds(&mount, name).await?;
@@ -122,15 +129,33 @@ impl Emergency {
             let since = own.first().map_or(incident.opened, |hold| hold.since);
             match others.iter().find(|hold| hold.version == number) {
                 Some(other) => restored.push(held_by(&other.incident)),
-                None => {
-                    if self.rooms.secrets.enable_version(&mount, name, number, since).await? {
-                        restored.push(format!("version {number}"));
-                    }
-                }
+                None => match self.rooms.secrets.enable_version(&mount, name, number, since).await? {
+                    true => restored.push(format!("version {number}")),
+                    false => lost.extend(self.version_lost(&mount, name, number).await?),
+                },
             }
         }
         self.rooms.secrets.release(&mount, name, &incident.id).await?;
         Ok(restored)
+    }
+
+    /// Says that the version that an incident hid is not there any more, if so.
+    async fn version_lost(
+        &self,
+        mount: &Mount,
+        name: &SecretPath,
+        number: VersionNumber,
+    ) -> Result<Option<String>, CoreError> {
+        let meta = self.rooms.secrets.known(mount, name).await?;
+        let Some(meta) = meta else {
+            return Ok(Some(format!("the secret was removed meanwhile, and version {number} with it")));
+        };
+        let is_there = meta.versions.get(&number).is_some_and(|version| !version.destroyed);
+        let next = match meta.current() == Some(number) {
+            true => ", and no other is in force: readers get none until a new one is written",
+            false => "",
+        };
+        Ok((!is_there).then(|| format!("version {number} was destroyed meanwhile and does not come back{next}")))
     }
 
     async fn restore_entity(
@@ -138,6 +163,7 @@ impl Emergency {
         incidents: &Incidents,
         incident: &Incident,
         entity: EntityId,
+        lost: &mut Vec<String>,
     ) -> Result<Vec<String>, CoreError> {
         let others = incidents.standing_beside(&incident.id).await?;
         let keys: Vec<AccessKeyId> = incident.keys().cloned().collect();
@@ -160,7 +186,7 @@ impl Emergency {
             restored.push("the entity".to_owned());
         }
         for key in &keys {
-            restored.extend(self.restore_key(incidents, &others, key, false).await?);
+            restored.extend(self.restore_key(incidents, &others, (key, false), lost).await?);
         }
         Ok(restored)
     }
@@ -170,8 +196,8 @@ impl Emergency {
         &self,
         incidents: &Incidents,
         others: &[Incident],
-        key: &AccessKeyId,
-        was_disabled: bool,
+        (key, was_disabled): (&AccessKeyId, bool),
+        lost: &mut Vec<String>,
     ) -> Result<Option<String>, CoreError> {
         let is_target = |other: &Incident| matches!(&other.target, Target::AccessKey { key: it, .. } if it == key);
         if let Some(heir) = others.iter().find(|other| is_target(other)) {
@@ -181,6 +207,12 @@ impl Emergency {
         let holds = |other: &&Incident| other.keys().any(|held| held == key);
         if let Some(other) = others.iter().find(holds) {
             return Ok(Some(held_by(&other.id)));
+        }
+        if self.rooms.access_keys.is_disabled(key).await?.is_none() {
+            lost.push(format!(
+                "access key {key} was revoked meanwhile and does not come back; make another one with `access-key create`"
+            ));
+            return Ok(None);
         }
         let enabled = !was_disabled && self.rooms.access_keys.set_disabled(key, false).await?;
         Ok(enabled.then(|| format!("access key {key}")))

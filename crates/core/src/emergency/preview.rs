@@ -8,6 +8,7 @@ use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use strongroom_audit::{Query, object_of};
+use strongroom_model::EntityId;
 use strongroom_model::policy::Acl;
 
 /// Names shown of each kind.
@@ -130,8 +131,10 @@ impl Emergency {
         let Target::Secret { mount, name, .. } = target else { return Ok(Touch::default()) };
         let Some(mount) = self.mount_by_id(*mount) else { return Ok(touch("consumers", 0, Vec::new(), effect)) };
         let uses = self.rooms.trail.uses(Some(object_of(&mount.accessor, name.as_str())), |_| true).await?;
-        let names = uses.iter().take(SHOWN).map(|one| one.name.clone());
-        let names = names.filter(|_| shows(acl, "sys/trail/who-reads")).collect();
+        let mut names = Vec::new();
+        for one in uses.iter().take(SHOWN).filter(|_| shows(acl, "sys/trail/who-reads")) {
+            names.push(self.title_of(&one.consumer).await?.unwrap_or_else(|| one.name.clone()));
+        }
         let lacks = self.archived("readers").await?;
         Ok(Touch { lacks, ..touch("consumers", uses.len() as u64, names, effect) })
     }
@@ -181,7 +184,10 @@ impl Emergency {
         if walk.batch.is_empty() {
             return Ok(touches);
         }
-        let bearers = walk.batch.iter().take(SHOWN).filter(|_| named).cloned().collect();
+        let mut bearers = Vec::new();
+        for who in walk.batch.iter().take(SHOWN).filter(|_| named) {
+            bearers.push(self.title_of(who).await?.unwrap_or_else(|| who.clone()));
+        }
         let effect = "refused from the network only: nothing is stored that could be revoked; cut off who bears them";
         touches.push(touch("bearers of batch tokens", walk.batch.len() as u64, bearers, effect));
         Ok(touches)
@@ -199,6 +205,13 @@ impl Emergency {
         keys.retain(|_| shows(acl, "sys/access-keys"));
         keys.truncate(SHOWN);
         Ok(touch("access-keys", count, keys, "put out of use; can be put in use again"))
+    }
+
+    /// What people call the entity of that id, if it is one.
+    pub(super) async fn title_of(&self, id: &str) -> Result<Option<String>, CoreError> {
+        let Some(id) = EntityId::parse(id) else { return Ok(None) };
+        let entity = self.rooms.identity.by_id(id).await?;
+        Ok(entity.map(|entity| entity.value.title(&self.rooms.mounts.table())))
     }
 
     /// The next tokens of a target; `None` at the end.

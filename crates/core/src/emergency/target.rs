@@ -1,13 +1,14 @@
 use super::Emergency;
 use crate::access_key::AccessKeyId;
 use crate::event::shows;
+use crate::identity::Entity;
 use crate::lease::LeaseScope;
 use crate::mount::{Mount, MountClass, MountTable};
 use crate::{Cidr, CoreError, Grant};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strongroom_model::policy::Acl;
-use strongroom_model::{EntityId, EntityName, MountId, MountPath, RequestPath, SecretPath};
+use strongroom_model::{EntityId, MountId, MountPath, RequestPath, SecretPath};
 
 /// What somebody wants cut off, as they write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub enum Target {
         entity: EntityId,
         /// Its name at that time.
         name: String,
+        /// What people called it, where nobody had named it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        called: Option<String>,
     },
     /// One access key, with the sessions that were made with it.
     AccessKey {
@@ -86,7 +90,7 @@ impl Target {
     pub fn text(&self) -> String {
         match self {
             Target::Secret { place, name, .. } => format!("{place}/{name}"),
-            Target::Principal { name, .. } => name.clone(),
+            Target::Principal { name, called, .. } => called.as_ref().unwrap_or(name).clone(),
             Target::AccessKey { key, .. } => key.to_string(),
             Target::Token { accessor } => accessor.clone(),
             Target::LeasePrefix { prefix } => prefix.clone(),
@@ -115,7 +119,7 @@ impl Target {
                 vec![format!("{place}/data/{name}"), format!("{place}/metadata/{name}")]
             }
             Target::Secret { .. } => vec![self.text()],
-            Target::Principal { entity, name } => {
+            Target::Principal { entity, name, .. } => {
                 vec![format!("identity/entity/id/{entity}"), format!("identity/entity/name/{name}")]
             }
             Target::AccessKey { key, .. } => vec![format!("sys/access-keys/{key}"), "sys/access-keys".to_owned()],
@@ -142,6 +146,14 @@ impl Target {
     }
 }
 
+impl Target {
+    pub(super) fn of(entity: &Entity, table: &MountTable) -> Self {
+        let (name, title) = (entity.name.to_string(), entity.title(table));
+        let called = Some(title).filter(|title| *title != name);
+        Target::Principal { entity: entity.id, name, called }
+    }
+}
+
 impl Emergency {
     /// What was meant, if the caller may know of it. Refuses to cut off who asks: nobody could see it through.
     pub(super) async fn resolve(&self, grant: &Grant, aim: &Aim) -> Result<Target, CoreError> {
@@ -161,8 +173,7 @@ impl Emergency {
             let paths = target.paths();
             paths.is_empty() || paths.iter().any(|path| shows(acl, path))
         };
-        let unknown = || CoreError::NotFound("there is no such target, or you may not know of it".to_owned());
-        let target = target.filter(known).ok_or_else(unknown)?;
+        let target = target.filter(known).ok_or_else(|| unknown(aim))?;
         self.spares(grant, &target)?;
         Ok(target)
     }
@@ -184,53 +195,31 @@ impl Emergency {
     }
 
     async fn principal(&self, acl: &Acl, text: &str) -> Result<Option<Target>, CoreError> {
-        let identity = &self.rooms.identity;
-        let by_id = match EntityId::parse(text) {
-            Some(id) => identity.by_id(id).await?,
-            None => None,
-        };
-        let entity = match (by_id, EntityName::parse(text)) {
-            (None, Ok(name)) => identity.by_name(&name).await?,
-            (found, _) => found,
-        };
-        if let Some(entity) = entity {
-            let (entity, name) = (entity.value.id, entity.value.name.to_string());
-            return Ok(Some(Target::Principal { entity, name }));
+        let table = Arc::clone(&self.rooms.mounts.table());
+        let entities = self.rooms.identity.called(&table, text).await?;
+        let entities = entities.iter().map(|entity| Target::of(&entity.value, &table));
+        if let Some(target) = only_one(acl, text, entities.collect())? {
+            return Ok(Some(target));
         }
         if self.rooms.tokens.key_of_accessor(text).await?.is_some() {
             return Ok(Some(Target::Token { accessor: text.to_owned() }));
         }
-        match self.entity_printed(acl, text).await? {
-            Some(target) => Ok(Some(target)),
-            None => self.access_key(acl, text).await,
-        }
-    }
-
-    /// The entity that logs in under the name that the trail prints: the mount, a hyphen, the name there.
-    async fn entity_printed(&self, acl: &Acl, text: &str) -> Result<Option<Target>, CoreError> {
-        let mut found: Vec<Target> = Vec::new();
-        let mounts = self.rooms.mounts.table().of(MountClass::Auth);
-        for mount in mounts {
-            let path = mount.path.as_str();
-            let printed = path.strip_prefix("auth/").unwrap_or(path).replace('/', "-");
-            let alias = text.strip_prefix(&printed).and_then(|rest| rest.strip_prefix('-'));
-            let Some(alias) = alias.filter(|alias| !alias.is_empty()) else { continue };
-            if let Some(entity) = self.rooms.identity.by_alias(&mount.accessor, alias).await? {
-                let (entity, name) = (entity.value.id, entity.value.name.to_string());
-                let target = Target::Principal { entity, name };
-                if !found.contains(&target) {
-                    found.push(target);
-                }
-            }
-        }
-        only_one(acl, text, found)
+        self.access_key(acl, text).await
     }
 
     /// The access key with that id, or the lasting one with that name, alone or as the trail prints it.
     async fn access_key(&self, acl: &Acl, text: &str) -> Result<Option<Target>, CoreError> {
         let keys = self.rooms.access_keys.called(text).await?;
         let keys = keys.into_iter().map(|key| Target::AccessKey { key: key.id, name: key.name });
-        only_one(acl, text, keys.collect())
+        let found = only_one(acl, text, keys.collect())?;
+        match &found {
+            // Whoever read that name in the trail means a token, and not the key that somebody called the same.
+            Some(Target::AccessKey { key, .. }) if is_of_tokens(text) => Err(CoreError::Invalid(format!(
+                "`{text}` may mean the access key {key}, or a token that the trail prints so: name the key by its id, or the \
+                 token by its accessor"
+            ))),
+            _ => Ok(found),
+        }
     }
 
     fn mount(&self, text: &str) -> Result<Option<Target>, CoreError> {
@@ -288,4 +277,21 @@ fn only_one(acl: &Acl, text: &str, mut found: Vec<Target>) -> Result<Option<Targ
         })
         .collect();
     Err(CoreError::Invalid(format!("`{text}` may mean {}: name one of them by its id", ids.join(", "))))
+}
+
+/// Whether the trail prints that of tokens that are no principal's.
+fn is_of_tokens(text: &str) -> bool {
+    text == "root" || text == "token" || text.starts_with("token-")
+}
+
+/// That something is not there, or may not be known of: the same text for both, whatever there is.
+fn unknown(aim: &Aim) -> CoreError {
+    let hint = match aim {
+        Aim::Principal(text) if is_of_tokens(text) => {
+            "; what the trail prints so is a token that is no principal's: name it by its accessor, which `audit query \
+             -principal -format=json` shows"
+        }
+        _ => "",
+    };
+    CoreError::NotFound(format!("there is no such target, or you may not know of it{hint}"))
 }

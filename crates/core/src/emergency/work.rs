@@ -220,7 +220,10 @@ impl Emergency {
             let used = walk.others.iter().filter_map(|text| AccessKeyId::parse(text).ok());
             let total = self.disable_keys(incidents, incident, used).await?;
             self.end_step(incidents, incident, StepKind::AccessKeys, total, Vec::new()).await?;
-            let mut beyond: Vec<String> = walk.batch.iter().map(|who| beyond(who)).collect();
+            let mut beyond = Vec::new();
+            for who in &walk.batch {
+                beyond.push(batch_left(who, self.title_of(who).await?));
+            }
             beyond.extend(spared.then(|| {
                 "the token that ordered this was used or handed out there, too, and was spared so that somebody can see it \
                  through: get another one from elsewhere, and revoke it"
@@ -390,11 +393,22 @@ impl Drop for AtWork {
     }
 }
 
-fn beyond(who: &str) -> String {
-    format!(
-        "batch tokens of {who} were used from there, and are good elsewhere until they expire: nothing is stored that could \
-         be revoked; cut off the token they were made with, or, where they have an entity, `revoke -principal` that"
-    )
+/// What to do about batch tokens: who bears them is an entity with that title, or else nobody but a name.
+fn batch_left(who: &str, title: Option<String>) -> String {
+    let left = |name: &str| {
+        format!(
+            "batch tokens of {name} were used from there, and are good elsewhere until they expire: nothing is stored that \
+             could be revoked"
+        )
+    };
+    match title {
+        Some(title) => format!("{}; cut off who bears them with `revoke -principal={who}`", left(&title)),
+        None => format!(
+            "{}, and they are no principal's; take away what they may in their policies, and revoke the token they were made \
+             with (`revoke -principal=ACCESSOR`) so that there will be no more",
+            left(who)
+        ),
+    }
 }
 
 fn lease_failure(what: String, why: String) -> Failure {

@@ -6,6 +6,7 @@
 mod entity;
 mod merge;
 mod store;
+mod title;
 mod view;
 
 pub use entity::{Alias, Entity};

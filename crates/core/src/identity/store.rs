@@ -1,3 +1,4 @@
+use super::title::nameless;
 use super::{Alias, Entity, EntityView};
 use crate::incident::Held;
 use crate::lease;
@@ -396,11 +397,10 @@ impl Identity {
 
     fn blank(&self) -> Result<Entity, CoreError> {
         let id = EntityId::random(&*self.entropy);
-        let suffix: String = id.to_string().chars().take(8).collect();
         let now = self.clock.now();
         Ok(Entity {
             id,
-            name: EntityName::parse(&format!("entity_{suffix}"))?,
+            name: EntityName::parse(&nameless(id))?,
             policies: Vec::new(),
             metadata: BTreeMap::new(),
             disabled: false,

@@ -10,7 +10,7 @@ use crate::emergency::Target;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strongroom_audit::{Absence, Query, Row, Thing, Use, object_of};
-use strongroom_model::Timestamp;
+use strongroom_model::{EntityId, Timestamp};
 
 /// What was measured of an incident.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -252,11 +252,19 @@ impl Incidents {
             }
             _ => Vec::new(),
         };
-        let kept = uses.into_iter().map(|one| {
-            let figure = consumer(incident, start, &one);
-            KeptConsumer { consumer: one.consumer, object: one.object, figure }
-        });
-        Ok(sorted(kept.collect()))
+        let mut kept = Vec::new();
+        for one in uses {
+            let figure = consumer(incident, start, &one, self.title_of(&one.consumer).await?);
+            kept.push(KeptConsumer { consumer: one.consumer, object: one.object, figure });
+        }
+        Ok(sorted(kept))
+    }
+
+    /// What people call the entity of that id, if it is one.
+    async fn title_of(&self, id: &str) -> Result<Option<String>, CoreError> {
+        let Some(id) = EntityId::parse(id) else { return Ok(None) };
+        let entity = self.identity.by_id(id).await?;
+        Ok(entity.map(|entity| entity.value.title(&self.mounts.table())))
     }
 }
 
@@ -330,11 +338,19 @@ fn is_use(incident: &Incident, row: &Row) -> Option<bool> {
                     .is_some_and(|(cut, known, given)| if cut.rotated { given >= known } else { given > known });
             (reads && !is_newer).then_some(accepted)
         }
+        // Probes are answered to anybody, also there: nobody was let in by that.
+        Target::Address { .. } if accepted && is_probe(row) => None,
         _ => Some(accepted),
     }
 }
 
-fn consumer(incident: &Incident, start: Timestamp, one: &Use) -> ConsumerFigure {
+/// Whether an answer needed nobody's rights and passed no gate: health, seal status, the description of the API.
+fn is_probe(row: &Row) -> bool {
+    // What passes the gate lies on a mount, whose accessor its one name begins with.
+    row.reason.as_deref() == Some("unauthenticated endpoint") && row.object.starts_with('/')
+}
+
+fn consumer(incident: &Incident, start: Timestamp, one: &Use, title: Option<String>) -> ConsumerFigure {
     let time = |nanos: u64| (nanos > 0).then(|| Timestamp::from_nanos(nanos));
     let (last, refused) = (time(one.last), time(one.last_refused).filter(|at| *at >= start));
     let cut = incident.cut.as_ref();
@@ -347,7 +363,7 @@ fn consumer(incident: &Incident, start: Timestamp, one: &Use) -> ConsumerFigure 
     };
     let since = last.filter(|at| *at >= start && !has_new);
     ConsumerFigure {
-        principal: if one.name.is_empty() { one.consumer.clone() } else { one.name.clone() },
+        principal: title.unwrap_or_else(|| if one.name.is_empty() { one.consumer.clone() } else { one.name.clone() }),
         path: one.path.clone(),
         habit: serde_json::to_value(one.habit().pattern)
             .ok()

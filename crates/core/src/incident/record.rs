@@ -1,5 +1,6 @@
 use crate::access_key::AccessKeyId;
 use crate::emergency::{Preview, Target};
+use crate::mount::MountTable;
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
 use strongroom_model::Timestamp;
@@ -49,10 +50,9 @@ pub struct Operator {
 }
 
 impl Operator {
-    pub(crate) fn of(grant: &Grant) -> Result<Self, CoreError> {
+    pub(crate) fn of(grant: &Grant, table: &MountTable) -> Result<Self, CoreError> {
         let bearer = grant.require_bearer()?;
-        let name =
-            bearer.entity().map_or_else(|| bearer.token().display_name.clone(), |entity| entity.name.to_string());
+        let name = bearer.entity().map_or_else(|| bearer.token().display_name.clone(), |entity| entity.title(table));
         let visit = grant.visit();
         Ok(Self {
             name,
@@ -151,6 +151,9 @@ pub struct Lifted {
     pub reason: String,
     /// What was given back.
     pub restored: Vec<String>,
+    /// What could not be given back, each with what to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost: Vec<String>,
 }
 
 impl Step {

@@ -49,6 +49,7 @@ fn stragglers(incident: &Incident, figures: &Figures) -> Vec<String> {
             if unknown.uses { "who used it since the order" } else { "who used it before, and has not come since" };
         open.push(format!("{who}: {}", unknown.text));
     }
+    open.extend(incident.lifted.iter().flat_map(|lifted| lifted.lost.iter().cloned()));
     if incident.lifted.is_none() {
         open.extend(incident.steps.iter().flat_map(|step| step.beyond.iter().cloned()));
     }

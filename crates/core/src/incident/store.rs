@@ -3,6 +3,7 @@ use super::record::Incident;
 use crate::access_key::AccessKeyId;
 use crate::emergency::Target;
 use crate::event::{EventKind, Hub, Note, shows};
+use crate::identity::Identity;
 use crate::mount::Mounts;
 use crate::records::{PutRecord, Records};
 use crate::webhook::{Notice, Severity, Topic, Webhooks};
@@ -18,6 +19,7 @@ pub struct Incidents {
     pub(super) records: Arc<Records>,
     pub(super) trail: Arc<Trail>,
     pub(super) mounts: Arc<Mounts>,
+    pub(super) identity: Arc<Identity>,
     events: Arc<Hub>,
     webhooks: Arc<Webhooks>,
     /// Held by who keeps what the trail tells.
@@ -67,11 +69,11 @@ impl Incidents {
     pub(crate) fn new(
         records: Arc<Records>,
         trail: Arc<Trail>,
-        mounts: Arc<Mounts>,
+        (mounts, identity): (Arc<Mounts>, Arc<Identity>),
         events: Arc<Hub>,
         webhooks: Arc<Webhooks>,
     ) -> Self {
-        Self { records, trail, mounts, events, webhooks, keeping: tokio::sync::Mutex::default() }
+        Self { records, trail, mounts, identity, events, webhooks, keeping: tokio::sync::Mutex::default() }
     }
 
     /// All incidents of which the caller may know, the latest first, whole.

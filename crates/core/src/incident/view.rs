@@ -58,6 +58,7 @@ impl<'a> Viewer<'a> {
         }
         if let Some(lifted) = incident.lifted.as_mut().filter(|_| !keys) {
             lifted.restored.retain(|what| !what.starts_with("access key "));
+            lifted.lost.retain(|what| !what.starts_with("access key "));
         }
         incident
     }

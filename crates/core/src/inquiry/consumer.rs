@@ -31,7 +31,7 @@ pub enum Freshness {
 /// One principal's use of one thing.
 #[derive(Clone, Debug, Serialize)]
 pub struct Consumer {
-    /// The entity's name now, or else what the trail calls it.
+    /// The entity's name now, the one of its login where nobody named it, or else what the trail calls it.
     pub principal: String,
     /// The entity's id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,11 +141,9 @@ impl Inquiry {
     /// What somebody reads, as far as the caller may know of it.
     pub async fn reads_what(&self, grant: &Grant, principal: &str) -> Result<Reading, CoreError> {
         let sight = Sight::of(grant, &self.mounts)?;
-        let entity = self.entity_named(principal).await?;
+        let entities = self.entities_called(principal).await?;
         let wanted = principal.to_owned();
-        let is_it = move |one: &Use| {
-            one.consumer == wanted || one.name == wanted || entity.as_ref().is_some_and(|id| one.consumer == *id)
-        };
+        let is_it = move |one: &Use| one.consumer == wanted || one.name == wanted || entities.contains(&one.consumer);
         let mut uses = Vec::new();
         for one in self.trail.uses(None, is_it).await? {
             let aim = sight.aim(&one.object);
@@ -180,7 +178,7 @@ impl Inquiry {
     pub(super) async fn name_of(&self, one: &Use) -> Result<String, CoreError> {
         let Some(id) = EntityId::parse(&one.consumer).filter(|_| one.is_entity) else { return Ok(one.name.clone()) };
         let entity = self.identity.by_id(id).await?;
-        Ok(entity.map_or_else(|| one.name.clone(), |entity| entity.value.name.to_string()))
+        Ok(entity.map_or_else(|| one.name.clone(), |entity| entity.value.title(&self.mounts.table())))
     }
 
     /// Who uses what, by object.

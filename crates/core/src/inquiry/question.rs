@@ -5,8 +5,9 @@ use super::sight::Sight;
 use super::word;
 use crate::{Cidr, CoreError, Grant};
 use serde::Serialize;
+use std::sync::Arc;
 use strongroom_audit::{Absence, Page, Query, Row, Seal, Thing};
-use strongroom_model::{EntityName, NamespacePath, Timestamp};
+use strongroom_model::{NamespacePath, Timestamp};
 use strongroom_proof::{Bundle, Statement};
 
 /// What is sought. What is not given lets everything pass; several values mean any of them.
@@ -97,7 +98,7 @@ impl Inquiry {
             return Err(CoreError::DeniedBecause("a proof holds whole entries and needs sudo on this path".to_owned()));
         }
         let (page, inclusion) = self.trail.query_proven(query).await?;
-        let seal = crate::audit::TrailSeal(std::sync::Arc::clone(&self.barrier));
+        let seal = crate::audit::TrailSeal(Arc::clone(&self.barrier));
         let mut statement = Statement {
             size: inclusion.size,
             root: hex::encode(inclusion.root),
@@ -115,10 +116,17 @@ impl Inquiry {
         let sight = Sight::of(grant, &self.mounts)?;
         word::known("kind", &question.kinds, &word::kinds())?;
         word::known("outcome", &question.outcomes, &word::outcomes())?;
+        word::known("dialect", &question.dialects, &word::DIALECTS)?;
         self.know_operations(&question).await?;
+        if let (Some(from), Some(to)) = (question.from, question.to)
+            && from >= to
+        {
+            let problem = format!("is {from}, and not before `to`, which is {to}: nothing can lie in between");
+            return Err(CoreError::Field { field: "from".to_owned(), problem });
+        }
         let mut principals = question.principals;
         for name in principals.clone() {
-            principals.extend(self.entity_named(&name).await?);
+            principals.extend(self.entities_called(&name).await?);
         }
         let limit = question.limit.unwrap_or(USUAL.min(most)).clamp(1, most);
         let usual: &[&str] = if question.subject.is_some() { &["outcome", "event"] } else { &["outcome"] };
@@ -185,10 +193,16 @@ impl Inquiry {
         if sight.is_whole() { Ok(prefixes(&sight, typed)) } else { Err(CoreError::Denied) }
     }
 
-    /// The id of an entity by its name.
-    pub(crate) async fn entity_named(&self, name: &str) -> Result<Option<String>, CoreError> {
-        let Ok(name) = EntityName::parse(name) else { return Ok(None) };
-        Ok(self.identity.by_name(&name).await?.map(|entity| entity.value.id.to_string()))
+    /// The ids of the entities that a word may mean: a name, or what the trail prints for their logins.
+    pub(crate) async fn entities_called(&self, word: &str) -> Result<Vec<String>, CoreError> {
+        let found = self.identity.called(&Arc::clone(&self.mounts.table()), word).await?;
+        Ok(found.iter().map(|entity| entity.value.id.to_string()).collect())
+    }
+
+    /// The one entity that a word means.
+    pub(crate) async fn entity_named(&self, word: &str) -> Result<Option<String>, CoreError> {
+        let mut found = self.entities_called(word).await?;
+        Ok(found.pop().filter(|_| found.is_empty()))
     }
 }
 

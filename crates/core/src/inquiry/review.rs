@@ -166,7 +166,11 @@ impl Inquiry {
             let acl = self.policies.acl(&names, Some(&entity), &self.identity).await?;
             let paths = idle_paths(&acl, &id, secrets, uses, review.since);
             if !paths.is_empty() {
-                review.unused_access.push(IdleAccess { principal: entity.name.to_string(), entity: id, paths });
+                review.unused_access.push(IdleAccess {
+                    principal: entity.title(&self.mounts.table()),
+                    entity: id,
+                    paths,
+                });
             }
         }
         Ok(())

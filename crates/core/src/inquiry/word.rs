@@ -24,6 +24,9 @@ pub(super) const OPERATIONS: [&str; 17] = [
     "delete-all",
 ];
 
+/// The foreign APIs, our own, and what the server notes on its own.
+pub(super) const DIALECTS: [&str; 4] = ["vault", "aws", "native", "internal"];
+
 /// Kinds of entries.
 pub(super) fn kinds() -> Vec<&'static str> {
     vec!["outcome", "intent", "event"]

@@ -27,7 +27,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         valued("principal", "name", "Names, ids or display names of entities, or accessors"),
         valued("operation", "word", "read, create, update, patch, delete, list, or an act such as read-metadata"),
         valued("outcome", "word", "ok, failed, or the kind of an error, such as denied"),
-        valued("dialect", "word", "vault, aws, native"),
+        valued("dialect", "word", "vault, aws, native; internal for what the server met on its own"),
         valued("source", "cidr", "The network or address that requests came from"),
         valued("lease", "id", "The lease that was handed out, prolonged or ended"),
         valued("subject", "name", "The name of a login in its database; with its events"),
@@ -62,6 +62,7 @@ const HEADING: &[&str] = &[
     "Duration",
     "Request",
     "Subject",
+    "Event",
 ];
 /// How long to wait before looking for more.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -83,8 +84,7 @@ struct Page {
 
 fn query(session: &mut Session) -> Result<Exit, CliError> {
     let filters = filters(session)?;
-    let number = |name: &str| session.parsed.number(name).map(|number| number.and_then(|n| u64::try_from(n).ok()));
-    let (limit, mut start) = (number("limit")?.unwrap_or(100).max(1), number("page")?);
+    let (limit, mut start) = (session.parsed.count("limit", 1)?.unwrap_or(100), session.parsed.count("page", 0)?);
     if session.parsed.text("proof").is_some() {
         return prove(session, &filters, limit, start);
     }
@@ -259,6 +259,7 @@ fn row(entry: &Value) -> Vec<String> {
         format!("{}.{:03} ms", micros / 1_000, micros % 1_000),
         text("request"),
         text("subject"),
+        text("note"),
     ]
 }
 

@@ -208,6 +208,13 @@ impl Parsed {
         self.text(name).map(|text| text.trim().parse().map_err(wrong)).transpose()
     }
 
+    /// A whole number from `least` on.
+    pub(crate) fn count(&self, name: &str, least: u64) -> Result<Option<u64>, CliError> {
+        let wrong = || CliError::usage(format!("flag -{name} wants a whole number of at least {least}"));
+        let number = self.text(name).map(|text| text.trim().parse::<u64>().map_err(|_| wrong())).transpose()?;
+        if number.is_some_and(|number| number < least) { Err(wrong()) } else { Ok(number) }
+    }
+
     /// A span of time, checked and then as the server takes it: plain digits get an `s`.
     pub(crate) fn span(&self, name: &str) -> Result<Option<String>, CliError> {
         self.text(name).map(|text| read_span(&format!("flag -{name}"), text)).transpose()

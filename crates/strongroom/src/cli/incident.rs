@@ -134,6 +134,10 @@ pub(super) fn summary(found: &Map<String, Value>) -> String {
     if let Some(figures) = found.get("figures") {
         rows.extend(figure_rows(figures));
     }
+    let restored = items(incident.pointer("/lifted/restored"));
+    if !restored.is_empty() {
+        rows.push(("Given back".to_owned(), restored.iter().map(go_text).collect::<Vec<_>>().join(", ")));
+    }
     let mut parts: Vec<String> = format::key_values(rows).into_iter().collect();
     let consumers = found.get("figures").map(consumer_rows).unwrap_or_default();
     if !consumers.is_empty() {
@@ -142,6 +146,7 @@ pub(super) fn summary(found: &Map<String, Value>) -> String {
     parts.extend(failures(&incident));
     let steps = items(incident.get("steps"));
     parts.extend(steps.iter().flat_map(|step| items(step.get("beyond"))).map(|beyond| go_text(&beyond)));
+    parts.extend(items(incident.pointer("/lifted/lost")).iter().map(go_text));
     parts.join("\n\n")
 }
 

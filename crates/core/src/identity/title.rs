@@ -1,0 +1,72 @@
+//! What people call an entity: the name that somebody gave it, or else the one that the trail prints for its logins, the
+//! mount with the name there. Nobody gave an entity the name that it got at its first login. Both lead to it.
+
+use super::{Entity, Identity};
+use crate::CoreError;
+use crate::mount::{MountClass, MountTable};
+use crate::records::Stored;
+use std::sync::Arc;
+use strongroom_model::{EntityId, EntityName};
+
+/// How many characters of its id make the name of an entity that nobody named.
+const OF_ID: usize = 8;
+
+/// The name of an entity that nobody named.
+pub(super) fn nameless(id: EntityId) -> String {
+    let start: String = id.to_string().chars().take(OF_ID).collect();
+    format!("entity_{start}")
+}
+
+impl Entity {
+    /// What people call it.
+    pub(crate) fn title(&self, table: &MountTable) -> String {
+        let own = self.name.to_string();
+        if own != nameless(self.id) {
+            return own;
+        }
+        let printed = self.aliases.iter().find_map(|alias| {
+            let mount = table.by_accessor(&alias.mount_accessor)?;
+            Some(format!("{}-{}", printed_mount(mount.path.as_str()), alias.name))
+        });
+        printed.unwrap_or(own)
+    }
+}
+
+impl Identity {
+    /// The entities that a word may mean: by id, by name, or by the name that the trail prints for their logins.
+    pub(crate) async fn called(&self, table: &MountTable, word: &str) -> Result<Vec<Arc<Stored<Entity>>>, CoreError> {
+        let by_id = match EntityId::parse(word) {
+            Some(id) => self.by_id(id).await?,
+            None => None,
+        };
+        let found = match (by_id, EntityName::parse(word)) {
+            (None, Ok(name)) => self.by_name(&name).await?,
+            (found, _) => found,
+        };
+        match found {
+            Some(entity) => Ok(vec![entity]),
+            None => self.printed(table, word).await,
+        }
+    }
+
+    /// The entities that log in under the name that the trail prints: the mount, a hyphen, the name there.
+    async fn printed(&self, table: &MountTable, word: &str) -> Result<Vec<Arc<Stored<Entity>>>, CoreError> {
+        let mut found: Vec<Arc<Stored<Entity>>> = Vec::new();
+        for mount in table.of(MountClass::Auth) {
+            let printed = printed_mount(mount.path.as_str());
+            let alias = word.strip_prefix(&printed).and_then(|rest| rest.strip_prefix('-'));
+            let Some(alias) = alias.filter(|alias| !alias.is_empty()) else { continue };
+            if let Some(entity) = self.by_alias(&mount.accessor, alias).await?
+                && found.iter().all(|other| other.value.id != entity.value.id)
+            {
+                found.push(entity);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A mount as it stands in the display name of a login.
+fn printed_mount(path: &str) -> String {
+    path.strip_prefix("auth/").unwrap_or(path).replace('/', "-")
+}

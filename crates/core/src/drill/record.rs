@@ -104,6 +104,9 @@ pub struct Trial {
     pub uses: u64,
     /// Uses that were neither let in nor refused: the server or the outside system did not answer properly.
     pub hindered: u64,
+    /// Whether the last of them were so: nobody can tell whether it would have been let in still.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub silent: bool,
 }
 
 /// A real rotation that was measured.

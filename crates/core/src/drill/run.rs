@@ -213,6 +213,13 @@ impl Drills {
 /// A drill went well when everything was refused in the end, and nothing that began after an acknowledgement was let in.
 fn judged(trials: &[Trial]) -> Verdict {
     let open = trials.iter().find(|trial| trial.denied_us.is_none());
+    if let Some(silent) = open.filter(|open| open.silent) {
+        let (word, tries) = (silent.credential.word(), silent.hindered);
+        return Verdict::Failed(format!(
+            "nobody can tell whether the {word} is refused: {tries} tries were not answered, the last of them among these; \
+             drill it again when its system answers"
+        ));
+    }
     if let Some(open) = open {
         return Verdict::Failed(format!("the {} was still let in when that was given up", open.credential.word()));
     }
@@ -224,5 +231,35 @@ fn judged(trials: &[Trial]) -> Verdict {
             Verdict::Failed(format!("the {word} was let in after the revocation had been acknowledged"))
         }
         None => Verdict::Done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drill::CredentialType;
+    use strongroom_model::Timestamp;
+
+    #[test]
+    fn a_system_that_was_away_in_the_end_is_not_said_to_have_let_anybody_in() {
+        let mut trial = Trial {
+            credential: CredentialType::Login,
+            ordered: Timestamp::from_secs(1),
+            acknowledged_us: 1,
+            denied_us: None,
+            after_acknowledgement_us: None,
+            last_accepted_us: 0,
+            accepted_after: 0,
+            uses: 3,
+            hindered: 70,
+            silent: true,
+        };
+        let said = |trial: &Trial| match judged(std::slice::from_ref(trial)) {
+            Verdict::Failed(why) => why,
+            other => other.word().to_owned(),
+        };
+        assert!(said(&trial).contains("nobody can tell") && !said(&trial).contains("let in"), "{}", said(&trial));
+        trial.silent = false;
+        assert!(said(&trial).contains("still let in"), "{}", said(&trial));
     }
 }

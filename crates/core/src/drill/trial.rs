@@ -25,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 const OUTSIDE_LIMIT: Duration = Duration::from_secs(60);
 /// Between two uses through the server's own door: a drill must not be a load.
 const PAUSE: Duration = Duration::from_millis(1);
+/// The same when nothing was answered again and again: who is away is not called back by more tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who uses what.
 enum User {
@@ -49,6 +51,25 @@ struct Use {
     began: Instant,
     ended: Instant,
     let_in: bool,
+}
+
+/// Uses that told nothing.
+#[derive(Default)]
+struct Hindered {
+    count: u64,
+    /// Since the last one that did.
+    in_a_row: u32,
+}
+
+impl Hindered {
+    fn again(&mut self) {
+        self.count += 1;
+        self.in_a_row = self.in_a_row.saturating_add(1);
+    }
+
+    fn pause(&self) -> Duration {
+        PAUSE.saturating_mul(2_u32.saturating_pow(self.in_a_row)).min(LONGEST_PAUSE)
+    }
 }
 
 impl Drills {
@@ -78,7 +99,7 @@ impl Drills {
         };
         let (used, cut) = tokio::join!(using, cutting);
         let ((uses, hindered), (at, ordered, acknowledged)) = (used?, cut?);
-        Ok(figures(credential, at, (ordered, acknowledged), &uses, hindered))
+        Ok(figures(credential, at, (ordered, acknowledged), &uses, &hindered))
     }
 
     async fn user(&self, scene: &Scene<'_>, credential: CredentialType, canary: &Canary) -> Result<User, CoreError> {
@@ -109,8 +130,8 @@ impl Drills {
         user: &User,
         used: &watch::Sender<u64>,
         limit: Duration,
-    ) -> Result<(Vec<Use>, u64), CoreError> {
-        let (mut uses, mut hindrances, since) = (Vec::new(), 0_u64, Instant::now());
+    ) -> Result<(Vec<Use>, Hindered), CoreError> {
+        let (mut uses, mut hindrances, since) = (Vec::new(), Hindered::default(), Instant::now());
         loop {
             let began = Instant::now();
             let met = self.use_once(scene, canary, user).await?;
@@ -126,14 +147,17 @@ impl Drills {
                 return Err(hindered("the canary could not be used before anything was cut off", &met));
             }
             match met {
-                Met::Hindered(_) => hindrances += 1,
-                _ => uses.push(Use { began, ended, let_in: !refused }),
+                Met::Hindered(_) => hindrances.again(),
+                _ => {
+                    hindrances.in_a_row = 0;
+                    uses.push(Use { began, ended, let_in: !refused });
+                }
             }
             used.send_modify(|count| *count = uses.len() as u64);
             if refused || since.elapsed() > limit {
                 return Ok((uses, hindrances));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(hindrances.pause()).await;
         }
     }
 
@@ -186,7 +210,7 @@ fn figures(
     at: Timestamp,
     (ordered, acknowledged): (Instant, Instant),
     uses: &[Use],
-    hindered: u64,
+    hindered: &Hindered,
 ) -> Trial {
     let micros = |span: Duration| u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
     let since = |from: Instant, to: Instant| micros(to.saturating_duration_since(from));
@@ -201,6 +225,38 @@ fn figures(
         last_accepted_us: accepted().map(|one| since(acknowledged, one.ended)).max().unwrap_or_default(),
         accepted_after: accepted().filter(|one| one.began > acknowledged).count() as u64,
         uses: uses.len() as u64,
-        hindered,
+        hindered: hindered.count,
+        silent: hindered.in_a_row > 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A drill tried 26,774 logins in its minute at a database that was away.
+    #[test]
+    fn who_does_not_answer_is_asked_ever_more_seldom_and_anew_when_it_does() {
+        let (mut hindered, mut waited) = (Hindered::default(), Duration::ZERO);
+        assert_eq!(hindered.pause(), PAUSE);
+        while waited < OUTSIDE_LIMIT {
+            hindered.again();
+            waited += hindered.pause();
+        }
+        assert!(hindered.count < 100, "{}", hindered.count);
+        hindered.in_a_row = 0;
+        assert_eq!(hindered.pause(), PAUSE);
+    }
+
+    #[tokio::test]
+    async fn what_nobody_answered_for_is_not_told_as_let_in() {
+        let now = Instant::now();
+        let before = Use { began: now, ended: now, let_in: true };
+        let acknowledged = now + Duration::from_secs(1);
+        let mut hindered = Hindered::default();
+        hindered.again();
+        let at = Timestamp::from_secs(1);
+        let trial = figures(CredentialType::Login, at, (acknowledged, acknowledged), &[before], &hindered);
+        assert_eq!((trial.denied_us, trial.accepted_after, trial.silent), (None, 0, true));
     }
 }

@@ -208,11 +208,15 @@ fn drill_text(drill: &Value) -> String {
     let trials: Vec<Vec<String>> = items(drill.get("trials"))
         .iter()
         .map(|one| {
-            let denied = span(one, "denied_us");
+            let denied = match span(one, "denied_us") {
+                some if !some.is_empty() => some,
+                _ if one.get("silent") == Some(&Value::Bool(true)) => "unknown: no answer".to_owned(),
+                _ => "never".to_owned(),
+            };
             vec![
                 text_of(one, "credential"),
                 span(one, "acknowledged_us"),
-                if denied.is_empty() { "never".to_owned() } else { denied },
+                denied,
                 span(one, "after_acknowledgement_us"),
                 text_of(one, "accepted_after"),
                 text_of(one, "uses"),

@@ -82,7 +82,7 @@ OTHER = {
     },
     "sends several requests, or one that depends on an answer": {
         "patch", "kv patch", "kv rollback", "rollback", "history", "diff", "find", "import", "secrets move", "auth move", "drill",
-        "revoke", "review", "incident report",
+        "revoke", "review", "incident report",  # patch, rollback and revoke: see `SEVERAL`
     },
     "carries no JSON, or does not end": {
         "watch", "operator snapshot save", "operator snapshot restore", "operator raft snapshot save",
@@ -153,3 +153,51 @@ def test_the_printed_policy_suffices_and_is_the_least(furnished, command):
         assert spared == [], printed
     done = attempt(needed)
     assert not is_refused(done), f"{printed}{done.stdout}{done.stderr}"
+
+
+# Commands that send several requests, all of which are known before.
+SEVERAL = {
+    "kv rollback": ["-version=1", "secret/app"],
+    "kv patch": ["-method=rw", "secret/app", "a=3"],
+    "revoke": ["-secret=secret/app", "-reason=test", "-yes"],
+    "revoke by entity": ["-principal=ann", "-reason=test", "-yes"],
+    "revoke by mount": ["-mount=plain", "-reason=test", "-yes", "-no-wait"],
+    "revoke by network": ["-source=198.51.100.0/24", "-reason=test", "-yes", "-no-wait"],
+    "revoke dry": ["-lease-prefix=database/creds/x", "-dry-run"],
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_the_printed_policy_suffices_for_all_requests_of_a_command(furnished, name):
+    server, command = furnished, name.split(" by ")[0].removesuffix(" dry")
+    server.root.secrets.identity.create_or_update_entity_by_name(name="ann")
+    line, arguments = command.split(), SEVERAL[name]
+    printed = server.cli(*line, "-output-policy", *arguments)
+    rules = re.findall(r'path "([^"]+)" \{\n  capabilities = \[(.*)\]\n\}', printed)
+    assert len(rules) == printed.count("path "), printed
+    written = [(path, re.findall(r'"(\w+)"', words)) for path, words in rules]
+
+    def attempt(chosen):
+        text = "\n".join(rule(path, words) for path, words in chosen if words)
+        return server.run(*line, *arguments, token=server.policy_token(text or rule("nothing/here", ["read"]), name="just-these"))
+
+    # Without the first or the second of what it names, it is refused before it has done anything.
+    for number, (path, words) in enumerate(written[:2]):
+        for word in words:
+            fewer = [one for one in words if one != word]
+            done = attempt([*written[:number], (path, fewer), *written[number + 1 :]])
+            assert done.returncode != 0, f"{word} on {path} is not needed:\n{printed}{done.stdout}"
+    done = attempt(written)
+    assert done.returncode == 0, f"{printed}{done.stdout}{done.stderr}"
+
+
+def test_a_rollback_whose_policy_is_printed_reads_nothing(furnished):
+    assert furnished.run("kv", "rollback", "-output-policy", "-version=7", "secret/none", token=furnished.root_token).returncode == 0
+    refused = furnished.run("kv", "rollback", "-output-curl-string", "-version=1", "secret/app", token=furnished.root_token)
+    assert refused.returncode == 1 and "several" in refused.stderr, refused.stdout
+
+
+def test_no_policy_is_printed_that_is_wider_than_the_request(furnished):
+    for arguments in (["kv", "get", "-output-policy", "secret/a*"], ["read", "-output-policy", "secret/data/+/x"]):
+        done = furnished.run(*arguments, token=furnished.root_token)
+        assert done.returncode == 1 and "without allowing others" in done.stderr, done.stdout

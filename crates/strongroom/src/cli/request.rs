@@ -1,6 +1,7 @@
 //! One request as a command states it: the verb, the path below `/v1/`, a query, a body, and whose token goes with it.
 //! Knows how it is written for curl and as a policy; does not send itself.
 
+use super::error::CliError;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 use std::fmt::Write as _;
@@ -199,7 +200,7 @@ impl Request {
     }
 
     /// As the policy it needs.
-    pub(crate) fn policy(&self) -> String {
+    pub(crate) fn policy(&self) -> Result<String, CliError> {
         let mut needed = match self.method {
             "GET" if self.is_list() => vec!["list"],
             "GET" => vec!["read"],
@@ -212,8 +213,7 @@ impl Request {
         if is_kept(&self.path) {
             needed.push("sudo");
         }
-        let list = needed.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-        format!("path \"{}\" {{\n  capabilities = [{list}]\n}}", self.policy_path().escape_debug())
+        rule(&self.policy_path(), &needed)
     }
 
     /// The path that policies speak of; a rotation is about its secret.
@@ -230,6 +230,19 @@ impl Request {
         let ours = ["sys/", "identity/", "auth/token/"].iter().any(|place| self.path.starts_with(place));
         self.root == NATIVE || (ours && !self.path.starts_with("auth/token/roles/"))
     }
+}
+
+/// A rule of a policy for just this path. Refuses a path that is more than itself in a policy, where an asterisk at the end
+/// stands for anything, a plus for any part, and double braces for something about the caller.
+pub(crate) fn rule(path: &str, needed: &[&str]) -> Result<String, CliError> {
+    if path.ends_with('*') || path.contains("{{") || path.split('/').any(|part| part == "+") {
+        return Err(CliError::usage(format!(
+            "a policy cannot name {path} without allowing others: `*` at the end, `+` as a part and `{{{{` mean more than \
+             themselves there; rename what is at it, or decide yourself how wide the rule may be"
+        )));
+    }
+    let list = needed.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+    Ok(format!("path \"{}\" {{\n  capabilities = [{list}]\n}}", path.escape_debug()))
 }
 
 /// For a POSIX shell.
@@ -272,17 +285,27 @@ mod tests {
 
     #[test]
     fn a_policy_names_the_capabilities() {
-        assert_eq!(Request::get("secret/x").policy(), "path \"secret/x\" {\n  capabilities = [\"read\"]\n}");
-        assert!(Request::list("x").policy().contains("[\"list\"]"));
-        assert!(Request::put("x", json!({})).policy().contains("[\"create\", \"update\"]"));
-        assert!(Request::put_nothing("sys/seal").policy().contains("\"sudo\""));
-        assert!(Request::post("sys/auth/x/tune", json!({})).policy().contains("[\"update\", \"sudo\"]"));
-        assert!(Request::put("auth/token/roles/x", json!({})).policy().contains("[\"create\", \"update\"]"));
-        assert!(!Request::put("auth/token/create", json!({})).policy().contains("\"create\""));
-        assert!(!Request::list("sys/leases/count").policy().contains("sudo"));
-        assert!(Request::get("sys/leases").policy().contains("[\"read\", \"sudo\"]"));
-        assert!(Request::native("trail/query").policy().contains("\"sys/trail/query\""));
-        assert!(Request::native("alerts").policy().contains("[\"read\", \"sudo\"]"));
+        assert_eq!(Request::get("secret/x").policy().unwrap(), "path \"secret/x\" {\n  capabilities = [\"read\"]\n}");
+        assert!(Request::list("x").policy().unwrap().contains("[\"list\"]"));
+        assert!(Request::put("x", json!({})).policy().unwrap().contains("[\"create\", \"update\"]"));
+        assert!(Request::put_nothing("sys/seal").policy().unwrap().contains("\"sudo\""));
+        assert!(Request::post("sys/auth/x/tune", json!({})).policy().unwrap().contains("[\"update\", \"sudo\"]"));
+        assert!(Request::put("auth/token/roles/x", json!({})).policy().unwrap().contains("[\"create\", \"update\"]"));
+        assert!(!Request::put("auth/token/create", json!({})).policy().unwrap().contains("\"create\""));
+        assert!(!Request::list("sys/leases/count").policy().unwrap().contains("sudo"));
+        assert!(Request::get("sys/leases").policy().unwrap().contains("[\"read\", \"sudo\"]"));
+        assert!(Request::native("trail/query").policy().unwrap().contains("\"sys/trail/query\""));
+        assert!(Request::native("alerts").policy().unwrap().contains("[\"read\", \"sudo\"]"));
+    }
+
+    #[test]
+    fn a_path_that_a_policy_would_take_for_a_pattern_is_not_printed_as_one() {
+        for path in ["secret/data/a*", "secret/data/+/x", "secret/data/{{identity.entity.id}}", "+", "*"] {
+            assert!(matches!(Request::get(path).policy(), Err(CliError::Usage(_))), "{path}");
+        }
+        for path in ["secret/data/a*b", "secret/data/a+b", "secret/data/{x}"] {
+            assert!(Request::get(path).policy().unwrap().contains(path), "{path}");
+        }
     }
 
     #[test]

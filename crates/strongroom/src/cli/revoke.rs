@@ -6,6 +6,7 @@ use super::error::CliError;
 use super::format::{self, Format, go_text};
 use super::grammar::{Command, Exit, switch, valued};
 use super::incident;
+use super::kv::Place;
 use super::request::Request;
 use super::session::Session;
 use serde_json::{Map, Value, json};
@@ -55,6 +56,7 @@ fn revoke(session: &mut Session) -> Result<Exit, CliError> {
     if reason.is_empty() && !dry {
         return Err(CliError::usage("-reason is needed: say why, for those who read the record later"));
     }
+    print_needs(session, dry)?;
     let asked = post("revoke/preview", body.clone());
     let preview = data(session, &asked, "Error asking what would be touched")?;
     if dry {
@@ -89,6 +91,68 @@ fn target(session: &Session) -> Result<Map<String, Value>, CliError> {
         1 => Ok(body),
         _ => Err(CliError::usage("give exactly one of -secret, -principal, -lease-prefix, -mount and -source")),
     }
+}
+
+/// What looking at it, ordering it and following it need, and seeing the target.
+fn print_needs(session: &mut Session, dry: bool) -> Result<(), CliError> {
+    if session.settings.instead.is_none() {
+        return Ok(());
+    }
+    let mut needs = vec![("sys/revoke/preview".to_owned(), ORDER)];
+    if !dry {
+        needs.push(("sys/revoke".to_owned(), ORDER));
+    }
+    needs.extend(sight(session)?.map(|path| (path, READ)));
+    let follows = !dry && !session.parsed.is_on("no-wait");
+    if !follows {
+        return session.print_needs("revoke", &needs);
+    }
+    needs.push(("sys/events".to_owned(), READ));
+    match session.print_needs("revoke", &needs) {
+        Err(CliError::Printed) => {
+            // Nobody knows its id before.
+            session.out.line("\npath \"sys/incidents/+\" {\n  capabilities = [\"read\"]\n}");
+            Err(CliError::Printed)
+        }
+        other => other,
+    }
+}
+
+const ORDER: &[&str] = &["update", "sudo"];
+const READ: &[&str] = &["read"];
+
+/// A path that shows the target to who may read it, where there must be one: of a secret what is known beside its value.
+fn sight(session: &mut Session) -> Result<Option<String>, CliError> {
+    let given =
+        TARGETS.iter().find_map(|(flag, _)| Some((*flag, session.parsed.text(flag)?.trim_matches('/').to_owned())));
+    Ok(match given {
+        Some(("secret", path)) => {
+            let place = Place::of(session, &path)?;
+            Some(if place.versioned { place.under("metadata") } else { place.data() })
+        }
+        Some(("lease-prefix", prefix)) => Some(format!("sys/leases/lookup/{prefix}")),
+        Some(("mount", path)) => Some(
+            path.strip_prefix("auth/").map_or_else(|| format!("sys/mounts/{path}"), |path| format!("sys/auth/{path}")),
+        ),
+        // Keys are written as AWS writes them, ids of entities with hyphens, accessors as one run of letters and digits.
+        Some(("principal", who)) if is_key(&who) => Some(format!("sys/access-keys/{who}")),
+        Some(("principal", who)) if is_accessor(&who) => Some("auth/token/accessors".to_owned()),
+        Some(("principal", who)) if is_id(&who) => Some(format!("identity/entity/id/{who}")),
+        Some(("principal", who)) => Some(format!("identity/entity/name/{who}")),
+        _ => None,
+    })
+}
+
+fn is_key(who: &str) -> bool {
+    who.len() == 20 && (who.starts_with("AKIA") || who.starts_with("ASIA"))
+}
+
+fn is_accessor(who: &str) -> bool {
+    who.len() == 24 && who.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn is_id(who: &str) -> bool {
+    who.len() == 36 && who.bytes().filter(|byte| *byte == b'-').count() == 4
 }
 
 /// Shows how far it is until nothing is left; what fails is shown once, and goes on by itself.

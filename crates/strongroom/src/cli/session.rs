@@ -14,7 +14,7 @@ use super::input::Input;
 use super::kv::Place;
 use super::output::Output;
 use super::pool::Pool;
-use super::request::{Bearer, Request};
+use super::request::{Bearer, Request, rule};
 use super::secret::Secret;
 use super::token_file::TokenFile;
 use serde_json::{Map, Value};
@@ -87,14 +87,13 @@ impl Session {
                 let Settings { address, namespace, headers, .. } = &self.settings;
                 request.curl(address.trim_end_matches('/'), namespace, headers)
             }
-            (Instead::Policy, None) => request.policy(),
+            (Instead::Policy, None) => request.policy()?,
             // Only the server knows where the mount ends and the secret begins.
             (Instead::Policy, Some((secret, writes))) => {
                 let place = Place::of(self, secret)?;
                 let path = if writes { place.data() } else { place.under("metadata") };
                 // It acts on a secret that is there; a plan is removed by a change of what is known of it.
-                let of = Request::get(path).policy();
-                if request.method == "GET" { of } else { of.replace("[\"read\"]", "[\"update\"]") }
+                rule(&path, &[if request.method == "GET" { "read" } else { "update" }])?
             }
         };
         self.out.line(&text);
@@ -158,6 +157,21 @@ impl Session {
         let found = self.through(request, |client, token| client.look(request, token))?;
         self.check_wrapped(request, found.as_ref())?;
         found.ok_or_else(|| CliError::NoValue { path: request.path.clone(), note: String::new() })
+    }
+
+    /// For commands that send several requests which are known before: prints the policy that all of them need together
+    /// where that was asked for, and sends nothing.
+    pub(crate) fn print_needs(&mut self, command: &str, needs: &[(String, &[&str])]) -> Result<(), CliError> {
+        match self.settings.instead {
+            None => Ok(()),
+            Some(Instead::Curl) => self.refuse_single_request_flags(command),
+            Some(Instead::Policy) => {
+                let rules: Result<Vec<String>, CliError> =
+                    needs.iter().map(|(path, words)| rule(path, words)).collect();
+                self.out.line(&rules?.join("\n\n"));
+                Err(CliError::Printed)
+            }
+        }
     }
 
     /// For commands that send requests of their own making: what prints a request instead of sending it, or wraps one

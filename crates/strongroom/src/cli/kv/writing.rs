@@ -152,22 +152,23 @@ fn read_and_write(
     change: Map<String, Value>,
     cas: Option<i64>,
 ) -> Result<Option<Secret>, CliError> {
+    session.print_needs("kv patch -method=rw", &[(place.data(), READ_AND_WRITE)])?;
     let (mut data, version) = read_whole(session, place, None)?;
     merge(&mut data, change);
     let cas = cas.map_or(version, Value::from);
     write(session, &Request::put(place.data(), body(data, Some(cas))))
 }
 
-/// The value of a version that exists, with its number. Sent even when the write after it is only printed.
+/// What it takes to write anew what is there.
+const READ_AND_WRITE: &[&str] = &["read", "update"];
+
+/// The value of a version that exists, with its number.
 fn read_whole(
     session: &mut Session,
     place: &Place,
     version: Option<i64>,
 ) -> Result<(Map<String, Value>, Value), CliError> {
-    let instead = session.settings.instead.take();
-    let found = read(session, place, version);
-    session.settings.instead = instead;
-    let secret = found?;
+    let secret = read(session, place, version)?;
     let number = secret.object("metadata").and_then(|metadata| metadata.get("version")).cloned();
     match (secret.object("data"), number) {
         (Some(data), Some(number)) => Ok((data.clone(), number)),
@@ -200,6 +201,7 @@ pub(crate) fn rollback(session: &mut Session) -> Result<Exit, CliError> {
         return Err(CliError::usage(format!("Invalid value {version} for the version flag")));
     }
     let place = Place::find_versioned(session, "Rollback")?;
+    session.print_needs("kv rollback", &[(place.data(), READ_AND_WRITE)])?;
     let newest = newest_version(session, &place)?;
     let (data, _) = read_whole(session, &place, Some(version))?;
     let secret = write(session, &Request::put(place.data(), body(data, Some(newest))))?;
@@ -208,10 +210,7 @@ pub(crate) fn rollback(session: &mut Session) -> Result<Exit, CliError> {
 
 /// The number of the newest version, which may be a deleted one.
 fn newest_version(session: &mut Session, place: &Place) -> Result<Value, CliError> {
-    let instead = session.settings.instead.take();
-    let found = read(session, place, None);
-    session.settings.instead = instead;
-    let secret = found?;
+    let secret = read(session, place, None)?;
     let number = secret.object("metadata").and_then(|metadata| metadata.get("version")).cloned();
     number.ok_or_else(|| CliError::NoValue {
         path: place.data(),

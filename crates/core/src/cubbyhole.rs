@@ -26,7 +26,7 @@ struct Name {}
 const ROUND: usize = 24;
 
 fn names(key: TokenKey) -> Shelf {
-    Shelf::new("cubbyhole-name", NamespaceId::ROOT).within(key.as_bytes())
+    Shelf::new("cubbyhole-name", NamespaceId::ROOT).counted().within(key.as_bytes())
 }
 
 fn value_at(key: TokenKey, name: impl AsRef<[u8]>) -> Address {

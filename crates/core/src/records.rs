@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
-use strongroom_barrier::{Address, Barrier, Shelf, Txn};
+use strongroom_barrier::{Address, Barrier, Count, Shelf, Txn};
 use strongroom_model::{Clock, SecretBytes};
 use strongroom_storage::Revision;
 
@@ -131,6 +131,17 @@ impl Records {
         }
         // It changes all the while, so no list of it is of one moment; the next one may be.
         self.read_all(shelf).await
+    }
+
+    /// How many records a counted shelf holds, to be asked before it is walked page by page.
+    pub(crate) async fn count(&self, shelf: &Shelf) -> Result<Count, CoreError> {
+        Ok(self.barrier.count(shelf).await?)
+    }
+
+    /// Fails when a walk over a counted shelf saw fewer records than it holds, as [`Records::scan_all`] does. One that
+    /// changed meanwhile passes.
+    pub(crate) async fn check_seen(&self, shelf: &Shelf, before: Count, seen: usize) -> Result<(), CoreError> {
+        Ok(self.barrier.is_whole(shelf, before, seen).await.map(|_| ())?)
     }
 
     async fn read_all<T: DeserializeOwned>(&self, shelf: &Shelf) -> Result<Vec<Listed<T>>, CoreError> {

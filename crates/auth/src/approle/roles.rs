@@ -23,7 +23,7 @@ struct Pointer {
 const BATCH: usize = 12;
 
 pub(super) fn role_shelf(records: &MountRecords) -> Shelf {
-    records.shelf("approle-role")
+    records.shelf("approle-role").counted()
 }
 
 impl Roles {

@@ -59,7 +59,7 @@ impl SecretIds {
     }
 
     fn accessors_of(&self, instance: &Instance) -> Shelf {
-        self.records().shelf("approle-accessor").within(instance.as_str())
+        self.records().shelf("approle-accessor").counted().within(instance.as_str())
     }
 
     fn expiry_shelf(&self) -> Shelf {

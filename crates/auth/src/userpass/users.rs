@@ -21,7 +21,7 @@ impl Users {
     }
 
     fn shelf(&self) -> Shelf {
-        self.records().shelf("userpass-user")
+        self.records().shelf("userpass-user").counted()
     }
 
     fn at(&self, name: &RoleName) -> Address {

@@ -64,12 +64,17 @@ impl AccessKeys {
 
     /// The keys that a caller may see: with `sudo` all, else those of the own entity.
     pub async fn list(&self, grant: &Grant) -> Result<Vec<AccessKey>, CoreError> {
-        let mut keys = Vec::new();
+        let (mut keys, mut seen) = (Vec::new(), 0);
         let mut after: Option<Address> = None;
+        let before = self.records.count(&shelf()).await?;
         loop {
             let page = self.records.scan::<Record>(&shelf(), after.as_ref(), 256).await?;
-            let Some(last) = page.last() else { return Ok(keys) };
+            let Some(last) = page.last() else {
+                self.records.check_seen(&shelf(), before, seen).await?;
+                return Ok(keys);
+            };
             after = Some(shelf().named(&last.name));
+            seen += page.len();
             for key in page.into_iter().map(|one| one.value.key).filter(|key| sees(grant, key)) {
                 keys.push(self.as_now(key).await?);
             }

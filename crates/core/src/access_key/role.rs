@@ -51,7 +51,7 @@ pub(super) enum Behind {
 }
 
 fn shelf() -> Shelf {
-    Shelf::new("aws-role", NamespaceId::ROOT)
+    Shelf::new("aws-role", NamespaceId::ROOT).counted()
 }
 
 fn role_at(name: &RoleName) -> Address {

@@ -34,7 +34,7 @@ pub(super) const TRIES: usize = 32;
 const MOST_USED: usize = 4_096;
 
 pub(super) fn shelf() -> Shelf {
-    Shelf::new("access-key", NamespaceId::ROOT)
+    Shelf::new("access-key", NamespaceId::ROOT).counted()
 }
 
 pub(super) fn key_at(id: &AccessKeyId) -> Address {

@@ -30,8 +30,12 @@ struct Pointer {
 /// How often a change is tried again when somebody else changed the same entity.
 pub(super) const TRIES: usize = 64;
 
+fn entities() -> Shelf {
+    Shelf::new("entity", NamespaceId::ROOT).counted()
+}
+
 pub(super) fn entity_at(id: EntityId) -> Address {
-    Shelf::new("entity", NamespaceId::ROOT).named(id.as_bytes())
+    entities().named(id.as_bytes())
 }
 
 pub(super) fn name_at(name: &EntityName) -> Address {
@@ -95,9 +99,8 @@ impl Identity {
 
     /// The ids and names of all entities.
     pub async fn list(&self) -> Result<Vec<Entity>, CoreError> {
-        let shelf = Shelf::new("entity", NamespaceId::ROOT);
-        let mut entities: Vec<Entity> =
-            self.records.scan_all(&shelf).await?.into_iter().map(|listed| listed.value).collect();
+        let listed = self.records.scan_all(&entities()).await?;
+        let mut entities: Vec<Entity> = listed.into_iter().map(|listed| listed.value).collect();
         entities.sort_by_key(|entity| entity.id);
         Ok(entities)
     }

@@ -75,7 +75,7 @@ pub(crate) fn token_at(key: TokenKey) -> Address {
 }
 
 pub(super) fn accessor_shelf() -> Shelf {
-    Shelf::new("token-accessor", NamespaceId::ROOT)
+    Shelf::new("token-accessor", NamespaceId::ROOT).counted()
 }
 
 /// Tokens in the order in which they die.

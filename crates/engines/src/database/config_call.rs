@@ -10,7 +10,7 @@ use strongroom_model::RoleName;
 
 impl Database {
     fn config_shelf(&self) -> Shelf {
-        self.context.records.shelf("database-config")
+        self.context.records.shelf("database-config").counted()
     }
 
     pub(super) fn config_at(&self, name: &RoleName) -> Address {

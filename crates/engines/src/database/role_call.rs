@@ -8,7 +8,7 @@ use strongroom_model::RoleName;
 
 impl Database {
     fn role_shelf(&self) -> Shelf {
-        self.context.records.shelf("database-role")
+        self.context.records.shelf("database-role").counted()
     }
 
     fn role_at(&self, name: &RoleName) -> Address {

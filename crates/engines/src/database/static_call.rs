@@ -11,7 +11,7 @@ use strongroom_model::RoleName;
 
 impl Database {
     fn static_shelf(&self) -> Shelf {
-        self.context.records.shelf("database-static-role")
+        self.context.records.shelf("database-static-role").counted()
     }
 
     fn static_at(&self, name: &RoleName) -> Address {

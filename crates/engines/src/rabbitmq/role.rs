@@ -80,7 +80,7 @@ fn rights<T: DeserializeOwned + Default>(sent: &Fields, field: &str) -> Result<O
 
 impl RabbitMq {
     pub(super) fn role_shelf(&self) -> Shelf {
-        self.context.records.shelf("rabbitmq-role")
+        self.context.records.shelf("rabbitmq-role").counted()
     }
 
     pub(super) fn role_at(&self, name: &RoleName) -> Address {

@@ -209,6 +209,35 @@ def test_a_deleted_secret_waits_and_comes_back(server, aws):
     assert "DeletedDate" not in aws.describe_secret(SecretId="a/b")
 
 
+def test_what_is_restored_is_what_was_given_up_whatever_was_tried_meanwhile(server, aws):
+    for value in ("1", "2"):
+        (aws.put_secret_value if value == "2" else aws.create_secret)(
+            **{"SecretId" if value == "2" else "Name": "a/b"}, SecretString=value)
+    before = stages(aws, "a/b")
+    aws.delete_secret(SecretId="a/b", RecoveryWindowInDays=7)
+    for change in (("-max-versions=1",), ("-delete-version-after=1s",), ("-custom-metadata=a=b",)):
+        done = server.run("kv", "metadata", "put", *change, "secret/a/b", token=server.root_token)
+        assert done.returncode == 2 and "marked for deletion" in done.stderr, done.stderr
+    aws.restore_secret(SecretId="a/b")
+    assert stages(aws, "a/b") == before and aws.get_secret_value(SecretId="a/b")["SecretString"] == "2"
+    assert aws.get_secret_value(SecretId="a/b", VersionStage="AWSPREVIOUS")["SecretString"] == "1"
+    # A leak does not wait for the day: what the incident hides comes back with it, before or after the secret does.
+    for lift_first in (True, False):
+        aws.delete_secret(SecretId="a/b", RecoveryWindowInDays=7)
+        done = server.run("revoke", "-secret=secret/a/b", "-reason=a leak", "-yes", "-format=json", token=server.root_token)
+        assert done.returncode == 0, done.stderr
+        incident = json.loads(done.stdout)["incident"]["id"]
+        steps = [
+            lambda: server.cli("incident", "lift", "-reason=ours", incident),
+            lambda: aws.restore_secret(SecretId="a/b"),
+        ]
+        for step in steps if lift_first else reversed(steps):
+            assert refusal(aws.get_secret_value, SecretId="a/b")[0] in (
+                "InvalidRequestException", "ResourceNotFoundException")
+            step()
+        assert aws.get_secret_value(SecretId="a/b")["SecretString"] == "2", lift_first
+
+
 def test_a_secret_deleted_at_once_is_gone_and_comes_anew(aws):
     made = aws.create_secret(Name="a", SecretString="1")
     aws.delete_secret(SecretId="a", ForceDeleteWithoutRecovery=True)

@@ -66,6 +66,8 @@ fn tokens() -> Vec<String> {
         format!("1234567890:AA{}", drawn(ANY, 33)),
         format!("eyJ{}.eyJ{}.{}", drawn(ANY, 30), drawn(ANY, 60), drawn(ANY, 43)),
         format!("AGE-SECRET-KEY-1{}", drawn("023456789ACDEFGHJKLMNPQRSTUVWXYZ", 58)),
+        // One that was copied with a mistake opens nothing, and was a key all the same.
+        format!("AGE-SECRET-KEY-1{}", drawn("ABCDEFGHIJKLMNOPQRSTUVWXYZ1", 58)),
         format!("Bearer {}", drawn(ANY, 40)),
         "Basic YXBwOmh1bnRlcjI=".to_owned(),
         format!("LS0tLS1CRUdJTiBSU0EgUFJJVkFURSBLRVktLS0tLQp{}", drawn(ANY, 80)),

@@ -97,6 +97,7 @@ impl Rotations {
         let wake = self.clock.now().plus(span);
         let changed = self.book.change(key, |rotation| {
             if let Some(job) = rotation.job.as_mut().filter(|job| job.token == *token) {
+                let wake = if job.is_to_end() { self.clock.now() } else { wake };
                 (job.error, job.wake) = (Some(why.clone()), wake);
             }
             Ok(None)
@@ -184,6 +185,7 @@ impl Rotations {
                 return Ok(None);
             };
             way.iter().for_each(|(phase, at)| pass(&mut job, phase, *at));
+            let left = job.left();
             let mut phases = job.took;
             phases.push((job.phase.word().to_owned(), millis(now.since(job.since))));
             if ending == Ending::Rotated {
@@ -199,6 +201,7 @@ impl Rotations {
                 ended: now,
                 phases,
                 outcome: ending.clone(),
+                left,
             }))
         });
         let changed = changed.await?;
@@ -213,8 +216,9 @@ impl Rotations {
         ending: &Ending,
         now: Timestamp,
     ) -> Result<(), CoreError> {
-        let mut entry =
-            self.event("rotation-end", &rotation.key, &format!("{} of version {}", job.trigger, job.token.as_str()));
+        let left = job.left().map_or_else(String::new, |left| format!("; {left}"));
+        let note = format!("{} of version {}{left}", job.trigger, job.token.as_str());
+        let mut entry = self.event("rotation-end", &rotation.key, &note);
         entry.duration_us = u64::try_from(now.since(job.begun).as_micros()).unwrap_or(u64::MAX);
         let word = match ending {
             Ending::Rotated => "rotated",

@@ -1,7 +1,7 @@
 //! What callers may do: plan, begin, cancel, look. Each takes a grant for the secret itself, so the policies that say
 //! who may write a secret say who may have it rotated.
 
-use super::method::{Method, Order, Pin};
+use super::method::{Made, Method, Order, Pin};
 use super::record::{Called, Cause, Job, Key, Past, Phase, Plan, Rotation};
 use super::view::Cancelled;
 use super::{RotationView, Rotations, Schedule};
@@ -77,7 +77,8 @@ impl Rotations {
         let plan = self.changed(&target, before.map(|known| known.plan.clone()), change).await?;
         self.check_admin(grant, &target, &plan)?;
         let pin = before.and_then(|known| known.pin.clone()).filter(|_| !names_admin);
-        let (lane, pin) = self.check_plan(&target, &plan, (names_admin, pin)).await?;
+        let made = before.map(|known| known.made.as_slice()).unwrap_or_default();
+        let (lane, pin) = self.check_plan(&target, &plan, (names_admin, pin), made).await?;
         let now = self.clock.now();
         let enabled = plan.schedule.is_some() && (turned || before.is_none_or(|known| known.enabled));
         let next = match plan.schedule.as_ref().filter(|_| enabled) {
@@ -149,8 +150,9 @@ impl Rotations {
         }
     }
 
-    /// Ends the schedule, and a rotation under way unless its new value is in force already. One that cannot be rolled back
-    /// because the outside system does not let it is given up as it stands. The view says which of these it was.
+    /// Ends the schedule, and a rotation under way. One that cannot be rolled back because the outside system does not let it
+    /// is given up as it stands; one whose new value is in force ends with that, unless others know the former value. The view
+    /// says which of these it was.
     pub async fn cancel(&self, grant: &Grant) -> Result<Option<RotationView>, CoreError> {
         let target = self.target(grant, SecretAct::WriteMetadata).await?;
         let who = grant.principal().map_or_else(|| "somebody".to_owned(), |who| who.display_name.clone());
@@ -321,6 +323,7 @@ impl Rotations {
         target: &Target,
         plan: &Plan,
         (names_admin, pin): (bool, Option<Pin>),
+        made: &[Made],
     ) -> Result<(String, Option<Pin>), CoreError> {
         let method = self.method(&plan.method)?;
         let peek = |path, which| async move { self.secrets.peek(&target.mount, path, &which).await };
@@ -350,6 +353,7 @@ impl Rotations {
             previous: None,
             admin: admin.as_ref(),
             pin: None,
+            made,
             passwords: &self.passwords,
             entropy: &*self.entropy,
         };
@@ -371,6 +375,7 @@ impl Rotations {
             secret: target.secret,
             plan,
             pin,
+            made: Vec::new(),
             enabled,
             lane,
             job: None,
@@ -386,6 +391,7 @@ impl Rotations {
             if rotation.secret != new.secret {
                 // A secret of the same name was here before.
                 (rotation.secret, rotation.job, rotation.last) = (new.secret, None, None);
+                rotation.made.clear();
             }
             if rotation.job.is_some() && rotation.plan.method != new.plan.method {
                 let why = "a rotation is under way; wait for its end, or cancel it, before the method changes";
@@ -445,7 +451,12 @@ fn cancel_job(job: &mut Job, who: &str) -> Cancelled {
         }
         Phase::RollingBack { .. } => Cancelled::RollingBack,
         Phase::Clearing => Cancelled::RollingBack,
-        Phase::Finishing { .. } | Phase::Retiring { .. } => Cancelled::TooLate,
+        Phase::Retiring { .. } if !job.leaked => {
+            job.cancelled = Some(who.to_owned());
+            Cancelled::Left
+        }
+        Phase::Retiring { .. } => Cancelled::Known,
+        Phase::Finishing { .. } => Cancelled::TooLate,
     }
 }
 

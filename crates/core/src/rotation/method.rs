@@ -32,6 +32,8 @@ pub struct Order<'a> {
     pub admin: Option<&'a SecretValue>,
     /// Whom that login serves.
     pub pin: Option<&'a Pin>,
+    /// Logins that rotations of this secret made, and that are still there as far as anybody knows.
+    pub made: &'a [Made],
     /// Password policies.
     pub passwords: &'a PasswordPolicies,
     /// Randomness.
@@ -48,10 +50,22 @@ pub struct Pin {
     pub logins: Vec<String>,
 }
 
+/// A login that a strategy made. What it is called does not tell that: anybody can give a login such a name, and only
+/// logins that stand here are ever dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The outside system with the part of it that it is for.
+    pub place: String,
+    /// Its name.
+    pub login: String,
+}
+
 /// How giving up a former login went.
 pub enum Retired {
-    /// It is gone, or nothing was to go.
+    /// Nothing was to go, or what went is not to be remembered.
     Done,
+    /// These are gone.
+    Dropped(Vec<Made>),
     /// It is still in use; ask again after that time. The text says by whom.
     InUse(String, Duration),
 }
@@ -67,6 +81,12 @@ pub trait Rotator: Send + Sync {
     /// The logins that the value in force stands for, where a login that may change others is to serve them. Reaches nothing
     /// outside.
     fn pin(&self, _order: &Order<'_>) -> Result<Option<Pin>, CoreError> {
+        Ok(None)
+    }
+
+    /// The login that a value names, where [`Rotator::set`] makes one for each. It is noted before that is called. Reaches
+    /// nothing outside.
+    fn makes(&self, _value: &SecretValue) -> Result<Option<Made>, CoreError> {
         Ok(None)
     }
 

@@ -25,7 +25,7 @@ mod view;
 pub use alarm::{Alarm, Alert, AlertKind};
 pub use manage::{PlanChange, Reason};
 pub use mask::hide;
-pub use method::{Function, Method, Methods, Order, Pin, Retired, Rotator, Step, StepOrder};
+pub use method::{Function, Made, Method, Methods, Order, Pin, Retired, Rotator, Step, StepOrder};
 pub use record::{Called, Ending, Past, Plan};
 pub use schedule::Schedule;
 pub use urge::Urged;

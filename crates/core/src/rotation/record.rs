@@ -1,6 +1,6 @@
 //! What is kept of a rotation: the plan, the job under way with its phase, what is due when, and what happened.
 
-use super::method::Pin;
+use super::method::{Made, Pin};
 use super::schedule::Schedule;
 use crate::secret::VersionId;
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,9 @@ pub(super) struct Rotation {
     /// Whom the plan's login that may change others serves. Not of the plan: callers cannot set it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) pin: Option<Pin>,
+    /// Logins that rotations made and that are still there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) made: Vec<Made>,
     /// Whether the schedule counts.
     pub(super) enabled: bool,
     /// The outside system.
@@ -179,6 +182,9 @@ pub struct Past {
     pub phases: Vec<(String, u64)>,
     /// How it ended.
     pub outcome: Ending,
+    /// What was left undone, since somebody did not want to wait for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<String>,
 }
 
 /// How a rotation ended.
@@ -207,8 +213,20 @@ impl Job {
         match self.phase {
             Phase::RollingBack { .. } => self.abandoned.is_some(),
             Phase::Creating | Phase::Setting { .. } | Phase::Testing { .. } => self.cancelled.is_some(),
-            Phase::Finishing { .. } | Phase::Retiring { .. } | Phase::Clearing => false,
+            Phase::Retiring { .. } => self.left().is_some(),
+            Phase::Finishing { .. } | Phase::Clearing => false,
         }
+    }
+
+    /// What stays undone of a rotation whose new value is in force, when somebody does not want to wait for it any longer.
+    /// What others know is made worthless, whoever wants what.
+    pub(super) fn left(&self) -> Option<String> {
+        let Phase::Retiring { former } = &self.phase else { return None };
+        let who = self.cancelled.as_ref().filter(|_| !self.leaked)?;
+        let why = self.error.as_deref().unwrap_or("nothing was in the way yet");
+        Some(format!(
+            "{who} ended it before what only version {former} needed outside was given up ({why}): that stays"
+        ))
     }
 }
 

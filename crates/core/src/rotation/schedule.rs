@@ -15,6 +15,12 @@ const DAY: u64 = 86_400;
 const START: Timestamp = Timestamp::from_secs(1_767_225_600);
 /// A rotation more often than this would keep readers from ever having the value in force.
 const SHORTEST: u64 = 5 * MINUTE;
+/// Of a cron schedule that much is looked at to see how far apart its times are: every day of a year.
+const LOOKED_AT: Duration = Duration::from_secs(370 * DAY);
+/// Days that are looked at for one that is so many before the last of its month: more than five years.
+const MOST_DAYS: usize = 2_000;
+
+const TOO_OFTEN: &str = "a secret rotates every five minutes at most";
 
 /// A schedule with its window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +38,14 @@ enum Rule {
     /// That many days after the last rotation, at midnight.
     Days(u64),
     /// Fields of crontab: minute, hour, day, month, day of the week from 1 for Sunday.
-    Cron(String),
+    Cron(Cron),
+}
+
+/// Fields as the library reads them, and what it does not know.
+struct Cron {
+    line: String,
+    /// Only on the day that is so many days before the month's last one (`L-3`).
+    before_last: Option<i8>,
 }
 
 impl Schedule {
@@ -42,6 +55,9 @@ impl Schedule {
         let window = window.filter(|text| !text.is_empty()).map(parse_window).transpose()?;
         let schedule = Self { text: text.trim().to_owned(), window };
         let first = schedule.next(START)?;
+        if schedule.comes_within(Duration::from_secs(SHORTEST))? {
+            return Err(wrong(TOO_OFTEN));
+        }
         schedule.check_window(first)?;
         Ok(schedule)
     }
@@ -59,11 +75,11 @@ impl Schedule {
             Rule::Days(_) => Ok(()),
             Rule::Rate(seconds) if span > seconds => too_long(seconds),
             Rule::Rate(_) => Ok(()),
-            Rule::Cron(line) => {
+            Rule::Cron(cron) => {
                 // One day that it comes on is like the others: the day only says whether, not when.
                 let (mut at, day) = (first, first.secs() / DAY);
                 loop {
-                    let next = self.after(&line, at)?;
+                    let next = after(&cron, at)?;
                     if at.secs() % DAY + span > DAY {
                         let left = (DAY - at.secs() % DAY) / HOUR;
                         return bad(format!(
@@ -97,7 +113,7 @@ impl Schedule {
         match self.rule()? {
             Rule::Rate(seconds) => Ok(last.plus(Duration::from_secs(seconds))),
             Rule::Days(days) => Ok(Timestamp::from_secs((last.secs() / DAY + days) * DAY)),
-            Rule::Cron(line) => self.after(&line, last),
+            Rule::Cron(cron) => after(&cron, last),
         }
     }
 
@@ -108,7 +124,7 @@ impl Schedule {
             return Ok(None);
         }
         match self.rule()? {
-            Rule::Cron(line) => self.after(&line, now).map(Some),
+            Rule::Cron(cron) => after(&cron, now).map(Some),
             Rule::Days(_) => Ok(Some(Timestamp::from_secs((now.secs() / DAY + 1) * DAY))),
             Rule::Rate(_) => Ok(None),
         }
@@ -124,12 +140,42 @@ impl Schedule {
         let [minute, hour, day, month, weekday, "*"] = fields.as_slice() else {
             return Err(wrong("cron(...) has six fields, and the last one, the year, is *"));
         };
-        Ok(Rule::Cron(format!("{minute} {hour} {day} {month} {weekday}")))
+        let before_last = day.strip_prefix("L-").map(|days| {
+            let days = days.parse::<i8>().ok().filter(|days| (0..=30).contains(days));
+            days.ok_or_else(|| wrong("the days before the month's last one, as in L-3, are 0 to 30"))
+        });
+        let before_last = before_last.transpose()?;
+        let day = if before_last.is_some() { "*" } else { *day };
+        // The last day of the week is Saturday (Secrets Manager User Guide, "Cron expressions").
+        let weekday = if weekday.eq_ignore_ascii_case("L") { "7" } else { *weekday };
+        Ok(Rule::Cron(Cron { line: format!("{minute} {hour} {day} {month} {weekday}"), before_last }))
     }
 
-    fn after(&self, line: &str, moment: Timestamp) -> Result<Timestamp, CoreError> {
-        let bad = |why: &dyn std::fmt::Display| wrong(&why.to_string());
-        let parser = CronParser::builder()
+    /// Whether it comes again sooner than after that time, once or always.
+    pub fn comes_within(&self, span: Duration) -> Result<bool, CoreError> {
+        match self.rule()? {
+            Rule::Rate(seconds) => Ok(seconds < span.as_secs()),
+            Rule::Days(days) => Ok(days * DAY < span.as_secs()),
+            Rule::Cron(cron) => {
+                let mut at = after(&cron, START)?;
+                let end = at.plus(LOOKED_AT);
+                while at < end {
+                    let Ok(next) = after(&cron, at) else { return Ok(false) };
+                    if next.since(at) < span {
+                        return Ok(true);
+                    }
+                    at = next;
+                }
+                Ok(false)
+            }
+        }
+    }
+}
+
+/// The next time of a cron schedule behind a moment.
+fn after(cron: &Cron, moment: Timestamp) -> Result<Timestamp, CoreError> {
+    let parser = || {
+        CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             // AWS counts days of the week from 1, Sunday.
@@ -137,12 +183,46 @@ impl Schedule {
             .dom_and_dow(true)
             // AWS's `START/STEP`, and `/STEP` for all of them.
             .sloppy_ranges(true)
-            .build();
-        let cron = parser.parse(line).map_err(|error| bad(&error))?;
-        let secs = i64::try_from(moment.secs()).map_err(|error| bad(&error))?;
-        let start = jiff::Timestamp::from_second(secs).map_err(|error| bad(&error))?.to_zoned(TimeZone::UTC);
-        let next = cron.find_next_occurrence(&start, false).map_err(|error| bad(&error))?;
-        u64::try_from(next.timestamp().as_second()).map(Timestamp::from_secs).map_err(|error| bad(&error))
+            .build()
+    };
+    let parsed =
+        parser().parse(&cron.line).map_err(|_| wrong(&bad_field(&cron.line, &|line| parser().parse(line).is_ok())))?;
+    let never = || wrong("no such day comes, as the 31st of February");
+    let secs = i64::try_from(moment.secs()).map_err(|_| never())?;
+    let mut at = jiff::Timestamp::from_second(secs).map_err(|_| never())?.to_zoned(TimeZone::UTC);
+    // Each month has such a day, or February alone has none: a year of minutes would be looked through in vain.
+    for _ in 0..MOST_DAYS {
+        let next = parsed.find_next_occurrence(&at, false).map_err(|_| never())?;
+        let fits = cron.before_last.is_none_or(|days| next.day() == next.days_in_month() - days);
+        if fits {
+            return u64::try_from(next.timestamp().as_second()).map(Timestamp::from_secs).map_err(|_| never());
+        }
+        // Nothing else of this day fits.
+        at = next.end_of_day().map_err(|_| never())?;
+    }
+    Err(never())
+}
+
+/// Says which field cannot be read: each alone, among others that take everything.
+fn bad_field(line: &str, reads: &dyn Fn(&str) -> bool) -> String {
+    let names = [
+        ("minute", "0 to 59"),
+        ("hour", "0 to 23"),
+        ("day of the month", "1 to 31, L, L-3, 15W or ?"),
+        ("month", "1 to 12 or JAN to DEC"),
+        ("day of the week", "1 to 7 or SUN to SAT, L, 6L, 2#1 or ?"),
+    ];
+    let fields = line.split(' ').zip(names).enumerate();
+    let mut bad = fields.filter(|(at, (field, _))| {
+        let mut alone = ["*"; 5];
+        alone.iter_mut().skip(*at).take(1).for_each(|place| *place = field);
+        !reads(&alone.join(" "))
+    });
+    match bad.next() {
+        Some((_, (field, (name, takes)))) => {
+            format!("the {name} cannot be `{field}`; it is {takes}, in lists, ranges and steps")
+        }
+        None => "its fields cannot be read together".to_owned(),
     }
 }
 
@@ -156,8 +236,8 @@ fn parse_rate(text: &str) -> Result<Rule, CoreError> {
         _ => return Err(wrong("the unit of rate(...) is minutes, hours or days")),
     };
     match rule {
-        Rule::Rate(seconds) if seconds < SHORTEST => Err(wrong("a secret rotates every five minutes at most")),
-        Rule::Days(0) => Err(wrong("a secret rotates every five minutes at most")),
+        Rule::Rate(seconds) if seconds < SHORTEST => Err(wrong(TOO_OFTEN)),
+        Rule::Days(0) => Err(wrong(TOO_OFTEN)),
         Rule::Rate(seconds) if seconds > 1_000 * DAY => Err(wrong("a secret rotates every 1000 days at least")),
         Rule::Days(days) if days > 1_000 => Err(wrong("a secret rotates every 1000 days at least")),
         rule => Ok(rule),
@@ -206,6 +286,12 @@ mod tests {
             ("cron(0 18 ? * MON-FRI *)", "2026-11-21T10:30:00Z", "2026-11-23T18:00:00Z"),
             ("cron(0 1 ? * 1L *)", "2026-11-21T10:30:00Z", "2026-11-29T01:00:00Z"),
             ("cron(0 8 ? * 1#1 *)", "2026-11-21T10:30:00Z", "2026-12-06T08:00:00Z"),
+            ("cron(0 8 ? * L *)", "2026-11-21T10:30:00Z", "2026-11-28T08:00:00Z"),
+            ("cron(0 8 ? * 7L *)", "2026-11-29T10:30:00Z", "2026-12-26T08:00:00Z"),
+            ("cron(0 8 L-3 * ? *)", "2026-11-21T10:30:00Z", "2026-11-27T08:00:00Z"),
+            ("cron(0 8,20 L-3 2 ? *)", "2026-11-27T08:00:00Z", "2027-02-25T08:00:00Z"),
+            ("cron(0 8,20 L-3 2 ? *)", "2027-02-25T08:00:00Z", "2027-02-25T20:00:00Z"),
+            ("cron(0 8 L-30 * ? *)", "2026-11-21T10:30:00Z", "2026-12-01T08:00:00Z"),
             ("cron(0 17 L * ? *)", "2026-11-21T10:30:00Z", "2026-11-30T17:00:00Z"),
             ("cron(0 0 1 1,4,7,10 ? *)", "2026-11-21T10:30:00Z", "2027-01-01T00:00:00Z"),
         ] {
@@ -235,6 +321,42 @@ mod tests {
             assert!(error.contains("schedule"), "{bad}: {error}");
         }
         assert!(Schedule::parse("rate(4 hours)", Some("25h")).is_err());
+        // What is wrong is said in words of ours, with the field.
+        for (bad, said) in [
+            ("cron(0 0 31 2 ? *)", "no such day comes"),
+            ("cron(0 8 L-30 2 ? *)", "no such day comes"),
+            ("cron(0 8 L-31 * ? *)", "0 to 30"),
+            ("cron(0 8 L-x * ? *)", "0 to 30"),
+            ("cron(0 25 * * ? *)", "the hour cannot be `25`"),
+            ("cron(0 8 32 * ? *)", "the day of the month cannot be `32`"),
+            ("cron(0 8 ? * FOO *)", "the day of the week cannot be `FOO`"),
+            ("cron(0 8 1 13 ? *)", "the month cannot be `13`"),
+            ("cron(* * * * ? *)", "every five minutes"),
+            ("cron(0,3 8 * * ? *)", "every five minutes"),
+        ] {
+            let error = Schedule::parse(bad, None).unwrap_err().to_string();
+            assert!(error.contains(said), "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn how_often_a_schedule_comes_is_told_from_its_times() {
+        let within = |text: &str, hours: u64| {
+            Schedule::parse(text, None).unwrap().comes_within(Duration::from_secs(hours * HOUR)).unwrap()
+        };
+        for (text, hours, is_so) in [
+            ("cron(0 0/1 * * ? *)", 4, true),
+            ("cron(0 0/4 * * ? *)", 4, false),
+            ("cron(0 0,22 * * ? *)", 4, true),
+            ("cron(0 0,22 1 * ? *)", 4, false),
+            ("cron(0 0,22 1,2 6 ? *)", 4, true),
+            ("cron(0 8 * * ? *)", 4, false),
+            ("cron(0 8 29 2 MON *)", 4, false),
+            ("rate(3 hours)", 4, true),
+            ("rate(1 day)", 24, false),
+        ] {
+            assert_eq!(within(text, hours), is_so, "{text}");
+        }
     }
 
     #[test]

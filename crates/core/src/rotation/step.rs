@@ -3,7 +3,7 @@
 use super::Rotations;
 use super::lane::Lane;
 use super::mask::Mask;
-use super::method::{Function, Method, Order, Retired, Rotator, Step, StepOrder};
+use super::method::{Function, Made, Method, Order, Retired, Rotator, Step, StepOrder};
 use super::record::{Ending, Job, Phase, Rotation};
 use crate::CoreError;
 use crate::mount::Mount;
@@ -68,6 +68,9 @@ impl Rotations {
         if let Some(ending) = work.abandoned() {
             return Ok(Next::End(ending));
         }
+        if job.left().is_some() {
+            return Ok(Next::End(Ending::Rotated));
+        }
         match self.method(&rotation.plan.method)? {
             method if job.trial => self.step_trial(&work, method).await,
             Method::Own(rotator) => self.step_own(&work, &**rotator).await,
@@ -113,7 +116,9 @@ impl Rotations {
             }
             Phase::Setting { new } => {
                 let (values, value) = (self.values(work).await?, self.version(work, *new).await?);
-                self.call(work, rotator.set(&self.order(work, &values), &value)).await?;
+                let made = self.note_made(work, rotator, &value).await?;
+                let order = Order { made: &made, ..self.order(work, &values) };
+                self.call(work, rotator.set(&order, &value)).await?;
                 Ok(Next::Phase(Phase::Testing { new: *new }))
             }
             Phase::Testing { new } => {
@@ -177,7 +182,38 @@ impl Rotations {
             let begun = self.known_value(work, VersionSelector::Number(work.job.current)).await?;
             values.previous = begun.or(values.previous);
         }
-        self.call(work, rotator.undo(&self.order(work, &values), &value)).await
+        self.call(work, rotator.undo(&self.order(work, &values), &value)).await?;
+        self.forget_made(work, rotator.makes(&value)?.into_iter().collect()).await
+    }
+
+    /// Notes, before it is made, which login a strategy makes; all that are noted.
+    async fn note_made(
+        &self,
+        work: &Work<'_>,
+        rotator: &dyn Rotator,
+        value: &SecretValue,
+    ) -> Result<Vec<Made>, CoreError> {
+        let mut made = work.rotation.made.clone();
+        let Some(new) = rotator.makes(value)?.filter(|new| !made.contains(new)) else { return Ok(made) };
+        let changed = self.book.change(&work.rotation.key, |rotation| {
+            if !rotation.made.contains(&new) {
+                rotation.made.push(new.clone());
+            }
+            Ok(None)
+        });
+        made = changed.await?.map_or(made, |rotation| rotation.made);
+        Ok(made)
+    }
+
+    async fn forget_made(&self, work: &Work<'_>, gone: Vec<Made>) -> Result<(), CoreError> {
+        if !gone.iter().any(|one| work.rotation.made.contains(one)) {
+            return Ok(());
+        }
+        let changed = self.book.change(&work.rotation.key, |rotation| {
+            rotation.made.retain(|one| !gone.contains(one));
+            Ok(None)
+        });
+        changed.await.map(|_| ())
     }
 
     async fn finish(&self, work: &Work<'_>, new: VersionNumber) -> Result<Next, CoreError> {
@@ -210,10 +246,17 @@ impl Rotations {
         let values = self.values(work).await?;
         if work.job.leaked {
             self.call(work, rotator.spoil(&self.order(work, &values), &value)).await?;
+            let in_force = rotator.makes(&values.current)?;
+            let gone = rotator.makes(&value)?.filter(|one| Some(one) != in_force.as_ref());
+            self.forget_made(work, gone.into_iter().collect()).await?;
             return Ok(Next::End(Ending::Rotated));
         }
         Ok(match self.call(work, rotator.retire(&self.order(work, &values), &value, since)).await? {
             Retired::Done => Next::End(Ending::Rotated),
+            Retired::Dropped(gone) => {
+                self.forget_made(work, gone).await?;
+                Next::End(Ending::Rotated)
+            }
             Retired::InUse(why, span) => Next::Wait(why, span),
         })
     }
@@ -282,6 +325,7 @@ impl Rotations {
         match done {
             Err(CoreError::Outside { system, why }) => {
                 let mut mask = self.values_of(work).await?;
+                mask.add_text(key.key.id.as_str());
                 mask.add_text(key.secret.expose());
                 key.session_token.iter().for_each(|token| mask.add_text(token.expose()));
                 Err(CoreError::Outside { system, why: mask.apply(&why) })
@@ -331,6 +375,7 @@ impl Rotations {
             previous: values.previous.as_ref(),
             admin: values.admin.as_ref(),
             pin: work.rotation.pin.as_ref(),
+            made: &work.rotation.made,
             passwords: &self.passwords,
             entropy: &*self.entropy,
         }
@@ -399,8 +444,12 @@ impl Work<'_> {
         let (Some(who), Phase::RollingBack { new, from, why }) = (&self.job.abandoned, &self.job.phase) else {
             return None;
         };
+        let before = self.job.current;
         let kept = new.map_or_else(String::new, |new| {
-            format!("; the outside system may have the value in force or that of version {new}, which stays AWSPENDING")
+            format!(
+                "; the outside system has the value of version {before}, which was in force when it began, or that of \
+                 version {new}, which stays AWSPENDING"
+            )
         });
         let error = self.job.error.as_deref().unwrap_or("it was not tried");
         let why = format!("{why}. {who} gave up rolling it back after {} tries ({error}){kept}", self.job.attempts);

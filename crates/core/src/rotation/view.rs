@@ -1,4 +1,4 @@
-use super::method::Pin;
+use super::method::{Made, Pin};
 use super::record::{Ending, Past, Phase, Plan, Rotation};
 use serde::Serialize;
 use strongroom_model::Timestamp;
@@ -13,6 +13,9 @@ pub struct RotationView {
     /// The logins that the plan's login that may change others serves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pin: Option<Pin>,
+    /// Logins that its rotations made in the outside system, and that were not dropped since.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub made: Vec<Made>,
     /// Whether its schedule counts.
     pub enabled: bool,
     /// When it last rotated.
@@ -33,7 +36,7 @@ pub struct RotationView {
 /// What became of a rotation under way that somebody cancelled.
 #[derive(Clone, Debug, Serialize)]
 pub struct Cancellation {
-    /// `nothing-under-way`, `rolling-back`, `given-up` or `too-late`.
+    /// `nothing-under-way`, `rolling-back`, `given-up`, `left`, `known` or `too-late`.
     pub result: &'static str,
     /// What is true then.
     pub text: &'static str,
@@ -45,6 +48,8 @@ pub(super) enum Cancelled {
     NothingUnderWay,
     RollingBack,
     GivenUp,
+    Left,
+    Known,
     TooLate,
 }
 
@@ -57,13 +62,24 @@ impl From<Cancelled> for Cancellation {
             }
             Cancelled::GivenUp => (
                 "given-up",
-                "the rotation ends as it stands: the outside system may have the value in force or the one in preparation, \
+                "the rotation ends as it stands: the outside system has the value from before it or the one in preparation, \
                  and both are kept; its schedule is ended",
+            ),
+            Cancelled::Left => (
+                "left",
+                "the rotation ends with its new value in force; nobody waits any longer until what only the former value needed \
+                 can go, and that stays: a login of its own is dropped after the next rotation; its schedule is ended",
+            ),
+            Cancelled::Known => (
+                "known",
+                "the rotation under way is not cancelled: its new value is in force, and others know the former one, so it goes on \
+                 until that is worthless; see what is in its way with `strongroom rotate status`, and mend that; its schedule is \
+                 ended",
             ),
             Cancelled::TooLate => (
                 "too-late",
-                "the rotation under way is not cancelled: its new value is in force, and it goes on until the former one \
-                 is given up; its schedule is ended",
+                "the rotation under way is not cancelled: its new value is just coming into force; its schedule is ended. Cancel \
+                 it again if it has to wait until the former value can go",
             ),
         };
         Self { result, text }
@@ -125,6 +141,7 @@ impl RotationView {
             advice,
             plan: rotation.plan.clone(),
             pin: rotation.pin.clone(),
+            made: rotation.made.clone(),
             enabled: rotation.enabled,
             last: rotation.last,
             next: rotation.next.filter(|_| rotation.enabled),
@@ -145,7 +162,10 @@ pub(super) fn advice(phase: &Phase, failed: bool) -> &'static str {
             "see to the outside system: it goes on by itself when that answers; or `strongroom rotate cancel` to keep the former value"
         }
         Phase::Finishing { .. } => "it goes on by itself; if it does not, look for the cause in the server's log",
-        Phase::Retiring { .. } if !failed => "have those who still use the former login read the secret again",
+        Phase::Retiring { .. } if !failed => {
+            "have those who still use the former login read the secret again; or `strongroom rotate cancel`, which waits for \
+             them no longer and leaves it"
+        }
         Phase::Clearing => "it goes on by itself; if it does not, look for the cause in the server's log",
         Phase::Retiring { .. } => {
             "the new value is in force; see to the outside system so that the former login can go"
@@ -159,9 +179,9 @@ pub(super) fn advice(phase: &Phase, failed: bool) -> &'static str {
 }
 
 /// What to do when the outside system may have either value.
-pub(super) const UNSETTLED: &str = "log in to the outside system with the value in force, and with the version AWSPENDING: one \
-                                    of them works. Give the login there the password in force, or write the one that works \
-                                    (`strongroom kv put`), then `strongroom rotate start`";
+pub(super) const UNSETTLED: &str = "log in to the outside system with the two versions that the reason names (`strongroom kv get \
+                                    -version`): one of them works. Give the login there the password in force, or write the \
+                                    one that works (`strongroom kv put`), then `strongroom rotate start`";
 
 /// What to do about a rotation that was rolled back.
 pub(super) fn advice_after(phase: &str) -> &'static str {

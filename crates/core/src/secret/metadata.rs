@@ -1,6 +1,7 @@
 use super::change::Changed;
 use super::config::KvConfig;
 use super::head::{SecretMetadata, check_max_versions};
+use super::remove::whole;
 use super::store::{Secrets, TRIES};
 use crate::mount::Mount;
 use crate::{CoreError, Grant, SecretAct};
@@ -112,6 +113,7 @@ impl Secrets {
     ) -> Result<Option<MetadataWritten>, CoreError> {
         let now = self.clock.now();
         let changed = self.change(mount, path, |meta, _| {
+            whole(meta)?;
             change.apply(meta)?;
             meta.updated = now;
             Ok(Changed::Shred(Vec::new()))

@@ -157,14 +157,14 @@ impl Secrets {
     }
 }
 
-/// Refuses to change versions one by one while the secret waits for its deletion: what is restored is what was given up.
-fn whole(meta: &SecretMetadata) -> Result<(), CoreError> {
+/// Refuses to change anything but all of it while the secret waits for its deletion: what is restored is what was given up.
+pub(super) fn whole(meta: &SecretMetadata) -> Result<(), CoreError> {
     if !meta.is_marked() {
         return Ok(());
     }
     Err(CoreError::Unfit(
-        "the secret is marked for deletion, and its versions stay as they are until its day comes: restore it first (AWS's \
-         RestoreSecret), or shred all of it now with `strongroom kv metadata delete`"
+        "the secret is marked for deletion, and it and its versions stay as they are until its day comes: restore it first \
+         (AWS's RestoreSecret), or shred all of it now with `strongroom kv metadata delete`"
             .to_owned(),
     ))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_connectors::{ConnectorError, NewLogin, System};
 use strongroom_core::CoreError;
-use strongroom_core::rotation::{Order, Pin, Retired, Rotator};
+use strongroom_core::rotation::{Made, Order, Pin, Retired, Rotator};
 use strongroom_core::secret::SecretValue;
 use strongroom_model::{Timestamp, Ttl, base62};
 
@@ -19,7 +19,8 @@ const LOOK: Duration = Duration::from_secs(15);
 const TAIL: usize = 8;
 
 /// A new login each time. The former one goes when the outside system's own list shows no session of it any more, and
-/// not before readers had time to notice. Only logins that this made are ever dropped.
+/// not before readers had time to notice. Only logins that rotations of the secret made, as its record names them, are ever
+/// dropped: one that is called like these may be anybody's.
 pub(super) struct Fresh {
     pub(super) system: System,
     pub(super) links: Arc<Links>,
@@ -51,8 +52,12 @@ impl Rotator for Fresh {
 
     fn pin(&self, order: &Order<'_>) -> Result<Option<Pin>, CoreError> {
         let own = Login::read(order.current, self.system)?;
-        let first = (!self.made_here(order, &own)?).then_some(own.username);
+        let first = (!made_here(order, &own)).then_some(own.username);
         pin::write(order, self.system, first.into_iter().collect())
+    }
+
+    fn makes(&self, value: &SecretValue) -> Result<Option<Made>, CoreError> {
+        Ok(Some(made(&Login::read(value, self.system)?)))
     }
 
     async fn create(&self, order: &Order<'_>) -> Result<SecretValue, CoreError> {
@@ -74,14 +79,16 @@ impl Rotator for Fresh {
     }
 
     async fn undo(&self, order: &Order<'_>, new: &SecretValue) -> Result<(), CoreError> {
-        self.drop_login(order, &Login::read(new, self.system)?).await
+        let new = Login::read(new, self.system)?;
+        // What is not noted was not made.
+        if made_here(order, &new) { self.drop_login(order, &new).await } else { Ok(()) }
     }
 
     async fn retire(&self, order: &Order<'_>, former: &SecretValue, since: Duration) -> Result<Retired, CoreError> {
         let former = Login::read(former, self.system)?;
         let current = Login::read(order.current, self.system)?;
-        if !self.made_here(order, &former)? || former.username == current.username {
-            return Ok(Retired::Done);
+        if !made_here(order, &former) || former.username == current.username {
+            return Ok(Retired::Dropped(self.drop_left(order, &current, &former).await));
         }
         let left = self.overlap(order)?.saturating_sub(since);
         if !left.is_zero() {
@@ -92,7 +99,10 @@ impl Rotator for Fresh {
         if open > 0 {
             return Ok(Retired::InUse(format!("{open} sessions of {} are still open", former.username), LOOK));
         }
-        self.drop_login(order, &former).await.map(|()| Retired::Done)
+        self.drop_login(order, &former).await?;
+        let mut gone = self.drop_left(order, &current, &former).await;
+        gone.push(made(&former));
+        Ok(Retired::Dropped(gone))
     }
 
     async fn spoil(&self, order: &Order<'_>, former: &SecretValue) -> Result<(), CoreError> {
@@ -100,7 +110,7 @@ impl Rotator for Fresh {
         if former.username == Login::read(order.current, self.system)?.username {
             return Ok(());
         }
-        match self.made_here(order, &former)? {
+        match made_here(order, &former) {
             true => self.drop_login(order, &former).await,
             false => lock_out(&self.way(order, &former)?, order, &former).await,
         }
@@ -110,17 +120,30 @@ impl Rotator for Fresh {
 impl Fresh {
     /// The login that may change others, for one that the plan was written for or that this made by the plan.
     fn way(&self, order: &Order<'_>, login: &Login) -> Result<Way, CoreError> {
-        let way = match self.made_here(order, login)? {
+        let way = match made_here(order, login) {
             true => self.links.admin_at(order, self.system, login)?,
             false => self.links.admin(order, self.system, login)?,
         };
         way.ok_or_else(no_admin)
     }
 
-    /// Whether the name is one that this gives.
-    fn made_here(&self, order: &Order<'_>, login: &Login) -> Result<bool, CoreError> {
-        let tail = login.username.strip_prefix(&format!("{}_", self.role(order)?));
-        Ok(tail.is_some_and(|tail| tail.len() == TAIL))
+    /// Drops what earlier rotations left because somebody did not want to wait for it, where it has no session any more.
+    /// Nobody waits for it now either: what does not work is tried after the next rotation.
+    async fn drop_left(&self, order: &Order<'_>, current: &Login, former: &Login) -> Vec<Made> {
+        let (mut gone, spared) = (Vec::new(), [made(current), made(former)]);
+        let here = |one: &&Made| one.place == made(current).place && !spared.contains(one);
+        let Ok(way) = self.way(order, current) else { return gone };
+        for one in order.made.iter().filter(here) {
+            if !matches!(way.connector.sessions(&one.login).await, Ok(0)) {
+                continue;
+            }
+            let Ok(statements) = option::statements(order.options, "revocation_statements") else { return gone };
+            match way.connector.drop_login(&one.login, &statements.unwrap_or_default()).await {
+                Ok(()) => gone.push(one.clone()),
+                Err(error) => tracing::warn!(login = one.login, %error, "a login that a rotation left is still there"),
+            }
+        }
+        gone
     }
 
     async fn drop_login(&self, order: &Order<'_>, login: &Login) -> Result<(), CoreError> {
@@ -129,6 +152,15 @@ impl Fresh {
         let done = way.connector.drop_login(&login.username, &statements).await;
         done.map_err(|error| outside(&way.place, &error))
     }
+}
+
+fn made(login: &Login) -> Made {
+    Made { place: pin::place(login), login: login.username.clone() }
+}
+
+/// Whether a rotation of this secret made that login.
+fn made_here(order: &Order<'_>, login: &Login) -> bool {
+    order.made.contains(&made(login))
 }
 
 /// The statements that make a login like the first one. PostgreSQL's logins can be members of another; elsewhere the

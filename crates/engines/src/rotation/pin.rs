@@ -48,7 +48,8 @@ pub(super) fn spare_admin(admin: &Login, name: &str) -> Result<(), CoreError> {
     )))
 }
 
-fn place(login: &Login) -> String {
+/// Where a login is for.
+pub(super) fn place(login: &Login) -> String {
     format!("{}/{}", login.place(), login.database)
 }
 

@@ -179,7 +179,8 @@ async fn started(way: &Arc<Fronted<Way>>, clock: &Arc<ManualClock>, trail: &Arc<
 
 /// A rotation function that says on which terms it was called, and fails.
 fn functions() -> Methods {
-    const SAY: &str = r#"read -r call; echo "leaking ${call#*AWS_REGION}" >&2; exit 3"#;
+    const SAY: &str =
+        r#"read -r call; id=${call#*AWS_ACCESS_KEY_ID}; echo "leaking ${id%%,*} ${call#*AWS_REGION}" >&2; exit 3"#;
     let (name, method) = function(FunctionSpec {
         name: "leaky".to_owned(),
         program: Program::Command(["/bin/sh", "-c", SAY].map(str::to_owned).to_vec()),

@@ -747,8 +747,10 @@ async fn a_rotation_that_cannot_be_rolled_back_is_given_up_by_who_does_not_want_
     let last = case.history().await.remove(0);
     let why = last["outcome"]["why"].as_str().unwrap();
     assert!(last["outcome"]["unsettled"] == true && why.contains("gave up rolling it back after 1 tries"), "{last}");
+    // Somebody may have written since, so that the value in force is neither: the versions are named.
+    assert!(why.contains("value of version 1, which was in force when it began, or that of version 2"), "{why}");
     let status = case.ask("GET", "status", None).await.expect(200);
-    assert!(status.text_at("/data/advice").contains("AWSPENDING"), "{}", status.text);
+    assert!(status.text_at("/data/advice").contains("the two versions that the reason names"), "{}", status.text);
     // What may be the value outside is still here.
     case.house.server.operator().get("secret/data/app/db?version=2").await.expect(200);
     let nothing = case.ask("POST", "cancel", None).await.expect(200);
@@ -781,19 +783,80 @@ async fn a_login_that_no_known_password_opens_is_put_right_by_hand_as_the_status
     case.is_well("put right by hand").await;
 }
 
+impl Case {
+    /// Logins that rotations made, as the status has them.
+    async fn made(&self) -> Vec<String> {
+        let status = self.ask("GET", "status", None).await.expect(200);
+        let made = status.at("/data/made").as_array().cloned().unwrap_or_default();
+        made.iter().map(|one| one["login"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Whoever cancelled it was told that it was too late, and it waited on for a session that nobody could end.
 #[tokio::test]
-async fn a_rotation_whose_value_is_in_force_goes_on_and_who_cancels_it_is_told() {
+async fn a_rotation_whose_value_is_in_force_waits_no_longer_when_it_is_cancelled_and_the_next_one_clears_up() {
     let case = Case::straight(Outside::Postgres(Arc::clone(&House::open().await.postgres)), "new-user").await;
     // The first login was made by nobody here, so it does not go.
-    case.rotate().await;
+    let former = case.rotate().await;
     case.ask("POST", "start", None).await.expect(200);
     case.settle().await;
     assert_eq!(case.running().await.expect("it waits")["phase"], "retiring");
     let answer = case.ask("POST", "cancel", None).await.expect(200);
-    assert_eq!(answer.at("/data/cancelled/result"), "too-late", "{}", answer.text);
+    assert_eq!(answer.at("/data/cancelled/result"), "left", "{}", answer.text);
+    case.settle().await;
+    assert!(case.running().await.is_none());
+    let last = case.history().await.remove(0);
+    assert_eq!(last["outcome"], json!({"result": "rotated"}));
+    let left = last["left"].as_str().unwrap();
+    assert!(left.contains("root ended it") && left.contains("version 2") && left.contains("time to notice"), "{last}");
+    let now = case.value().await;
+    assert!(case.works(&now).await && case.works(&former).await && former != now);
+    assert_eq!(case.made().await, [former.0.clone(), now.0.clone()]);
+    // What was left goes with the next former one.
+    let newest = case.rotate().await;
+    assert!(case.works(&newest).await && !case.works(&now).await && !case.works(&former).await);
+    assert_eq!(case.made().await, [newest.0.clone()]);
+    case.is_well("left, then cleared up").await;
+}
+
+#[tokio::test]
+async fn a_value_that_others_know_is_made_worthless_whoever_cancels_that() {
+    let case = Case::straight(Outside::Postgres(Arc::clone(&House::open().await.postgres)), "new-user").await;
+    let known = case.rotate().await;
+    let mut options = json!({"role": case.name, "overlap": "10s", "revocation_statements": "SELECT 1 / 0"});
+    case.ask("POST", "schedule", Some(json!({ "options": options }))).await.expect(200);
+    case.ask("POST", "start", Some(json!({"leaked": true}))).await.expect(200);
+    case.settle().await;
+    let running = case.running().await.expect("the former login could not be dropped");
+    assert_eq!((&running["phase"], &running["attempts"]), (&json!("retiring"), &json!(1)), "{running}");
+    let answer = case.ask("POST", "cancel", None).await.expect(200);
+    assert_eq!(answer.at("/data/cancelled/result"), "known", "{}", answer.text);
+    options.as_object_mut().unwrap().remove("revocation_statements");
+    case.ask("POST", "schedule", Some(json!({ "options": options }))).await.expect(200);
     case.to_the_end().await;
-    assert_eq!(case.history().await.remove(0)["outcome"], json!({"result": "rotated"}));
-    case.is_well("cancelled too late").await;
+    assert!(!case.works(&known).await && case.history().await[0]["left"].is_null());
+    assert_eq!(case.made().await, [case.value().await.0]);
+    case.is_well("known, and cancelled").await;
+}
+
+/// Any login was taken for one of the rotations' own whose name was the role's with eight characters behind it.
+#[tokio::test]
+async fn a_login_that_is_called_like_those_of_rotations_is_not_theirs_to_change_or_drop() {
+    let case = Case::straight(Outside::Postgres(Arc::clone(&House::open().await.postgres)), "new-user").await;
+    let own = case.rotate().await;
+    let strange = (format!("{}_str4nger", case.name), "str4nge-canary".to_owned());
+    case.outside.make(&strange.0, &strange.1);
+    // Who may only write the secret has it neither changed nor dropped ...
+    let writer = case.writer().await;
+    case.rename(&writer, &[("username", &strange.0), ("password", &strange.1)]).await;
+    case.is_refused(&writer).await;
+    // ... and who may plan has it rotated away from, as the first login was, and it stays.
+    case.ask("POST", "schedule", Some(json!({"admin": "app/admin"}))).await.expect(200);
+    let new = case.rotate().await;
+    assert!(case.works(&new).await && case.works(&strange).await);
+    // What the rotation before it had made is still known as such, and had no session.
+    assert!(!case.works(&own).await);
+    assert_eq!(case.made().await, [new.0]);
 }
 
 #[tokio::test]
@@ -930,6 +993,7 @@ async fn a_function_that_prints_what_it_was_given_puts_its_credentials_nowhere()
         assert!(said.contains("leaking"), "{said}");
         for told in said.split("leaking").skip(1) {
             let told = told.split("SECRETS_MANAGER_ENDPOINT").next().unwrap();
+            assert!(told.starts_with(r#" ":"***" "#), "{told}");
             assert!(told.ends_with(r#"AWS_SECRET_ACCESS_KEY":"***","AWS_SESSION_TOKEN":"***",""#), "{told}");
         }
     }

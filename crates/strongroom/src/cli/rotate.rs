@@ -64,14 +64,16 @@ pub(crate) const COMMANDS: &[Command] = &[
         about: "End a secret's schedule, and a rotation under way",
         details: "\nA rotation whose new value is not in force yet is rolled back. One whose rolling back\n\
                   fails ends as it stands: the outside system may have either value then, and both are\n\
-                  kept. Ends with 2 when it goes on because its new value is in force.",
+                  kept. One whose new value is in force ends with that, and what only the former value\n\
+                  needed stays for now; where others know that, it goes on, and this ends with 2.",
         flags: &[],
         count: (1, 1),
         run: |session| {
             let request = post(path("cancel", session), Map::new());
             let found = ask(session, &request, "Error cancelling the rotation")?;
             let exit = show(session, &found)?;
-            let is_late = found.get("cancelled").and_then(|said| said.get("result")).is_some_and(|it| it == "too-late");
+            let result = found.get("cancelled").and_then(|said| said.get("result")).and_then(Value::as_str);
+            let is_late = matches!(result, Some("too-late" | "known"));
             Ok(if is_late { Exit::Negative } else { exit })
         },
     },
@@ -194,6 +196,7 @@ fn show(session: &mut Session, found: &Map<String, Value>) -> Result<Exit, CliEr
             rows.push(("Before", text("/before/outcome/result")));
             rows.push(("Failed while", text("/before/outcome/phase")));
             rows.push(("Why", text("/before/outcome/why")));
+            rows.push(("Left", text("/before/left")));
             rows.push(("What to do", text("/advice")));
         }
     }

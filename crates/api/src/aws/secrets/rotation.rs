@@ -6,6 +6,7 @@ use crate::aws::input::Input;
 use crate::aws::operation::Call;
 use crate::aws::refusal::Refusal;
 use serde_json::{Map, Value, json};
+use std::time::Duration;
 use strongroom_core::rotation::{Called, PlanChange, Reason, Schedule};
 use strongroom_core::secret::RotationSetting;
 use strongroom_core::{CoreError, Reply};
@@ -17,6 +18,9 @@ const NOT_CALLABLE: &str = "Secrets Manager cannot invoke the specified Lambda f
                             grants access to the principal secretsmanager.amazonaws.com.";
 /// Recorded on AWS for the other operations; here AWS has another code.
 const NO_TOKEN: &str = "You must provide a ClientRequestToken value. We recommend a UUID-type value.";
+
+/// The shortest time between two rotations of a schedule.
+const CLOSEST: Duration = Duration::from_secs(4 * 3_600);
 
 /// The text for a rotation that has not ended.
 const UNDER_WAY: &str = "A previous rotation isn't complete. That rotation will be reattempted.";
@@ -109,6 +113,7 @@ fn read_rules(input: &Input<'_>, setting: &mut RotationSetting) -> Result<(), Re
         }
         (None, Some(text)) => {
             check_schedule(text)?;
+            check_spacing(text)?;
             (setting.every_days, setting.schedule) = (None, Some(text.to_owned()));
         }
         (None, None) => {}
@@ -144,6 +149,15 @@ fn check_schedule(text: &str) -> Result<(), Refusal> {
     ))
 }
 
+/// AWS rotates a secret every four hours at most (Secrets Manager User Guide, "Rotation schedules"). `rotate schedule` does
+/// it more often.
+fn check_spacing(text: &str) -> Result<(), Refusal> {
+    if !Schedule::parse(text, None)?.comes_within(CLOSEST)? {
+        return Ok(());
+    }
+    Err(Refusal::parameter("Invalid ScheduleExpression: a secret can be rotated as often as every four hours."))
+}
+
 fn rate_hours(text: &str) -> Option<u64> {
     let (number, unit) = text.split_once(' ')?;
     let number: u64 = number.parse().ok()?;
@@ -167,6 +181,10 @@ mod tests {
             ["", "rate(3 hours)", "rate(x days)", "rate(1 week)", "cron(5 8 1 * ? *)", "cron(0 8 1 * ? 2026)", "daily"]
         {
             assert!(check_schedule(bad).is_err(), "{bad}");
+        }
+        assert!(check_spacing("cron(0 0/4 * * ? *)").is_ok() && check_spacing("cron(0 8 ? * L *)").is_ok());
+        for often in ["cron(0 0/1 * * ? *)", "cron(0 0,22 * * ? *)", "cron(0 8 31 2 ? *)"] {
+            assert!(check_spacing(often).is_err(), "{often}");
         }
     }
 }

@@ -20,7 +20,9 @@ mod scrub;
 mod settings;
 mod statement;
 mod task;
+mod whereabouts;
 
 pub use connector::{Connector, NewLogin, System, open};
 pub use error::{ConnectorError, Doubt};
 pub use settings::{ClientCertificate, Limits, PasswordForm, Settings, TlsTrust};
+pub use whereabouts::Whereabouts;

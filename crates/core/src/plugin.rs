@@ -6,7 +6,7 @@
 
 use crate::drill::Rehearses;
 use crate::lease::{Diary, Issuance, LeaseEnd, LeaseOrder, LeaseTerms};
-use crate::mount::{MountClass, MountSpec};
+use crate::mount::{Holding, MountClass, MountSpec, Neighbours, OutsideLogin};
 use crate::password_policy::PasswordPolicies;
 use crate::records::{Listed, PutRecord, Records, Stored};
 use crate::rotation::{Alarm, Methods};
@@ -151,6 +151,11 @@ pub trait SecretsEngine: Send + Sync {
     /// Unmakes the credential. Repeatable: one that is gone, or never came to be, is success.
     async fn revoke(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError>;
 
+    /// What it has to do with a login that it did not make; asked by engines of other mounts that want it.
+    async fn holds(&self, _login: OutsideLogin<'_>) -> Result<Option<Holding>, CoreError> {
+        Ok(None)
+    }
+
     /// How its credentials are tried in a drill, for engines whose can be.
     fn rehearses(&self) -> Option<&dyn Rehearses> {
         None
@@ -181,6 +186,8 @@ pub struct MountContext {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// The other mounts, for who takes what they may hold.
+    pub neighbours: Neighbours,
 }
 
 impl MountContext {
@@ -188,12 +195,12 @@ impl MountContext {
         records: &Arc<Records>,
         mount: MountId,
         passwords: &Arc<PasswordPolicies>,
-        clock: &Arc<dyn Clock>,
-        entropy: &Arc<dyn Entropy>,
+        (clock, entropy): (&Arc<dyn Clock>, &Arc<dyn Entropy>),
+        neighbours: Neighbours,
     ) -> Self {
         let records = MountRecords { records: Arc::clone(records), mount };
         let (passwords, clock, entropy) = (Arc::clone(passwords), Arc::clone(clock), Arc::clone(entropy));
-        Self { records, passwords, clock, entropy }
+        Self { records, passwords, clock, entropy, neighbours }
     }
 
     /// The present moment.

@@ -35,6 +35,8 @@ pub struct Grant {
     pub(super) made: OnceLock<Made>,
     /// The lease that the request is to end, and its credential's name.
     pub(super) ended: OnceLock<(String, String)>,
+    /// The login of an outside system that the request is about, where no lease says so.
+    pub(super) subject: OnceLock<String>,
 }
 
 impl Grant {
@@ -102,6 +104,12 @@ impl Grant {
     /// Notes the lease that the request is to end, for the trail.
     pub(crate) fn note_ended(&self, id: String, subject: String) {
         let _ = self.ended.set((id, subject));
+    }
+
+    /// Notes the login of an outside system that the request is about, for the trail: whoever asks for that login finds
+    /// the request.
+    pub fn note_subject(&self, login: &str) {
+        let _ = self.subject.set(login.to_owned());
     }
 
     /// The lease that the request made.

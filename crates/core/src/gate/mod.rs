@@ -125,6 +125,7 @@ impl Gate {
             wrapping: None,
             made: OnceLock::new(),
             ended: OnceLock::new(),
+            subject: OnceLock::new(),
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
         let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
@@ -150,6 +151,7 @@ impl Gate {
         let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).and_then(Bearer::key);
         let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
         let mut made = Vec::new();
+        entry.subject = grant.subject.get().cloned();
         if let Ok(reply) = result {
             entry.warnings.clone_from(&reply.warnings);
             let contents = Contents::of(reply, &self.hmac, &self.tokens);
@@ -158,7 +160,7 @@ impl Gate {
             (entry.version, entry.response_data, entry.response_auth) =
                 (contents.version, contents.data, contents.auth);
             entry.lease_id = contents.lease;
-            entry.subject = reply.lease.as_ref().map(|lease| lease.subject.clone());
+            entry.subject = reply.lease.as_ref().map(|lease| lease.subject.clone()).or(entry.subject);
             entry.wrap = reply.wrap.as_ref().map(|wrap| wrap.note(&self.hmac));
         }
         if let Some((id, subject)) = grant.ended.get() {

@@ -5,9 +5,11 @@
 //! that survives a crash.
 
 mod config;
+mod neighbour;
 mod roster;
 mod table;
 
 pub use config::{MountConfig, MountSpec};
+pub use neighbour::{Holding, Neighbours, OutsideLogin};
 pub(crate) use table::mount_at;
 pub use table::{Mount, MountClass, MountTable, Mounts};

@@ -1,5 +1,5 @@
 use super::roster::Roster;
-use super::{MountConfig, MountSpec};
+use super::{MountConfig, MountSpec, Neighbours};
 use crate::event::{Hub, Note};
 use crate::password_policy::PasswordPolicies;
 use crate::plugin::{AuthMethod, MountContext, Plugins, SecretsEngine};
@@ -215,7 +215,9 @@ pub struct Mounts {
     events: Arc<Hub>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
-    table: ArcSwap<MountTable>,
+    table: Arc<ArcSwap<MountTable>>,
+    /// Held by a plug-in that is about to take a login which another may take too.
+    taking: Arc<Mutex<()>>,
     /// Held while the table changes; readers never wait for it.
     changing: Mutex<()>,
 }
@@ -253,7 +255,8 @@ impl Mounts {
             events,
             clock,
             entropy,
-            table: ArcSwap::from_pointee(MountTable::default()),
+            table: Arc::new(ArcSwap::from_pointee(MountTable::default())),
+            taking: Arc::default(),
             changing: Mutex::new(()),
         };
         let mut table = MountTable::default();
@@ -445,7 +448,9 @@ impl Mounts {
     }
 
     fn start(&self, mount: &Mount) -> Plugin {
-        let context = MountContext::new(&self.records, mount.id, &self.passwords, &self.clock, &self.entropy);
+        let neighbours = Neighbours::of(mount.id, &self.table, &self.taking);
+        let context =
+            MountContext::new(&self.records, mount.id, &self.passwords, (&self.clock, &self.entropy), neighbours);
         match mount.class {
             MountClass::Auth => self.plugins.start_auth(&mount.kind, context).map_or(Plugin::None, Plugin::Method),
             MountClass::Secret => self.plugins.start_engine(&mount.kind, context).map_or(Plugin::None, Plugin::Engine),

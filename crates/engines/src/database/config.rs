@@ -4,7 +4,7 @@ use crate::template::Template;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::time::Duration;
-use strongroom_connectors::{ClientCertificate, Limits, PasswordForm, Settings, TlsTrust};
+use strongroom_connectors::{ClientCertificate, Limits, PasswordForm, Settings, TlsTrust, Whereabouts};
 use strongroom_core::{CoreError, Fields};
 use strongroom_model::{RoleName, SecretString, Ttl};
 
@@ -242,6 +242,16 @@ impl Config {
             limits,
             password_form: if self.scram { PasswordForm::ScramSha256 } else { PasswordForm::Plain },
         }
+    }
+
+    /// Where it leads, and its own login there; nothing when the address cannot be read.
+    pub(super) fn place(&self) -> Option<Whereabouts> {
+        Whereabouts::of(self.kind.system(), &self.settings()).ok()
+    }
+
+    /// Another login where it leads.
+    pub(super) fn place_of(&self, login: &str) -> Option<Whereabouts> {
+        Some(self.place()?.with_login(self.kind.system(), login))
     }
 
     /// As reading it answers: everything but passwords and keys.

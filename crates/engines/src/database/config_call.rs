@@ -9,7 +9,7 @@ use strongroom_core::{Call, CoreError, Operation, Reply, Served, Stored};
 use strongroom_model::RoleName;
 
 impl Database {
-    fn config_shelf(&self) -> Shelf {
+    pub(super) fn config_shelf(&self) -> Shelf {
         self.context.records.shelf("database-config").counted()
     }
 
@@ -71,12 +71,12 @@ impl Database {
                 None => (Config::create(name.clone(), call.fields)?, Txn::new().expect_absent(self.config_at(&name))),
                 Some(kept) => (kept.value.changed(call.fields)?, Txn::new().expect(self.config_at(&name), kept.rev)),
             };
-            if kept.as_ref().is_none_or(|kept| kept.value.username != config.username) {
-                self.require_unkept(&name, &config.username).await?;
-            }
             if config.verify_connection {
                 self.verify(&config).await?;
             }
+            // A static role that comes at once must not find free what this takes.
+            let turn = self.context.neighbours.turn().await;
+            self.require_unkept(&config, kept.as_ref().map(|kept| &kept.value)).await?;
             let mut txn = self.context.records.put(txn, self.config_at(&name), &config)?;
             if call.fields.has("password") {
                 // Whoever says what the password is knows better than a change that was not finished.
@@ -86,6 +86,7 @@ impl Database {
                 Err(CoreError::Conflict) => continue,
                 other => other?,
             }
+            drop(turn);
             self.links.drop_one(&name);
             return Ok(Reply::empty());
         }

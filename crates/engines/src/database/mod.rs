@@ -10,6 +10,7 @@ mod config;
 mod config_call;
 mod credential;
 mod endpoint;
+mod holder;
 mod kind;
 mod link;
 mod role;
@@ -31,6 +32,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use strongroom_core::drill::Rehearses;
 use strongroom_core::lease::{Diary, LeaseEnd, LeaseOrder, LeaseTerms};
+use strongroom_core::mount::{Holding, OutsideLogin};
 use strongroom_core::{
     Call, Captures, CoreError, Endpoint, Fields, MountContext, Operation, Reply, SecretsEngine, Served,
 };
@@ -107,7 +109,11 @@ impl SecretsEngine for Engine {
             (endpoint::ROLES | endpoint::ROLE, _) => database.call_role(&call).await,
             (endpoint::CREDS, _) => database.order(&call).await,
             (endpoint::ROTATE_ROOT, Operation::Write) => {
-                database.rotate_root(&sent::name(&call.captures)?).await.map(|()| Reply::empty().into())
+                let name = sent::name(&call.captures)?;
+                if let Some(config) = database.config(&name).await? {
+                    call.grant.note_subject(&config.value.username);
+                }
+                database.rotate_root(&name).await.map(|()| Reply::empty().into())
             }
             _ => database.call_static(&call).await,
         }
@@ -131,6 +137,10 @@ impl SecretsEngine for Engine {
 
     async fn revoke(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError> {
         self.0.end_login(lease).await
+    }
+
+    async fn holds(&self, login: OutsideLogin<'_>) -> Result<Option<Holding>, CoreError> {
+        self.0.holds(login).await
     }
 
     fn rehearses(&self) -> Option<&dyn Rehearses> {

@@ -10,7 +10,7 @@ use strongroom_core::{Call, CoreError, Fields, Operation, Reply, Served, Stored}
 use strongroom_model::RoleName;
 
 impl Database {
-    fn static_shelf(&self) -> Shelf {
+    pub(super) fn static_shelf(&self) -> Shelf {
         self.context.records.shelf("database-static-role").counted()
     }
 
@@ -32,7 +32,9 @@ impl Database {
             (endpoint::STATIC_ROLE, Operation::Delete) => self.delete_static(call).await?,
             (endpoint::STATIC_CREDS, Operation::Read) => self.static_password(call).await?,
             (endpoint::ROTATE_ROLE, Operation::Write) => {
-                self.rotate(&sent::name(&call.captures)?).await?.into_result()?;
+                let name = sent::name(&call.captures)?;
+                self.note_login(call, &name).await?;
+                self.rotate(&name).await?.into_result()?;
                 Reply::empty()
             }
             _ => return Err(CoreError::Unsupported),
@@ -59,8 +61,11 @@ impl Database {
         for _ in 0..TRIES {
             let done = match self.static_role(&name).await? {
                 None if !call.grant.creates() => return Err(CoreError::Conflict),
-                None => self.create_static(&name, call.fields).await,
-                Some(kept) => self.change_static(&kept, call.fields).await,
+                None => self.create_static(&name, call).await,
+                Some(kept) => {
+                    call.grant.note_subject(&kept.value.username);
+                    self.change_static(&kept, call.fields).await
+                }
             };
             match done {
                 Err(CoreError::Conflict) => continue,
@@ -70,11 +75,13 @@ impl Database {
         Err(CoreError::Conflict)
     }
 
-    async fn create_static(&self, name: &RoleName, sent: &Fields) -> Result<(), CoreError> {
+    async fn create_static(&self, name: &RoleName, call: &Call<'_>) -> Result<(), CoreError> {
+        let sent = call.fields;
         let role = StaticRole::create(name.clone(), sent)?;
+        call.grant.note_subject(&role.username);
         self.require_allowed(&role.db_name, name).await?;
         // Two that come at once must not both find it free.
-        let _turn = self.turns.take(&format!("login/{}/{}", role.db_name, role.username)).await;
+        let turn = self.context.neighbours.turn().await;
         self.require_free(&role).await?;
         let (now, waits) = (self.context.now(), sent.flag("skip_import_rotation")?.unwrap_or(false));
         let held = match sent.secret("password")? {
@@ -89,6 +96,7 @@ impl Database {
         let txn = self.context.records.put(txn, self.static_at(name), &role)?;
         let txn = self.plan(txn, name, None, &keeping)?;
         self.context.records.commit(txn).await?;
+        drop(turn);
         if waits {
             return Ok(());
         }
@@ -99,43 +107,6 @@ impl Database {
             self.forget_static(name).await?;
         }
         ended
-    }
-
-    /// Fails when the password of the login is somebody else's to change: each change would lock the other out.
-    async fn require_free(&self, role: &StaticRole) -> Result<(), CoreError> {
-        let config = self.require_config(&role.db_name).await?;
-        if config.value.username == role.username {
-            return Err(CoreError::Invalid(format!(
-                "\"{}\" is the login of the connection \"{}\" itself, which a static role would lock out; change its \
-                 password with rotate-root, or make the static role for another login",
-                role.username, role.db_name
-            )));
-        }
-        let others = self.context.records.scan_all::<StaticRole>(&self.static_shelf()).await?;
-        let is_same = |other: &StaticRole| {
-            other.name != role.name && other.db_name == role.db_name && other.username == role.username
-        };
-        match others.iter().map(|listed| &listed.value).find(|other| is_same(other)) {
-            None => Ok(()),
-            Some(other) => Err(CoreError::Invalid(format!(
-                "the static role \"{}\" keeps the password of \"{}\" already; use that one, or delete it first",
-                other.name, role.username
-            ))),
-        }
-    }
-
-    /// Fails when a static role keeps the password of the login that a connection is about to use.
-    pub(super) async fn require_unkept(&self, db: &RoleName, username: &str) -> Result<(), CoreError> {
-        let roles = self.context.records.scan_all::<StaticRole>(&self.static_shelf()).await?;
-        let mut roles = roles.iter().map(|listed| &listed.value);
-        match roles.find(|role| role.db_name == *db && role.username == username) {
-            None => Ok(()),
-            Some(role) => Err(CoreError::Invalid(format!(
-                "the static role \"{}\" keeps the password of \"{username}\", and its changes would lock the connection \
-                 \"{db}\" out; use another login here, or delete that role first",
-                role.name
-            ))),
-        }
     }
 
     async fn change_static(&self, kept: &Stored<StaticRole>, sent: &Fields) -> Result<(), CoreError> {
@@ -170,8 +141,18 @@ impl Database {
     }
 
     async fn delete_static(&self, call: &Call<'_>) -> Result<Reply, CoreError> {
-        self.forget_static(&sent::name(&call.captures)?).await?;
+        let name = sent::name(&call.captures)?;
+        self.note_login(call, &name).await?;
+        self.forget_static(&name).await?;
         Ok(Reply::empty())
+    }
+
+    /// Has the trail say which login a request is about that names a role.
+    async fn note_login(&self, call: &Call<'_>, name: &RoleName) -> Result<(), CoreError> {
+        if let Some(role) = self.static_role(name).await? {
+            call.grant.note_subject(&role.value.username);
+        }
+        Ok(())
     }
 
     async fn forget_static(&self, name: &RoleName) -> Result<(), CoreError> {
@@ -195,6 +176,7 @@ impl Database {
         let unknown = || CoreError::Invalid(format!("unknown role: {name}"));
         let role = self.static_role(&name).await?.ok_or_else(unknown)?;
         let role = &role.value;
+        call.grant.note_subject(&role.username);
         self.require_allowed(&role.db_name, &name).await?;
         let keeping = self.keeping(&name).await?.ok_or_else(unknown)?;
         let Held::Password { password, since } = &keeping.value.held else {

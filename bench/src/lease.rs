@@ -20,7 +20,7 @@ use strongroom_testkit::outside::{Admin, Postgres, Redis};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// Connections to the database, ours and straight ones: Vault's default is four.
+/// Connections to the database that make logins, ours and straight ones: Vault's default is four.
 const CONNECTIONS: usize = 4;
 /// Starts that are timed.
 const STARTS: usize = 5;
@@ -42,15 +42,34 @@ const DROP: &str = "BEGIN; SET LOCAL lock_timeout = '250ms'; SELECT set_config('
 
 /// Measures all; `logins` are made and dropped in PostgreSQL, `many` leases in Redis.
 pub(crate) async fn measure(table: &mut Table, program: &Path, logins: usize, many: usize) -> anyhow::Result<()> {
-    logins_come_and_go(table, program, logins).await?;
+    logins_come_and_go(table, program, logins, Disk::Synced).await?;
+    logins_come_and_go(table, program, logins, Disk::Unsynced).await?;
     many_leases(table, program, many).await
 }
 
-async fn logins_come_and_go(table: &mut Table, program: &Path, logins: usize) -> anyhow::Result<()> {
-    let (server, postgres) = (Server::start(program)?, Postgres::start().await);
+/// Whether a commit of the database is on disk when it is answered. Ours always is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    /// As PostgreSQL comes.
+    Synced,
+    /// `fsync=off`, as no database is run whose data matters: all that is left is processor time.
+    Unsynced,
+}
+
+async fn logins_come_and_go(table: &mut Table, program: &Path, logins: usize, disk: Disk) -> anyhow::Result<()> {
+    let server = Server::start(program)?;
+    let postgres = match disk {
+        Disk::Synced => Postgres::start_durable().await,
+        Disk::Unsynced => Postgres::start().await,
+    };
+    table.note(match disk {
+        Disk::Synced => "first the database syncs its commits, as PostgreSQL comes and as our server does",
+        Disk::Unsynced => "then beside a database with fsync=off; our server syncs all the same",
+    });
     let client = server.client()?;
     postgres.sql("CREATE ROLE bench_reader");
-    let plugin = json!({"plugin_name": "postgresql-database-plugin", "max_open_connections": CONNECTIONS});
+    // One of ours is kept for ending logins, so on both sides as many make them.
+    let plugin = json!({"plugin_name": "postgresql-database-plugin", "max_open_connections": CONNECTIONS + 1});
     configure(&client, plugin, &postgres.admin(), json!({"creation_statements": CREATE})).await?;
     let straight = Straight::open(&postgres).await?;
     let names: Vec<String> = (0..logins).map(|number| format!("straight-{number}")).collect();
@@ -62,20 +81,32 @@ async fn logins_come_and_go(table: &mut Table, program: &Path, logins: usize) ->
     let bare = straight.all(names.iter().map(|name| format!("DROP ROLE \"{name}\"")).collect()).await?;
     straight.all(names.iter().map(create).collect()).await?;
     let dropped = straight.all(names.iter().map(|name| DROP.replace("{{name}}", name)).collect()).await?;
-    let begun = Instant::now();
+    let (begun, ticks) = (Instant::now(), server.ticks("")?);
     ask_for(&client, logins).await?;
     let rate = logins as f64 / begun.elapsed().as_secs_f64();
     table.share("logins made", rate, ("the same statements straight", made));
-    let begun = Instant::now();
+    table.figure("... processor time of our server, each", each(&server, ticks, logins)?, "us", None);
+    let (begun, ticks) = (Instant::now(), server.ticks("")?);
     client.expect("POST", "sys/leases/revoke-prefix/database/creds", r#"{"sync":false}"#).await?;
     table.figure(&format!("revoke-prefix of {logins}, until it is answered"), millis(begun), "ms", None);
     until_no_lease(&client).await?;
     let rate = logins as f64 / begun.elapsed().as_secs_f64();
+    table.figure("... processor time of our server, each", each(&server, ticks, logins)?, "us", None);
     table.share("... logins ended", rate, ("the same statements straight", dropped));
     table.share("... beside nothing but", rate, ("DROP ROLE straight", bare));
     let left = postgres.sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'");
     table.figure("logins left after it", left.trim().parse()?, "", Some("0"));
-    refusals(table, &client, &postgres).await
+    match disk {
+        Disk::Synced => refusals(table, &client, &postgres).await,
+        Disk::Unsynced => Ok(()),
+    }
+}
+
+/// Microseconds of processor time that each of so many took since then.
+fn each(server: &Server, since: u64, many: usize) -> anyhow::Result<f64> {
+    /// The kernel counts in hundredths of a second.
+    const TICK: f64 = 10_000.0;
+    Ok((server.ticks("")? - since) as f64 * TICK / many as f64)
 }
 
 /// From asking for a lease's end to the first login that is refused.

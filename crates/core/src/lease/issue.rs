@@ -79,6 +79,7 @@ impl Leases {
         let renewable = issuance.terms.renewable;
         let (lane, (ttl, warnings)) =
             (self.lane(mount.id, &issuance.lane), self.life(mount, bearer, &issuance, self.book.now())?);
+        let _asker = self.book.ledger.asker();
         let key = LeaseKey { mount: mount.id, path, suffix: base62::random(&*self.entropy, 24) };
         let id = key.id(&mount.path);
         let lease = pending(bearer, issuance, ttl, self.book.now());

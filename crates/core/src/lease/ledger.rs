@@ -3,7 +3,8 @@
 //! scan and never passed, however many ask at once.
 //!
 //! When changes come fast, a commit waits a moment for more of them: each costs a sync of the disk, and an outside system
-//! takes longer than that for whatever the change is about.
+//! takes longer than that for whatever the change is about. It waits longer while many credentials are being asked for at
+//! once, of which most wait for the outside system anyway.
 //!
 //! Invariants: counts are written in the commit that changes them; a change that conflicts does not hurt those beside it.
 
@@ -11,6 +12,7 @@ use super::record::{Change, PathNote, paths};
 use crate::records::{PutRecord, Records};
 use crate::{CoreError, task::Tasks};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use strongroom_barrier::{Address, Txn};
@@ -26,6 +28,10 @@ const MANY: u32 = 20;
 const WINDOW: Duration = Duration::from_millis(100);
 /// ... and then one waits so long for others.
 const GATHER: Duration = Duration::from_millis(2);
+/// From so many credentials on that are asked for at once ...
+const CROWD: usize = 16;
+/// ... it waits so long.
+const GATHER_IN_CROWD: Duration = Duration::from_millis(6);
 /// Operations in one transaction; a store that takes fewer gets it in parts.
 const MOST_OPS: usize = 1_000;
 
@@ -74,12 +80,35 @@ pub(super) struct Ledger {
     /// Taken by the task.
     waiting: Mutex<Option<mpsc::Receiver<Job>>>,
     counts: Mutex<Counts>,
+    /// Credentials that are being asked for: each will bring changes.
+    asked: AtomicUsize,
+}
+
+/// Somebody who asks for a credential, until they have it.
+pub(super) struct Asker<'a>(&'a AtomicUsize);
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Ledger {
     pub(super) fn new(records: Arc<Records>) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        Self { records, queue, waiting: Mutex::new(Some(waiting)), counts: Mutex::default() }
+        let waiting = Mutex::new(Some(waiting));
+        Self { records, queue, waiting, counts: Mutex::default(), asked: AtomicUsize::new(0) }
+    }
+
+    /// Notes that somebody asks for a credential, until what this gives is dropped.
+    pub(super) fn asker(&self) -> Asker<'_> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Asker(&self.asked)
+    }
+
+    /// How long a commit waits for company, when changes come fast.
+    fn patience(&self) -> Duration {
+        if self.asked.load(Ordering::Relaxed) < CROWD { GATHER } else { GATHER_IN_CROWD }
     }
 
     /// Reads the counts of these mounts, and begins to commit.
@@ -147,7 +176,7 @@ impl Ledger {
                     None => return,
                 }
                 if pace.is_fast() && !jobs.is_closed() {
-                    sleep(GATHER).await;
+                    sleep(self.patience()).await;
                 }
             }
             while waiting.len() < QUEUE

@@ -13,11 +13,22 @@ pub struct Postgres {
     program: Program,
     home: Home,
     port: u16,
+    syncs: bool,
 }
 
 impl Postgres {
     /// Makes a cluster and starts it.
     pub async fn start() -> Self {
+        Self::start_as(false).await
+    }
+
+    /// As [`Postgres::start`], but a commit is on disk when it is answered, as PostgreSQL comes: for measuring beside
+    /// something that syncs too.
+    pub async fn start_durable() -> Self {
+        Self::start_as(true).await
+    }
+
+    async fn start_as(syncs: bool) -> Self {
         let home = Home::new("postgres");
         home.certify();
         let password = home.write("password", PASSWORD);
@@ -25,7 +36,7 @@ impl Postgres {
         let mut init = home.command(Self::tool("initdb"));
         init.args(["--pgdata", &data, "--username", USER, "--pwfile", &password, "--no-sync", "--encoding", "UTF8"]);
         home.run(init.args(["--auth-local", "trust", "--auth-host", "scram-sha-256", "--locale", "C.UTF-8"]));
-        let server = Self { program: Program::new(Signal::INT), home, port: free_port() };
+        let server = Self { program: Program::new(Signal::INT), home, port: free_port(), syncs };
         server.begin().await;
         server.sql("CREATE DATABASE app");
         server
@@ -89,12 +100,13 @@ impl Postgres {
         let mut command = self.home.command(Self::tool("postgres"));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command.args(["-D", &self.home.file("data"), "-p", &self.port.to_string(), "-k", &self.home.file("")]);
+        if !self.syncs {
+            // A test's data need not outlive the machine.
+            command.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+        }
         let (certificate, key) = (self.home.file("server.pem"), self.home.file("server.key"));
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
-            // A test's data need not outlive the machine.
-            "fsync=off".to_owned(),
-            "full_page_writes=off".to_owned(),
             "shared_buffers=32MB".to_owned(),
             "max_connections=200".to_owned(),
             "ssl=on".to_owned(),

@@ -19,6 +19,7 @@ use strongroom_core::drill::{Door, Met};
 use strongroom_core::tool::Digest;
 use strongroom_core::{CoreError, Fields};
 use strongroom_model::{MountPath, SecretPath, SecretString, Timestamp};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long one request may take.
@@ -64,7 +65,11 @@ impl InnerDoor {
             let (answered, _) = tokio::join!(answering, connection);
             answered
         };
-        let both = async { tokio::join!(server.serve_within(far), asking).1 };
+        // On a stack of its own: a drill may be asked for by a request, and two within each other are more than a thread's
+        // stack holds in a build for debugging.
+        let mut serving = JoinSet::new();
+        serving.spawn(async move { server.serve_within(far).await });
+        let both = async { tokio::join!(serving.join_next(), asking).1 };
         match timeout(PATIENCE, both).await {
             Ok(answered) => answered.map_err(|error| error.to_string()),
             Err(_) => Err(format!("there was no answer within {} s", PATIENCE.as_secs())),

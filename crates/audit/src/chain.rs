@@ -52,6 +52,18 @@ impl Head {
     }
 }
 
+/// The lines of a text, without their line feeds. What follows the last line feed is a line too, unless it is empty.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let (line, behind) = rest.split_at_checked(end)?;
+        let is_over = rest.is_empty();
+        rest = behind.get(1..).unwrap_or_default();
+        (!is_over).then_some(line)
+    })
+}
+
 /// The hash by which the next line names this one.
 pub(crate) fn hash(line: &[u8]) -> Hash {
     let mut value = ORIGIN;

@@ -1,5 +1,5 @@
 use jiff::tz::TimeZone;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use std::fmt;
 use std::time::Duration;
 
@@ -54,25 +54,72 @@ impl Timestamp {
     }
 }
 
+/// The longest spelling: `2554-07-21T23:34:33.709551615Z`.
+const LONGEST: usize = 30;
+
+/// A moment in words, without a detour over the formatting machinery: every entry of the trail has several.
+struct Spelt {
+    bytes: [u8; LONGEST],
+    len: usize,
+}
+
+impl Spelt {
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.len) {
+            *place = byte;
+            self.len += 1;
+        }
+    }
+
+    /// So many decimal digits of a number, the last ones.
+    fn digits(&mut self, number: u32, many: u32) {
+        for place in (0..many).rev() {
+            let digit = number / 10_u32.pow(place) % 10;
+            self.push(b'0' + u8::try_from(digit).unwrap_or_default());
+        }
+    }
+
+    fn text(&self) -> &str {
+        // Digits and signs of ASCII alone were pushed.
+        self.bytes.get(..self.len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl Timestamp {
+    fn spelt(self) -> Option<Spelt> {
+        let moment = jiff::Timestamp::from_nanosecond(i128::from(self.0)).ok()?;
+        let civil = TimeZone::UTC.to_datetime(moment);
+        let two = |number: i8| u32::from(number.unsigned_abs());
+        let mut spelt = Spelt { bytes: [0; LONGEST], len: 0 };
+        spelt.digits(u32::from(civil.year().unsigned_abs()), 4);
+        let parts = [(b'-', civil.month()), (b'-', civil.day()), (b'T', civil.hour()), (b':', civil.minute())];
+        for (sign, number) in parts.into_iter().chain([(b':', civil.second())]) {
+            spelt.push(sign);
+            spelt.digits(two(number), 2);
+        }
+        let nanos = civil.subsec_nanosecond().unsigned_abs();
+        if nanos != 0 {
+            spelt.push(b'.');
+            spelt.digits(nanos, 9);
+            while spelt.bytes.get(spelt.len - 1) == Some(&b'0') {
+                spelt.len -= 1;
+            }
+        }
+        spelt.push(b'Z');
+        Some(spelt)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = jiff::Timestamp::from_nanosecond(i128::from(self.0)).map_err(|_| fmt::Error)?;
-        let civil = moment.to_zoned(TimeZone::UTC).datetime();
-        let (date, time) = (civil.date(), civil.time());
-        write!(f, "{:04}-{:02}-{:02}T", date.year(), date.month(), date.day())?;
-        write!(f, "{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
-        let nanos = time.subsec_nanosecond();
-        if nanos != 0 {
-            let decimals = format!("{nanos:09}");
-            write!(f, ".{}", decimals.trim_end_matches('0'))?;
-        }
-        f.write_str("Z")
+        f.write_str(self.spelt().ok_or(fmt::Error)?.text())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let spelt = self.spelt().ok_or_else(|| ser::Error::custom("a time that no calendar has"))?;
+        serializer.serialize_str(spelt.text())
     }
 }
 
@@ -92,6 +139,8 @@ mod tests {
         assert_eq!(Timestamp::from_secs(0).to_string(), "1970-01-01T00:00:00Z");
         assert_eq!(Timestamp::from_nanos(1_763_703_296_120_000_000).to_string(), "2025-11-21T05:34:56.12Z");
         assert_eq!(Timestamp::from_nanos(1).to_string(), "1970-01-01T00:00:00.000000001Z");
+        assert_eq!(Timestamp::from_nanos(u64::MAX).to_string(), "2554-07-21T23:34:33.709551615Z");
+        assert_eq!(Timestamp::from_nanos(951_868_799_000_000_000).to_string(), "2000-02-29T23:59:59Z");
     }
 
     #[test]

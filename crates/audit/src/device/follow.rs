@@ -1,7 +1,7 @@
 //! Reads the trail behind the writer, from a given line on. Never reads past what the writer has published, since
 //! bytes behind that may still be taken back.
 
-use crate::chain::Header;
+use crate::chain::{Header, lines};
 use crate::folder::{segment_name, segments};
 use crate::shared::Written;
 use crate::trail::Source;
@@ -39,7 +39,7 @@ pub(crate) struct Chunk {
 impl Chunk {
     /// The lines in order.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &[u8]> {
-        let read = self.bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let read = lines(&self.bytes).filter(|line| !line.is_empty());
         read.chain(self.shared.iter().map(|line| line.as_bytes()))
     }
 }
@@ -119,9 +119,9 @@ impl Follower {
     }
 
     /// Leaves out lines from before the position, and moves it on.
-    fn count(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+    fn count(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         let mut skip = 0;
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in lines(&bytes).filter(|line| !line.is_empty()) {
             let Some(header) = Header::parse(line) else { continue };
             if header.seq < self.next {
                 skip += line.len() + 1;
@@ -130,7 +130,10 @@ impl Follower {
             self.dropped += header.seq - self.next;
             self.next = header.seq + 1;
         }
-        bytes.get(skip..).unwrap_or_default().to_vec()
+        if skip > 0 {
+            bytes.drain(..skip.min(bytes.len()));
+        }
+        bytes
     }
 }
 

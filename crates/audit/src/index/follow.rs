@@ -6,7 +6,7 @@ use super::file::Sealed;
 use super::part::Part;
 use super::{Inside, LOOK, REST};
 use crate::TrailError;
-use crate::chain::Header;
+use crate::chain::{self, Header};
 use crate::folder::{segment_name, segments};
 use crate::shared::Written;
 use crate::trail::Source;
@@ -126,9 +126,9 @@ impl<'a> Follow<'a> {
             reading.offset += lines.len() as u64;
             return self.inside.change(|state| {
                 let Some(live) = &mut state.live else { return Ok(true) };
-                for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                    live.feed(line.strip_suffix(b"\n").unwrap_or(line), place).map_err(io::Error::other)?;
-                    place += line.len() as u64;
+                for line in chain::lines(&lines) {
+                    live.feed(line, place).map_err(io::Error::other)?;
+                    place += line.len() as u64 + 1;
                 }
                 Ok(true)
             });

@@ -1,5 +1,6 @@
 //! The parts of a line that the index and answers speak of. Reading borrows from the line: most of a line is passed over.
 
+use super::skim;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use std::borrow::Cow;
@@ -8,7 +9,14 @@ use std::ops::Deref;
 
 /// A text of a line: borrowed, unless it was written with escapes. (`Cow` alone always copies when it is read as a part of
 /// something else.)
+#[derive(Debug, PartialEq, Eq)]
 pub struct Text<'a>(Cow<'a, str>);
+
+impl<'a> Text<'a> {
+    pub(super) fn borrowed(text: &'a str) -> Self {
+        Self(Cow::Borrowed(text))
+    }
+}
 
 impl Deref for Text<'_> {
     type Target = str;
@@ -67,7 +75,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 /// An entry as the index sees it, and whoever follows the trail: the fields of [`Entry`](crate::Entry) by the same names.
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the fields are those of an entry")]
 pub struct Line<'a> {
     pub seq: u64,
@@ -118,14 +126,14 @@ pub struct Line<'a> {
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Login<'a> {
     #[serde(borrow)]
     pub principal: Who<'a>,
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Wrap<'a> {
     #[serde(borrow)]
     pub accessor: Text<'a>,
@@ -134,7 +142,7 @@ pub struct Wrap<'a> {
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Mount<'a> {
     #[serde(borrow)]
     pub path: Text<'a>,
@@ -147,7 +155,7 @@ pub struct Mount<'a> {
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Secret<'a> {
     #[serde(borrow)]
     pub name: Text<'a>,
@@ -156,7 +164,7 @@ pub struct Secret<'a> {
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Who<'a> {
     #[serde(borrow, default)]
     pub entity: Option<Text<'a>>,
@@ -167,14 +175,14 @@ pub struct Who<'a> {
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Source<'a> {
     #[serde(borrow)]
     pub address: Text<'a>,
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Decision<'a> {
     pub granted: bool,
     #[serde(borrow, default)]
@@ -188,7 +196,7 @@ pub struct Decision<'a> {
 }
 
 /// A part of a [`Line`].
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize)]
 pub struct Outcome<'a> {
     #[serde(borrow)]
     pub result: Text<'a>,
@@ -197,7 +205,8 @@ pub struct Outcome<'a> {
 impl<'a> Line<'a> {
     /// Reads a line; `None` for one that is no entry.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
+        let line = std::str::from_utf8(line).ok()?;
+        skim::entry(line).or_else(|| serde_json::from_str(line).ok())
     }
 
     /// Writes the one name of what the entry is about: see [`object_of`] and [`path_object`].

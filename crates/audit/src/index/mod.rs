@@ -13,6 +13,7 @@ mod file;
 mod follow;
 pub(crate) mod line;
 pub(crate) mod part;
+mod skim;
 pub(crate) mod term;
 
 pub use check::{IndexFinding, IndexReport, check_index, rebuild_index};

@@ -116,11 +116,24 @@ pub enum Doubt {
     Lost(String),
 }
 
+/// What is added to the error of a login that could not be ended.
+pub(crate) const BARRED: &str = "it cannot log in any more, and its sessions are ended";
+
 fn left_words(left: bool) -> &'static str {
     if left { "; a part of it may have stayed: drop that login" } else { "" }
 }
 
 impl ConnectorError {
+    /// The same with more words, where the system said no.
+    pub(crate) fn with_words(self, words: &str) -> Self {
+        match self {
+            Self::Rejected { address, what, code, message, left } => {
+                Self::Rejected { address, what, code, message: format!("{message}; {words}"), left }
+            }
+            other => other,
+        }
+    }
+
     /// Whether the system may have done all or a part of what it was asked for. If not, it certainly has not.
     pub fn may_have_acted(&self) -> bool {
         matches!(self, Self::Unknown { .. } | Self::Rejected { left: true, .. })

@@ -8,8 +8,9 @@ mod session;
 mod target;
 
 use crate::doubt::Abandoned;
+use crate::error::BARRED;
 use crate::pool::Pool;
-use crate::scrub::scrub;
+use crate::scrub::{plain, scrub};
 use crate::statement::{self, Dialect, Values, literal};
 use crate::task::Task;
 use crate::{Connector, ConnectorError, NewLogin, Settings};
@@ -63,7 +64,7 @@ impl Mysql {
     fn not_connected(&self, name: &str, password: &SecretString, failure: Failure) -> ConnectorError {
         let address = self.address.clone();
         match failure {
-            Failure::Lost(why) => ConnectorError::Unreachable { address, why: scrub(&why, &[password]) },
+            Failure::Lost(why) => ConnectorError::Unreachable { address, why: plain(&why) },
             Failure::Said { code, message } => {
                 let why = scrub(&message, &[password]);
                 match code {
@@ -170,7 +171,7 @@ impl Mysql {
 
     fn failed(&self, task: Task, failure: Failure, secrets: &[&SecretString]) -> ConnectorError {
         match failure {
-            Failure::Lost(why) => task.lost(&self.address, scrub(&why, secrets)),
+            Failure::Lost(why) => task.lost(&self.address, plain(&why)),
             // Shutting down, interrupted, killed: how far it came is not said.
             Failure::Said { code: 1053 | 1317 | 1927, message } => task.lost(&self.address, scrub(&message, secrets)),
             Failure::Said { code, message } => task.rejected(&self.address, code.to_string(), scrub(&message, secrets)),
@@ -222,6 +223,19 @@ impl Mysql {
         let list: Vec<&str> = accounts.iter().map(|account| account.as_str()).collect();
         let sql = format!("DROP USER IF EXISTS {}", list.join(", "));
         self.run(Task::change("drop a login"), &sql, &[]).await.map(drop)
+    }
+
+    /// After statements that were to end a login failed: it can at least log in no more, and has no sessions. Gives the
+    /// error, which says so when that worked.
+    async fn barred(&self, name: &str, error: ConnectorError) -> ConnectorError {
+        let bar = async {
+            let accounts = self.accounts(name).await?;
+            let list: Vec<&str> = accounts.iter().map(|account| account.as_str()).collect();
+            let sql = format!("ALTER USER IF EXISTS {} ACCOUNT LOCK", list.join(", "));
+            self.run(Task::change("bar a login"), &sql, &[]).await?;
+            self.end_sessions(name).await
+        };
+        if bar.await.is_ok() { error.with_words(BARRED) } else { error }
     }
 
     async fn end_sessions(&self, name: &str) -> Result<(), ConnectorError> {
@@ -349,7 +363,10 @@ impl Connector for Mysql {
             self.drop_accounts(name).await?;
         } else if self.login_exists(name).await? {
             let values = Values { name, password: None, expires: None };
-            self.each(Task::change("drop a login"), statements, &values).await.map_err(|(_, error)| error)?;
+            let ended = self.each(Task::change("drop a login"), statements, &values).await;
+            if let Err((_, error)) = ended {
+                return Err(self.barred(name, error).await);
+            }
         }
         self.end_sessions(name).await
     }

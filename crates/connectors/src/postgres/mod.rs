@@ -196,9 +196,15 @@ impl Postgres {
         }
     }
 
-    /// Fills statements and sends them as one transaction.
-    async fn transact(&self, task: Task, statements: &[String], values: &Values<'_>) -> Result<(), ConnectorError> {
-        let mut sql = Zeroizing::new("BEGIN;\n".to_owned());
+    /// Fills statements and sends them as one transaction, which begins with that.
+    async fn transact(
+        &self,
+        task: Task,
+        first: &str,
+        statements: &[String],
+        values: &Values<'_>,
+    ) -> Result<(), ConnectorError> {
+        let mut sql = Zeroizing::new(format!("BEGIN;\n{first}"));
         for text in statements {
             sql.push_str(&statement::fill(Dialect::Postgres, text, values)?);
             // A line end first: the statement may end in a comment.
@@ -273,7 +279,7 @@ impl Connector for Postgres {
         }
         let password = self.form(login.password)?;
         let values = Values { name: login.name, password: Some(&password), expires: Some(login.expires) };
-        let result = self.transact(Task::change("make a login"), statements, &values).await;
+        let result = self.transact(Task::change("make a login"), "", statements, &values).await;
         match &result {
             // duplicate_object may be another thing that the statements make.
             Err(ConnectorError::Rejected { code, .. }) if code == "42710" && self.login_exists(login.name).await? => {
@@ -290,7 +296,7 @@ impl Connector for Postgres {
         let usual = ["ALTER ROLE \"{{name}}\" VALID UNTIL '{{expiration}}'".to_owned()];
         let statements = if statements.is_empty() { &usual } else { statements };
         let values = Values { name, password: None, expires: Some(expires) };
-        let result = self.transact(task, statements, &values).await;
+        let result = self.transact(task, "", statements, &values).await;
         self.or_missing(name, result).await
     }
 
@@ -305,7 +311,7 @@ impl Connector for Postgres {
         let usual = ["ALTER ROLE \"{{name}}\" WITH PASSWORD '{{password}}'".to_owned()];
         let statements = if statements.is_empty() { &usual } else { statements };
         let form = self.form(password)?;
-        let result = self.transact(task, statements, &Values { name, password: Some(&form), expires: None }).await;
+        let result = self.transact(task, "", statements, &Values { name, password: Some(&form), expires: None }).await;
         self.or_missing(name, result).await
     }
 
@@ -324,10 +330,7 @@ impl Connector for Postgres {
                 result => result,
             };
         }
-        let Some(role) = self.role_number(name).await? else { return Ok(()) };
-        let values = Values { name, password: None, expires: None };
-        self.transact(Task::change("drop a login"), statements, &values).await?;
-        self.end_sessions(&role.to_string()).await
+        self.drop_by(name, statements).await
     }
 
     async fn sessions(&self, name: &str) -> Result<u64, ConnectorError> {

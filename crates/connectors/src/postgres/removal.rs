@@ -4,7 +4,8 @@
 use super::Postgres;
 use super::crowd::Turn;
 use crate::ConnectorError;
-use crate::statement::{Dialect, identifier, literal};
+use crate::error::BARRED;
+use crate::statement::{Dialect, Values, identifier, literal};
 use crate::task::Task;
 use std::sync::atomic::Ordering;
 
@@ -41,16 +42,34 @@ impl Postgres {
             return Err(error);
         }
         if !is_locked(&error) {
-            return Err(with_words(error, "it cannot log in any more, and its sessions are ended"));
+            return Err(error.with_words(BARRED));
         }
         let again = self.drop_usually(&[name], Locks::Later).await;
         again.map_err(|error| match is_locked(&error) {
-            true => with_words(
-                error,
-                "another session holds something that it owns; it cannot log in any more, and its sessions are ended",
-            ),
+            true => error.with_words(&format!("another session holds something that it owns; {BARRED}")),
             false => error,
         })
+    }
+
+    /// Ends a login by the statements of its role. When these fail, or wait too long for what other sessions hold, it is
+    /// barred at least; then they may wait longer.
+    pub(super) async fn drop_by(&self, name: &str, statements: &[String]) -> Result<(), ConnectorError> {
+        let Some(role) = self.role_number(name).await? else { return Ok(()) };
+        let (task, values) = (Task::change("drop a login"), Values { name, password: None, expires: None });
+        let soon = format!("SET LOCAL lock_timeout = '{}';\n", Locks::Soon.limit());
+        let error = match self.transact(task, &soon, statements, &values).await {
+            Ok(()) => return self.end_sessions(&role.to_string()).await,
+            Err(error @ (ConnectorError::Rejected { .. } | ConnectorError::Unknown { .. })) => error,
+            Err(error) => return Err(error),
+        };
+        if self.bar(name).await.is_err() {
+            return Err(error);
+        }
+        if !is_locked(&error) {
+            return Err(error.with_words(BARRED));
+        }
+        self.transact(task, "", statements, &values).await.map_err(|error| error.with_words(BARRED))?;
+        self.end_sessions(&role.to_string()).await
     }
 
     /// Lets a role log in no more, and ends its sessions; committed, whatever becomes of the role.
@@ -156,13 +175,4 @@ fn is_locked(error: &ConnectorError) -> bool {
 /// There is no such role (undefined_object).
 fn is_missing(error: &ConnectorError) -> bool {
     matches!(error, ConnectorError::Rejected { code, .. } if code == "42704")
-}
-
-fn with_words(error: ConnectorError, words: &str) -> ConnectorError {
-    match error {
-        ConnectorError::Rejected { address, what, code, message, left } => {
-            ConnectorError::Rejected { address, what, code, message: format!("{message}; {words}"), left }
-        }
-        other => other,
-    }
 }

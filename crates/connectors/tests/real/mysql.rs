@@ -106,6 +106,20 @@ async fn what_fails_half_way_is_dropped_again_and_shows_no_password() {
 }
 
 #[tokio::test]
+async fn a_mysql_login_that_its_own_statements_cannot_end_is_barred() {
+    let server = shared().await;
+    let there = to(server);
+    let password = secret("long enough");
+    there.create_login(&login("stuck", &password), &lines(&[CREATE])).await.unwrap();
+    let own = session_of(server, "stuck", &password).await;
+    let error = there.drop_login("stuck", &lines(&["DROP USER '{{name}}'@'%' CASKADE"])).await.unwrap_err();
+    assert!(error.to_string().contains("it cannot log in any more"), "{error}");
+    assert!(there.verify("stuck", &password).await.is_err() && own.sessions("stuck").await.is_err());
+    assert!(there.login_exists("stuck").await.unwrap());
+    there.drop_login("stuck", &[]).await.unwrap();
+}
+
+#[tokio::test]
 async fn mysql_is_reached_through_checked_tls() {
     let server = shared().await;
     let with = |trust: TlsTrust| {

@@ -124,6 +124,51 @@ async fn a_login_whose_objects_are_locked_is_refused_at_once_and_dropped_when_th
     assert_eq!(server.sql("SELECT count(*) FROM held"), "0");
 }
 
+/// Statements of one's own wait for the same, or do not work at all.
+#[tokio::test]
+async fn a_login_that_its_own_statements_cannot_end_is_barred_at_once() {
+    let server = shared().await;
+    let there = to(server);
+    let (password, usual) = (secret("long enough"), lines(&["DROP OWNED BY \"{{name}}\"", "DROP ROLE \"{{name}}\""]));
+    let drop_fails = async |name: &str, statements: &[&str]| {
+        let url = format!("postgresql://{name}:{{{{password}}}}@127.0.0.1:{}/app", server.port());
+        let mut settings = settings(&url, &server.admin());
+        settings.password = password.duplicate();
+        let own = connector(System::Postgres, settings);
+        assert_eq!(own.sessions(name).await.unwrap(), 1);
+        let begun = Instant::now();
+        let error = there.drop_login(name, &lines(statements)).await.unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(error.to_string().contains("it cannot log in any more"), "{error}");
+        assert!(matches!(there.verify(name, &password).await, Err(ConnectorError::LoginRefused { .. })));
+        assert!(own.sessions(name).await.is_err() && there.login_exists(name).await.unwrap());
+    };
+    there.create_login(&login("stuck", &password), &lines(&[CREATE])).await.unwrap();
+    drop_fails("stuck", &["DROP ROLE \"{{name}}\" CASKADE"]).await;
+    there.drop_login("stuck", &usual).await.unwrap();
+    there.create_login(&login("waiting", &password), &lines(&[CREATE])).await.unwrap();
+    server.sql("CREATE TABLE waited (x int)");
+    // Holds what the statements want for as long as the first of them are tried.
+    let held = std::thread::spawn(move || {
+        server.sql(
+            "LOCK TABLE waited IN ACCESS EXCLUSIVE MODE; DO $$ BEGIN FOR i IN 1..1200 LOOP \
+             EXIT WHEN NOT (SELECT rolcanlogin FROM pg_authid WHERE rolname = 'waiting'); PERFORM pg_sleep(0.05); \
+             END LOOP; END $$",
+        )
+    });
+    let locked = "SELECT count(*) FROM pg_locks WHERE relation = 'waited'::regclass AND granted";
+    while server.sql(locked) == "0" {
+        tokio::task::yield_now().await;
+    }
+    // Ends as soon as the login is barred, for which nothing but the first wait is too long.
+    let waits = lines(&["LOCK TABLE waited", "DROP OWNED BY \"{{name}}\"", "DROP ROLE \"{{name}}\""]);
+    let begun = Instant::now();
+    there.drop_login("waiting", &waits).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    held.join().unwrap();
+    assert!(!there.login_exists("waiting").await.unwrap());
+}
+
 /// Forty at once, which go in a few messages: one owns a table, one is gone already, one is asked for twice, one has a
 /// session, and one has a strange name.
 #[tokio::test]

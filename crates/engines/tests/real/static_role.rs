@@ -199,3 +199,62 @@ async fn a_login_that_is_somebody_elses_to_change_gets_no_static_role() {
     assert!(house.lets_in(&username, &house.static_password().await).await);
     house.login().await;
 }
+
+/// The same server by another name of a connection, of a host, and of a mount: what counts is the login.
+#[tokio::test]
+async fn no_static_role_keeps_a_login_that_another_connection_or_mount_holds() {
+    let house = House::open().await;
+    let (operator, admin, port) = (house.server.operator(), house.postgres.admin(), house.postgres.port());
+    let username = house.static_role(json!({})).await;
+    let refused = async |path: &str, body: Value, said: &str| {
+        let answer = operator.post(path, body).await.expect(400);
+        assert!(answer.text.contains(said), "{path}: {}", answer.text);
+    };
+    house
+        .configure(
+            "second",
+            port,
+            json!({"connection_url":
+        format!("postgresql://{{{{username}}}}:{{{{password}}}}@LOCALHOST:{port}/postgres?sslmode=disable")}),
+        )
+        .await;
+    let of = |db: &str, login: &str| json!({"db_name": db, "username": login, "rotation_period": "24h"});
+    let role = format!("database/static-roles/{}-2", house.role);
+    refused(&role, of("second", &username), "keeps the password").await;
+    refused(&role, of("second", admin.username), "the login of the connection").await;
+    operator.post("sys/mounts/elsewhere", json!({"type": "database"})).await.expect(204);
+    let there = |username: &str, port: u16| {
+        json!({
+            "plugin_name": "postgresql-database-plugin", "connection_url": house.postgres.url(port), "username": username,
+            "password": admin.password, "allowed_roles": "*", "verify_connection": false,
+        })
+    };
+    refused("elsewhere/config/app", there(&username, port), "static role of another mount").await;
+    operator.post("elsewhere/config/app", there(admin.username, port)).await.expect(204);
+    let role = format!("elsewhere/static-roles/{}", house.role);
+    refused(&role, of("app", &username), "kept by a static role of another mount").await;
+    // A connection that leads elsewhere at first, and is then turned to that server, brings its roles along.
+    operator.post("elsewhere/config/turned", there("somebody", 1)).await.expect(204);
+    let mut waits = of("turned", &username);
+    crate::house::merge(&mut waits, json!({"skip_import_rotation": true}));
+    operator.post(&role, waits).await.expect(204);
+    refused("elsewhere/config/turned", there("somebody", port), "in use there already").await;
+    // What a mount held is free when it is gone.
+    operator.delete("sys/mounts/database").await.expect(204);
+    operator.post("elsewhere/config/turned", there("somebody", port)).await.expect(204);
+}
+
+#[tokio::test]
+async fn who_asks_the_trail_for_a_login_finds_all_that_was_done_with_its_static_role() {
+    let house = House::open().await;
+    let username = house.static_role(json!({})).await;
+    house.static_password().await;
+    let operator = house.server.operator();
+    operator.post(&format!("database/rotate-role/{}", house.role), json!({})).await.expect(204);
+    operator.delete(&format!("database/static-roles/{}", house.role)).await.expect(204);
+    let entries = house.server.world.entries().await;
+    let about = entries.iter().filter(|entry| entry["subject"] == username.as_str());
+    let found: Vec<String> = about.map(|entry| entry["path"].as_str().unwrap_or_default().to_owned()).collect();
+    let of = |place: &str| format!("database/{place}/{}", house.role);
+    assert_eq!(found, [of("static-roles"), of("static-creds"), of("rotate-role"), of("static-roles")]);
+}

@@ -1,5 +1,6 @@
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a name is not one.
@@ -30,9 +31,10 @@ fn check(text: &str, longest: usize, punctuation: &'static str) -> Result<(), Na
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+        #[serde(try_from = "String")]
+        // Every request hands on the names of all policies of its token: copying one must not copy its text.
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The canonical text.
@@ -49,7 +51,13 @@ macro_rules! name {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
             }
         }
 
@@ -73,32 +81,32 @@ impl PolicyName {
     /// Reads a name: letters, digits and `_-./@:+=~`, at most 256 bytes, lower-cased.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check(text, 256, "_-./@:+=~")?;
-        Ok(Self(text.to_ascii_lowercase()))
+        Ok(Self(text.to_ascii_lowercase().into()))
     }
 
     /// The policy that allows everything. It is nowhere stored and cannot be written.
     pub fn root() -> Self {
-        Self("root".to_owned())
+        Self("root".into())
     }
 
     /// The policy that every token has unless it asks not to.
     pub fn default_policy() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 
     /// The policy of wrapping tokens. It is built in; nobody can write, delete or assign it.
     pub fn response_wrapping() -> Self {
-        Self("response-wrapping".to_owned())
+        Self("response-wrapping".into())
     }
 
     /// Whether this is the policy of wrapping tokens.
     pub fn is_response_wrapping(&self) -> bool {
-        self.0 == "response-wrapping"
+        &*self.0 == "response-wrapping"
     }
 
     /// Whether this is the policy that allows everything.
     pub fn is_root(&self) -> bool {
-        self.0 == "root"
+        &*self.0 == "root"
     }
 }
 
@@ -111,7 +119,7 @@ impl RoleName {
     /// Reads a name: letters, digits and `_-.@:+=~`, at most 256 bytes, lower-cased.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check(text, 256, "_-.@:+=~")?;
-        Ok(Self(text.to_ascii_lowercase()))
+        Ok(Self(text.to_ascii_lowercase().into()))
     }
 }
 
@@ -129,7 +137,7 @@ impl TokenRoleName {
         if text.starts_with(edge) || text.ends_with(edge) {
             return Err(NameError::Character(INSIDE));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 
@@ -142,7 +150,7 @@ impl EntityName {
     /// Reads a name: letters, digits, blank inside and `_-./@:+=~`, at most 512 bytes.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         check(text, 512, "_-./@:+=~ ")?;
-        if text.trim() == text { Ok(Self(text.to_owned())) } else { Err(NameError::Character("_-./@:+=~")) }
+        if text.trim() == text { Ok(Self(text.into())) } else { Err(NameError::Character("_-./@:+=~")) }
     }
 }
 

@@ -8,7 +8,8 @@ use strongroom_model::{PolicyName, Principal};
 pub struct Bearer {
     pub(super) held: Held,
     entity: Option<Arc<Stored<Entity>>>,
-    policies: Vec<PolicyName>,
+    /// The token's own policies and its entity's, where the entity has any.
+    merged: Option<Vec<PolicyName>>,
 }
 
 /// How the token is kept.
@@ -36,13 +37,14 @@ impl Held {
 
 impl Bearer {
     pub(super) fn new(held: Held, entity: Option<Arc<Stored<Entity>>>) -> Self {
-        let mut policies = held.token().policies.clone();
-        if let Some(entity) = &entity {
-            policies.extend(entity.value.policies.iter().cloned());
+        let merged = entity.as_ref().filter(|entity| !entity.value.policies.is_empty()).map(|entity| {
+            let own = held.token().policies.iter();
+            let mut policies: Vec<PolicyName> = own.chain(&entity.value.policies).cloned().collect();
             policies.sort();
             policies.dedup();
-        }
-        Self { held, entity, policies }
+            policies
+        });
+        Self { held, entity, merged }
     }
 
     /// The name it is stored under; `None` for a batch token, which is stored nowhere.
@@ -65,7 +67,7 @@ impl Bearer {
 
     /// Its own policies and those of its entity, sorted, each once.
     pub fn policies(&self) -> &[PolicyName] {
-        &self.policies
+        self.merged.as_ref().unwrap_or(&self.token().policies)
     }
 
     /// Policies that come from the entity.

@@ -188,9 +188,14 @@ fn shown(context: &Context<'_>, found: Found) -> Result<Value, CoreError> {
         "id": entity.id, "name": entity.name, "policies": entity.policies, "disabled": entity.disabled,
         "metadata": if entity.metadata.is_empty() { Value::Null } else { json!(entity.metadata) },
         "aliases": aliases, "creation_time": entity.created, "last_update_time": entity.updated,
-        "group_ids": [], "direct_group_ids": [], "inherited_group_ids": [], "merged_entity_ids": null,
+        "group_ids": [], "direct_group_ids": [], "inherited_group_ids": [], "merged_entity_ids": or_null(&entity.merged),
         "namespace_id": "root", "bucket_key": "",
     }))
+}
+
+/// As Vault writes lists that hold nothing.
+fn or_null(ids: &[EntityId]) -> Value {
+    if ids.is_empty() { Value::Null } else { json!(ids) }
 }
 
 fn shown_alias(context: &Context<'_>, entity: &Entity, alias: &Alias) -> Value {
@@ -201,7 +206,7 @@ fn shown_alias(context: &Context<'_>, entity: &Entity, alias: &Alias) -> Value {
         "mount_path": mount.map(|mount| mount.path.with_slash()).unwrap_or_default(),
         "mount_type": mount.map(|mount| mount.kind.clone()).unwrap_or_default(),
         "custom_metadata": if alias.custom_metadata.is_empty() { Value::Null } else { json!(alias.custom_metadata) },
-        "metadata": null, "merged_from_canonical_ids": null, "local": false, "namespace_id": "root",
+        "metadata": null, "merged_from_canonical_ids": or_null(&alias.merged_from), "local": false, "namespace_id": "root",
         "creation_time": alias.created, "last_update_time": alias.updated,
     })
 }

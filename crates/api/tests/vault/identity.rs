@@ -329,6 +329,8 @@ async fn merged_entities_share_their_logins_and_nobody_gains_rights_by_that() {
     let merged = entity(&server, &into).await;
     assert_eq!(merged["policies"], json!(["own"]));
     assert_eq!(merged["aliases"].as_array().unwrap().len(), 1);
+    assert_eq!(merged["merged_entity_ids"], json!([from]));
+    assert_eq!(merged["aliases"][0]["merged_from_canonical_ids"], json!([from]));
     operator.get(&format!("identity/entity/id/{from}")).await.expect(404);
     server.by(&token).get("auth/token/lookup-self").await.expect(403);
     assert_eq!(again(&server, "web").await.expect(200).text_at("/auth/entity_id"), into);
@@ -342,8 +344,16 @@ async fn merged_entities_share_their_logins_and_nobody_gains_rights_by_that() {
     merge(json!({"from_entity_ids": [other], "to_entity_id": into})).await.expect(400);
     let kept = json!({"from_entity_ids": [other], "to_entity_id": into, "conflicting_alias_ids_to_keep": [own]});
     merge(kept).await.expect(204);
-    assert_eq!(entity(&server, &into).await["aliases"][0]["id"], own);
+    let merged = entity(&server, &into).await;
+    assert_eq!((&merged["aliases"][0]["id"], &merged["merged_entity_ids"]), (&json!(own), &json!([from, other])));
     assert_eq!(again(&server, "other").await.expect(200).text_at("/auth/entity_id"), into);
     assert_ne!(again(&server, "web").await.expect(200).text_at("/auth/entity_id"), into);
+    // What an entity had taken over goes on with it.
+    let last = operator.post("identity/entity", json!({"name": "last"})).await.expect(200).text_at("/data/id");
+    assert_eq!(entity(&server, &last).await["merged_entity_ids"], Value::Null);
+    merge(json!({"from_entity_ids": [into], "to_entity_id": last})).await.expect(204);
+    let last = entity(&server, &last).await;
+    assert_eq!(last["merged_entity_ids"], json!([from, other, into]));
+    assert_eq!(last["aliases"][0]["merged_from_canonical_ids"], json!([other, into]));
     server.stop().await;
 }

@@ -17,6 +17,9 @@ pub struct Entity {
     pub disabled: bool,
     /// The names by which auth methods know it; at most one per mount.
     pub aliases: Vec<Alias>,
+    /// Entities that were merged into this one, and those that had been merged into these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<EntityId>,
     /// When it was made.
     pub created: Timestamp,
     /// When it was last changed.
@@ -46,6 +49,9 @@ pub struct Alias {
     /// What people noted.
     #[serde(default)]
     pub custom_metadata: BTreeMap<String, String>,
+    /// Entities that had it before they were merged away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged_from: Vec<EntityId>,
     /// When it was made.
     pub created: Timestamp,
     /// When it was last changed.

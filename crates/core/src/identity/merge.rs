@@ -13,6 +13,8 @@ use strongroom_model::EntityId;
 
 /// The most entities that one request merges.
 const MOST: usize = 64;
+/// The most ids of merged entities that are remembered in one place, the latest.
+const REMEMBERED: usize = 256;
 
 impl Identity {
     /// Merges entities into another one. Where two have an alias on the same mount, `keep` names the one to stay; without
@@ -49,12 +51,13 @@ impl Identity {
             let mut entity = target.value.clone();
             let mut txn = Txn::new().expect(entity_at(into), target.rev).expect(entity_at(id), other.rev);
             for alias in &other.value.aliases {
-                txn = take_over(txn, &mut entity, alias, keep)?;
+                txn = take_over(txn, &mut entity, (alias, id), keep)?;
             }
+            remember(&mut entity.merged, other.value.merged.iter().copied().chain([id]));
             entity.touch(self.clock.now());
             txn = token::note_departed(txn.delete(entity_at(id)).delete(name_at(&other.value.name)), id)?;
             txn = self.note_cut_off(txn, &other.value, "merged into another one")?;
-            match self.records.commit(txn.put_record(entity_at(into), &entity)?).await {
+            match self.upsert.over(self.records.commit(txn.put_record(entity_at(into), &entity)?)).await {
                 Err(CoreError::Conflict) => continue,
                 done => return done.map(|_| ()),
             }
@@ -63,8 +66,19 @@ impl Identity {
     }
 }
 
-/// Gives the alias to the entity, in place of its own on the same mount if the caller says so.
-fn take_over(txn: Txn, entity: &mut Entity, alias: &Alias, keep: &[EntityId]) -> Result<Txn, CoreError> {
+fn remember(known: &mut Vec<EntityId>, more: impl Iterator<Item = EntityId>) {
+    known.extend(more);
+    let over = known.len().saturating_sub(REMEMBERED);
+    known.drain(..over);
+}
+
+/// Gives the alias of another entity to this one, in place of its own on the same mount if the caller says so.
+fn take_over(
+    txn: Txn,
+    entity: &mut Entity,
+    (alias, from): (&Alias, EntityId),
+    keep: &[EntityId],
+) -> Result<Txn, CoreError> {
     let own = entity.aliases.iter().position(|own| own.mount_accessor == alias.mount_accessor);
     let txn = match own {
         None => txn,
@@ -79,6 +93,9 @@ fn take_over(txn: Txn, entity: &mut Entity, alias: &Alias, keep: &[EntityId]) ->
             }
         },
     };
-    entity.aliases.push(alias.clone());
-    with_alias(txn, alias, entity.id)
+    let mut alias = alias.clone();
+    remember(&mut alias.merged_from, [from].into_iter());
+    let txn = with_alias(txn, &alias, entity.id)?;
+    entity.aliases.push(alias);
+    Ok(txn)
 }

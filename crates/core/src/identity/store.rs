@@ -408,6 +408,7 @@ impl Identity {
             metadata: BTreeMap::new(),
             disabled: false,
             aliases: Vec::new(),
+            merged: Vec::new(),
             created: now,
             updated: now,
             changes: 0,
@@ -421,6 +422,7 @@ impl Identity {
             name: name.to_owned(),
             mount_accessor: mount_accessor.to_owned(),
             custom_metadata: BTreeMap::new(),
+            merged_from: Vec::new(),
             created: now,
             updated: now,
         }

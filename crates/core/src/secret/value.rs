@@ -29,7 +29,7 @@ impl SecretValue {
         let size = self.size()?;
         if size > LONGEST {
             return Err(CoreError::TooLarge(format!(
-                "the secret is {size} bytes long and at most {LONGEST} are kept: split it, or keep the file elsewhere and its key here"
+                "the secret is {size} bytes long, written as JSON, and at most {LONGEST} are kept: split it, or keep the file elsewhere and its key here"
             )));
         }
         // Of the exact size, because a buffer that grows leaves copies of the secret behind.

@@ -114,7 +114,6 @@ async fn no_list_gets_shorter_in_silence_when_a_record_is_taken_out_of_the_store
             [("identity/entity", json!({"name": "c"})), ("identity/entity", json!({"name": "d"}))],
         ),
         ("cubbyhole/", [("cubbyhole/a", json!({"k": "v"})), ("cubbyhole/b", json!({"k": "v"}))]),
-        ("auth/token/accessors", [("auth/token/create", json!({})), ("auth/token/create", json!({}))]),
         ("database/config", [("database/config/a", connection()), ("database/config/b", connection())]),
         ("database/roles", [("database/roles/a", role()), ("database/roles/b", role())]),
         ("sys/access-keys", [("sys/access-keys", key("a")), ("sys/access-keys", key("b"))]),

@@ -650,7 +650,8 @@ async fn a_dashboard_made_for_vault_finds_what_it_asks_for() {
     // Two were made, one was renewed and used twice.
     assert_eq!(seen("vault_token_store_count"), 5.0);
     assert_eq!((seen("vault_token_revoke_count"), seen("vault_token_revoke_tree_count")), (1.0, 1.0));
-    assert_eq!(seen("vault_expire_renew_token_count"), 1.0);
+    assert_eq!((seen("vault_expire_renew_token_count"), seen("vault_expire_revoke_by_token_count")), (1.0, 1.0));
+    assert_eq!(seen("vault_token_createAccessor_count"), 2.0);
     assert_eq!(seen("vault_identity_upsert_entity_txn_count"), 1.0);
     let ann = "{namespace=\"root\",auth_method=\"userpass\",mount_point=\"auth/people/\"}";
     assert_eq!(value(&after, &format!("vault_identity_entity_creation{ann}")), 1.0);
@@ -675,6 +676,25 @@ async fn a_dashboard_made_for_vault_finds_what_it_asks_for() {
         let name = format!("vault_{name}_count");
         assert_eq!(value(&before, &name), value(&after, &name), "{name}");
     }
+}
+
+#[tokio::test]
+async fn tokens_and_entities_are_counted_when_somebody_asks() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    let count = async |what: &str, name: &str| {
+        let answer = operator.get(&format!("sys/internal/counters/{what}")).await.expect(200);
+        answer.at(&format!("/data/counters/{name}/total")).as_u64().unwrap()
+    };
+    let (tokens, entities) = (count("tokens", "service_tokens").await, count("entities", "entities").await);
+    server.token(json!({"policies": ["default"], "ttl": "1h"})).await;
+    operator.post("auth/token/create", json!({"type": "batch", "policies": ["default"]})).await.expect(200);
+    operator.post("identity/entity", json!({"name": "ann"})).await.expect(200);
+    assert_eq!(count("tokens", "service_tokens").await, tokens + 1, "batch tokens are nowhere kept");
+    assert_eq!(count("entities", "entities").await, entities + 1);
+    server.world.clock.advance(Duration::from_secs(7_200));
+    assert_eq!(count("tokens", "service_tokens").await, tokens, "a dead one counts no more");
+    server.by("").get("sys/internal/counters/tokens").await.expect(403);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::plugin::AuthMethod;
 use crate::records::{Listed, Records};
 use crate::token::Token;
 use arc_swap::ArcSwapOption;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +98,20 @@ impl Census {
                 tracing::warn!(%error, "tokens, entities and secrets could not be counted; their gauges keep the last count");
             }
         }
+    }
+
+    /// How many service tokens are alive, counted now.
+    pub async fn tokens(&self) -> Result<u64, CoreError> {
+        let (mut count, now) = (0, self.clock.now());
+        self.each("token", |listed: Listed<Token>| count += u64::from(!listed.value.is_expired(now))).await?;
+        Ok(count)
+    }
+
+    /// How many entities there are, counted now.
+    pub async fn entities(&self) -> Result<u64, CoreError> {
+        let mut count = 0;
+        self.each("entity", |_: Listed<IgnoredAny>| count += 1).await?;
+        Ok(count)
     }
 
     /// Counts now.

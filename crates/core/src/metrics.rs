@@ -135,6 +135,13 @@ impl Metrics {
         Watch { timing: self.timing(name, Labels::new()), clock: Arc::clone(clock) }
     }
 
+    /// The same under several names: what is one act here and several in Vault.
+    pub(crate) fn watch_as(&self, name: &'static str, others: &[&'static str], clock: &Arc<dyn Clock>) -> Watch {
+        let watch = self.watch(name, clock);
+        others.iter().for_each(|other| self.also_name(&watch.timing, other));
+        watch
+    }
+
     /// Gives a timing without labels a second name, so that what has two names is noted once.
     pub fn also_name(&self, timing: &Arc<Timing>, name: &'static str) {
         let mut known = self.timings.write().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 use crate::access_key::{AccessKeyId, MadeKey};
 use crate::drill::{Door as DrillDoor, Doorway};
 use crate::gate::entry_of;
-use crate::metrics::Metrics;
+use crate::metrics::{Labels, Metrics};
 use crate::open::{Open, Parts, Settings};
 use crate::plugin::Plugins;
 use crate::snapshot::RestoreOrder;
@@ -92,6 +92,8 @@ impl Strongroom {
     pub async fn start(setup: Setup) -> Result<Arc<Self>, CoreError> {
         let state = look(&setup).await?;
         let (metrics, restored) = (Arc::new(Metrics::default()), AtomicBool::new(false));
+        let sealing = metrics.timing("vault.core.seal-internal", Labels::new());
+        metrics.also_name(&sealing, "vault.core.seal");
         let strongroom = Self {
             setup,
             state: ArcSwap::from_pointee(state),

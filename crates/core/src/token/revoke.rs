@@ -135,7 +135,7 @@ impl Tokens {
             let children = self.records.scan::<Pointer>(&children_shelf(key), None, ROUND).await?;
             if children.is_empty() {
                 cubbyhole::wipe(&self.records, key).await?;
-                self.leases.end_token(key).await?;
+                self.meters.end_leases.over(self.leases.end_token(key)).await?;
                 let done = Txn::new().delete(job_at(key));
                 let listed = parent.map(|parent| children_shelf(parent).named(key.as_bytes()));
                 self.records.commit(listed.into_iter().fold(done, Txn::delete)).await?;

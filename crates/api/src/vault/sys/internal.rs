@@ -26,6 +26,18 @@ pub(super) async fn resultant_acl(context: Context<'_>) -> Result<Reply, CoreErr
     Ok(Reply::data(json!({ "root": false, "exact_paths": exact, "glob_paths": glob })))
 }
 
+/// `sys/internal/counters/tokens`: counted when asked, so that it takes time in proportion to them.
+pub(super) async fn count_tokens(context: Context<'_>) -> Result<Reply, CoreError> {
+    let total = context.open.census.tokens().await?;
+    Ok(Reply::data(json!({ "counters": { "service_tokens": { "total": total } } })))
+}
+
+/// `sys/internal/counters/entities`, the same.
+pub(super) async fn count_entities(context: Context<'_>) -> Result<Reply, CoreError> {
+    let total = context.open.census.entities().await?;
+    Ok(Reply::data(json!({ "counters": { "entities": { "total": total } } })))
+}
+
 fn by_pattern(acl: &Acl) -> BTreeMap<&str, Vec<&Rule>> {
     let mut patterns: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
     for rule in acl.policies().iter().flat_map(|policy| &policy.rules) {

@@ -173,6 +173,8 @@ pub(super) const ROUTES: &[Route] = &[
         internal::namespaces,
         "Lists the namespaces that the caller may use."
     ),
+    route!("internal/counters/tokens", [Read], Token, internal::count_tokens, "Counts service tokens."),
+    route!("internal/counters/entities", [Read], Token, internal::count_entities, "Counts entities."),
     route!("internal/specs/openapi", [Read], Optional, internal::openapi, "Describes this server in OpenAPI."),
     route!("access-keys", [List, Write], Token, access_key::keys, "Lists access keys, or makes one."),
     route!(

@@ -2,12 +2,13 @@
 //! is carried out by the lanes.
 
 use super::lane::{Lane, Lanes};
-use super::ledger::{CapScope, Ledger};
+use super::ledger::Ledger;
 use super::recall::Recalls;
 use super::record::{
     AT_ONCE, Cause, Change, Lease, LeaseKey, Recall, RecallScope, Revoking, Stage, cuts, failing, leases, of_entity,
     of_token,
 };
+use super::whole::{Lost, Walk};
 use crate::CoreError;
 use crate::records::{Listed, Records, Stored, decode};
 use crate::token::TokenKey;
@@ -27,6 +28,8 @@ pub(crate) struct Book {
     pub(super) ledger: Arc<Ledger>,
     pub(super) lanes: Lanes,
     pub(super) recalls: Recalls,
+    /// Leases whose records were found missing or unreadable.
+    pub(super) lost: Lost,
     pub(super) clock: Arc<dyn Clock>,
     /// Changes whenever a lease ended or failed to.
     pub(super) progress: watch::Sender<u64>,
@@ -35,8 +38,8 @@ pub(crate) struct Book {
 impl Book {
     pub(crate) fn new(records: Arc<Records>, clock: Arc<dyn Clock>) -> Self {
         let ledger = Arc::new(Ledger::new(Arc::clone(&records)));
-        let (lanes, recalls) = (Lanes::default(), Recalls::default());
-        Self { records, ledger, lanes, recalls, clock, progress: watch::Sender::new(0) }
+        let (lanes, recalls, lost) = (Lanes::default(), Recalls::default(), Lost::default());
+        Self { records, ledger, lanes, recalls, lost, clock, progress: watch::Sender::new(0) }
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -109,7 +112,8 @@ impl Book {
         let meant = Recall { scope, cause, at: Timestamp::from_nanos(u64::MAX) };
         let mut keys = Vec::with_capacity(links.len());
         for link in links {
-            if self.get(&link.value).await?.is_some_and(|lease| meant.covers(&link.value, &lease.value)) {
+            let lease = self.unless_lost(&link.value, self.get(&link.value).await)?;
+            if lease.is_some_and(|lease| meant.covers(&link.value, &lease.value)) {
                 keys.push(link.value);
             }
         }
@@ -127,23 +131,23 @@ impl Book {
         }
     }
 
-    /// Marks every lease of a path, by a recall when they are many; says how many.
+    /// Marks every lease of a path, by a recall when they are many; says how many. Those whose records are lost are noted.
     pub(super) async fn end_path(&self, mount: MountId, path: &str, cause: Cause) -> Result<u64, CoreError> {
-        let known = self.ledger.count(Some(mount), &CapScope::Path(path.to_owned()));
+        let known = self.ledger.count_of(mount, path);
         if known > count(MARKS) {
             self.recall(RecallScope::Path { mount, path: path.to_owned() }, cause).await?;
             return Ok(known);
         }
-        let (mut after, mut marked) = (None::<Vec<u8>>, 0);
-        loop {
-            let page = self.page(mount, path, after.as_deref()).await?;
-            let Some(last) = page.last() else { return Ok(marked) };
-            after = Some(last.name.clone());
+        let mut walk = Walk::over(mount, path);
+        while let Some(page) = walk.next(self).await? {
             let key = |listed: &Listed<Lease>| LeaseKey { mount, path: path.to_owned(), suffix: listed.text() };
             let keys: Vec<LeaseKey> = page.iter().map(key).collect();
             self.mark(&keys, cause).await?;
-            marked += count(keys.len());
         }
+        if walk.seen < known {
+            self.note_missing(mount, path).await?;
+        }
+        Ok(walk.seen)
     }
 
     /// Marks leases as to be revoked, now; one that is being waited for is tried at once. Durable when it returns.
@@ -188,7 +192,7 @@ impl Book {
 
     /// The changes that mark a lease, and its lane; none when it is gone or has its turn already.
     async fn marking(&self, key: &LeaseKey, cause: Cause) -> Result<Option<(Change, String)>, CoreError> {
-        let Some(stored) = self.get(key).await? else { return Ok(None) };
+        let Some(stored) = self.unless_lost(key, self.get(key).await)? else { return Ok(None) };
         let (lease, now) = (&stored.value, self.now());
         let stage = match &lease.stage {
             Stage::Revoking(_) if lease.due <= now => return Ok(None),
@@ -236,6 +240,7 @@ impl Book {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => {
+                    self.lost.remove(key);
                     self.moved();
                     return Ok(());
                 }

@@ -3,6 +3,7 @@
 use super::Leases;
 use super::book::PAGE;
 use super::record::{Cause, Lease, LeaseKey, Stage, of_entity};
+use super::whole::Walk;
 use crate::CoreError;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -93,13 +94,14 @@ impl Leases {
     /// How many leases there are.
     pub(crate) async fn count_in(&self, scope: &LeaseScope<'_>) -> Result<(u64, Vec<String>), CoreError> {
         let (mut count, mut names) = (0, Vec::new());
-        self.each(scope, |key, _| {
+        let mut see = |key: &LeaseKey| {
             count += 1;
             if names.len() < 20 {
                 names.push(self.id_of(key));
             }
-        })
-        .await?;
+        };
+        let lost = self.each(scope, |key, _| see(key)).await?;
+        lost.iter().for_each(|(key, _)| see(key));
         Ok((count, names))
     }
 
@@ -109,7 +111,7 @@ impl Leases {
         let down = lanes.iter().filter_map(|lane| Some(((lane.mount, lane.name.as_str()), lane.outage()?.error)));
         let down: HashMap<_, _> = down.collect();
         let mut left = Remaining::default();
-        self.each(scope, |key, lease| {
+        let lost = self.each(scope, |key, lease| {
             if !self.book.is_ending(key, lease) {
                 return;
             }
@@ -124,8 +126,14 @@ impl Leases {
             if left.failures.len() < most {
                 left.failures.push((self.id_of(key), error.clone()));
             }
-        })
-        .await?;
+        });
+        for (key, why) in lost.await? {
+            left.count += 1;
+            left.failing += 1;
+            if left.failures.len() < most {
+                left.failures.push((self.id_of(&key), why));
+            }
+        }
         Ok(left)
     }
 
@@ -159,37 +167,46 @@ impl Leases {
         self.looks.rest(name, Instant::now())
     }
 
-    async fn each(&self, scope: &LeaseScope<'_>, mut see: impl FnMut(&LeaseKey, &Lease)) -> Result<(), CoreError> {
+    /// Shows all leases that are meant; gives those whose records are lost.
+    async fn each(
+        &self,
+        scope: &LeaseScope<'_>,
+        mut see: impl FnMut(&LeaseKey, &Lease),
+    ) -> Result<Vec<(LeaseKey, String)>, CoreError> {
+        let mut lost = Vec::new();
         match scope {
             LeaseScope::Entity(entity) => {
                 let (shelf, mut after) = (of_entity(*entity), None);
                 loop {
                     let links = self.book.records.scan::<LeaseKey>(&shelf, after.as_ref(), PAGE).await?;
-                    let Some(last) = links.last() else { return Ok(()) };
+                    let Some(last) = links.last() else { break };
                     after = Some(shelf.named(&last.name));
                     for link in links {
-                        if let Some(lease) = self.book.peek(&link.value).await? {
-                            see(&link.value, &lease);
+                        match self.book.unless_lost(&link.value, self.book.peek(&link.value).await)? {
+                            Some(lease) => see(&link.value, &lease),
+                            None => lost.extend(self.book.lost.find(&link.value).map(|why| (link.value, why))),
                         }
                     }
                 }
             }
             LeaseScope::Below(prefix) => {
                 for part in self.below(prefix) {
-                    let mut after = None::<Vec<u8>>;
-                    loop {
-                        let page = self.book.page(part.mount, &part.path, after.as_deref()).await?;
-                        let Some(last) = page.last() else { break };
-                        after = Some(last.name.clone());
+                    let known = self.book.ledger.count_of(part.mount, &part.path);
+                    let mut walk = Walk::over(part.mount, &part.path);
+                    while let Some(page) = walk.next(&self.book).await? {
                         for listed in &page {
                             let (mount, path) = (part.mount, part.path.clone());
                             see(&LeaseKey { mount, path, suffix: listed.text() }, &listed.value);
                         }
                     }
+                    if walk.seen < known {
+                        self.book.note_missing(part.mount, &part.path).await?;
+                    }
+                    lost.extend(self.book.lost.of_path(part.mount, &part.path));
                 }
-                Ok(())
             }
         }
+        Ok(lost)
     }
 }
 

@@ -142,6 +142,11 @@ impl Ledger {
         counts.get(&mount).into_iter().flatten().map(|(path, count)| (path.clone(), *count)).collect()
     }
 
+    /// How many leases a path has.
+    pub(super) fn count_of(&self, mount: MountId, path: &str) -> u64 {
+        self.locked().get(&mount).and_then(|paths| paths.get(path)).copied().unwrap_or(0)
+    }
+
     /// How many leases there are in a scope.
     pub(super) fn count(&self, mount: Option<MountId>, scope: &CapScope) -> u64 {
         let counts = self.locked();

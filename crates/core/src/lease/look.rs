@@ -3,6 +3,7 @@
 use super::Leases;
 use super::book::PAGE;
 use super::record::{Lease, LeaseKey, Stage, Turn, due, failing};
+use super::whole::Walk;
 use crate::quota::LeaseCount;
 use crate::records::Stored;
 use crate::{CoreError, Grant};
@@ -85,12 +86,15 @@ impl Leases {
             }
         }
         for (mount, path) in full {
-            let mut after = None::<Vec<u8>>;
-            loop {
-                let page = self.book.page(mount, &path, after.as_deref()).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.name.clone());
+            let known = self.book.ledger.count_of(mount, &path);
+            let mut walk = Walk::over(mount, &path);
+            while let Some(page) = walk.next(&self.book).await? {
                 names.extend(page.iter().map(|listed| listed.text()));
+            }
+            if walk.seen < known {
+                // No list gets shorter because somebody cut a record out of the store.
+                self.book.note_missing(mount, &path).await?;
+                names.extend(self.book.lost.of_path(mount, &path).into_iter().map(|(key, _)| key.suffix));
             }
         }
         Ok(names.into_iter().collect())
@@ -120,6 +124,13 @@ impl Leases {
     /// system that cannot be reached. At most `limit`; says too whether there are more.
     pub async fn irrevocable(&self, _grant: &Grant, limit: usize) -> Result<(Vec<Irrevocable>, bool), CoreError> {
         let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        for (key, why) in self.book.still_lost().await? {
+            if found.len() >= limit {
+                return Ok((found, true));
+            }
+            found.push(self.irrevocable_one(&key, why));
+            seen.insert(key);
+        }
         let mut after = None;
         loop {
             let page = self.book.records.scan::<LeaseKey>(&failing(), after.as_ref(), PAGE).await?;
@@ -129,7 +140,8 @@ impl Leases {
                 if found.len() >= limit {
                     return Ok((found, true));
                 }
-                if let Some(lease) = self.book.get(&listed.value).await?
+                if !seen.contains(&listed.value)
+                    && let Some(lease) = self.book.unless_lost(&listed.value, self.book.get(&listed.value).await)?
                     && let Stage::Revoking(revoking) = &lease.value.stage
                 {
                     found.push(self.irrevocable_one(&listed.value, revoking.error.clone().unwrap_or_default()));
@@ -186,11 +198,12 @@ impl Leases {
 
     /// Counts those that fail by themselves anew, if anything happened since; there should be none.
     pub(super) async fn count_failing(&self) -> Result<(), CoreError> {
-        let happened = self.book.happened();
-        if self.counted_at.swap(happened, std::sync::atomic::Ordering::Relaxed) == happened {
+        let (happened, lost) = (self.book.happened(), self.book.lost.count());
+        let version = happened.wrapping_add(lost << 32);
+        if self.counted_at.swap(version, std::sync::atomic::Ordering::Relaxed) == version {
             return Ok(());
         }
-        let (mut count, mut after) = (0, None);
+        let (mut count, mut after) = (lost, None);
         loop {
             let page = self.book.records.scan::<LeaseKey>(&failing(), after.as_ref(), PAGE).await?;
             count += u64::try_from(page.len()).unwrap_or(u64::MAX);

@@ -21,6 +21,7 @@ mod record;
 mod renew;
 mod revoke;
 mod upkeep;
+mod whole;
 mod worker;
 
 pub(crate) use book::Book;

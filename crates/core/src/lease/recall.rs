@@ -8,6 +8,7 @@ use super::Leases;
 use super::book::{Book, PAGE};
 use super::lane::Lane;
 use super::record::{Cause, Change, Lease, LeaseKey, Recall, RecallScope, Stage, of_entity, of_token, recalls};
+use super::whole::Walk;
 use crate::CoreError;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,13 +140,12 @@ impl Book {
     async fn page_of(
         &self,
         scope: &RecallScope,
-        after: &mut Option<Vec<u8>>,
+        (walk, after): (&mut Option<Walk>, &mut Option<Vec<u8>>),
     ) -> Result<Option<Vec<(LeaseKey, Lease)>>, CoreError> {
         let shelf = match scope {
             RecallScope::Path { mount, path } => {
-                let page = self.page(*mount, path, after.as_deref()).await?;
-                let Some(last) = page.last() else { return Ok(None) };
-                *after = Some(last.name.clone());
+                let walk = walk.get_or_insert_with(|| Walk::over(*mount, path));
+                let Some(page) = walk.next(self).await? else { return Ok(None) };
                 let key = |suffix| LeaseKey { mount: *mount, path: path.clone(), suffix };
                 return Ok(Some(page.into_iter().map(|listed| (key(listed.text()), listed.value)).collect()));
             }
@@ -158,7 +158,7 @@ impl Book {
         *after = Some(last.name.clone());
         let mut found = Vec::with_capacity(links.len());
         for link in links {
-            if let Some(lease) = self.peek(&link.value).await? {
+            if let Some(lease) = self.unless_lost(&link.value, self.peek(&link.value).await)? {
                 found.push((link.value, lease));
             }
         }
@@ -222,7 +222,8 @@ impl Leases {
     /// Hands what is in force to its lane, and marks what cannot be handed over; says how many were handed over.
     async fn sweep_once(self: &Arc<Self>, sweep: &mut Sweep, is_first: bool) -> Result<usize, CoreError> {
         let (recall, mut after, mut given) = (sweep.open.recall.clone(), None, 0);
-        while let Some(page) = self.book.page_of(&recall.scope, &mut after).await? {
+        let mut walk = None;
+        while let Some(page) = self.book.page_of(&recall.scope, (&mut walk, &mut after)).await? {
             let (mut marks, mut gifts) = (Vec::new(), BTreeMap::<String, Vec<LeaseKey>>::new());
             let now = self.book.now();
             for (key, lease) in page.into_iter().filter(|(key, lease)| recall.covers(key, lease)) {
@@ -240,6 +241,12 @@ impl Leases {
                 given += keys.len();
                 self.give(sweep, &name, keys).await;
             }
+        }
+        if let (RecallScope::Path { mount, path }, Some(walk)) = (&recall.scope, walk)
+            && given == 0
+            && walk.seen < self.book.ledger.count_of(*mount, path)
+        {
+            self.book.note_missing(*mount, path).await?;
         }
         Ok(given)
     }

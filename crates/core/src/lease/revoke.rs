@@ -2,12 +2,15 @@
 //! wait for the outcome, waits for what the lanes say.
 
 use super::Leases;
+use super::diary::note_of;
 use super::lane::Lane;
 use super::record::{Cause, Lease, LeaseKey, Moving, moving};
+use super::whole::Walk;
 use crate::records::PutRecord;
 use crate::{CoreError, Grant};
 use std::sync::Arc;
 use std::time::Duration;
+use strongroom_audit::Entry;
 use strongroom_barrier::Txn;
 use strongroom_model::{EntityId, MountId, MountPath};
 use tokio::sync::watch;
@@ -60,7 +63,10 @@ impl Leases {
             count += self.book.end_path(part.mount, &part.path, Cause::Revoked).await?;
         }
         if !wait {
-            return Ok(count);
+            return match self.lost_in(&scope) {
+                None => Ok(count),
+                Some(why) => Err(unrevoked(prefix, why)),
+            };
         }
         let before = before.into_iter().filter(|(_, lane)| scope.iter().any(|part| part.mount == lane.mount)).collect();
         self.wait(progress, &Awaited { what: prefix, before, of: Of::All(scope) }).await?;
@@ -83,18 +89,48 @@ impl Leases {
         let note = format!("forgotten by force, asked for by {by}: the credential may still be there");
         let mut count = 0;
         for part in self.below(prefix) {
-            let mut after = None::<Vec<u8>>;
-            loop {
-                let page = self.book.page(part.mount, &part.path, after.as_deref()).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.name.clone());
+            let mut walk = Walk::over(part.mount, &part.path);
+            while let Some(page) = walk.next(&self.book).await? {
                 for listed in page {
                     let key = LeaseKey { mount: part.mount, path: part.path.clone(), suffix: listed.text() };
                     count += u64::from(self.force_one(&key, &listed.value, &note).await?);
                 }
             }
+            if self.book.ledger.count_of(part.mount, &part.path) > 0 {
+                count += self.force_lost(&part, &note).await?;
+            }
         }
         Ok(count)
+    }
+
+    /// Forgets the leases of a path whose records are lost.
+    async fn force_lost(&self, part: &Marked, note: &str) -> Result<u64, CoreError> {
+        let lost = self.book.lost_turns(part.mount, &part.path).await?;
+        let mut count = 0;
+        for (key, turn) in lost {
+            let id = self.id_of(&key);
+            let mut entry = Entry::event("lease-force", id.clone(), format!("{note}; its record was lost"));
+            entry.lease_id = Some(id);
+            entry.mount = self.mounts.table().known(key.mount).map(|mount| note_of(mount));
+            self.trail.append(entry).await?;
+            self.book.forget_lost(&key, turn).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// What is wrong with leases whose records are lost, if there are any.
+    fn lost_in(&self, scope: &[Marked]) -> Option<String> {
+        let lost: Vec<_> = scope.iter().flat_map(|part| self.book.lost.of_path(part.mount, &part.path)).collect();
+        let (first, why) = lost.first()?;
+        let more = match lost.len() {
+            1 => String::new(),
+            count => format!(" (and {} more)", count - 1),
+        };
+        Some(format!(
+            "{}{more}: {why}; end that login by hand, then forget the lease with sys/leases/revoke-force",
+            self.id_of(first)
+        ))
     }
 
     async fn force_one(&self, key: &LeaseKey, lease: &Lease, note: &str) -> Result<bool, CoreError> {
@@ -200,11 +236,8 @@ impl Leases {
         }
         let mut failing = None;
         for part in scope {
-            let mut after = None::<Vec<u8>>;
-            loop {
-                let page = self.book.page(part.mount, &part.path, after.as_deref()).await?;
-                let Some(last) = page.last() else { break };
-                after = Some(last.name.clone());
+            let mut walk = Walk::over(part.mount, &part.path);
+            while let Some(page) = walk.next(&self.book).await? {
                 match page.iter().find(|listed| listed.value.attempts() == 0) {
                     // New ones may come while we wait; they were not meant.
                     Some(listed) if listed.value.stage.is_revoking() => return Ok(Some(Left::Waiting)),
@@ -214,7 +247,7 @@ impl Leases {
                 failing = failing.or(error);
             }
         }
-        Ok(failing.map(Left::Failing))
+        Ok(failing.or_else(|| self.lost_in(scope)).map(Left::Failing))
     }
 
     /// Looks again whenever a lease ended or failed to, until all is over.

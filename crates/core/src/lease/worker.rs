@@ -10,6 +10,7 @@ use super::diary::note_of;
 use super::lane::Lane;
 use super::pace::Turn as Go;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
+use super::whole::is_lost;
 use super::{GRACE, LeaseEnd, Leases};
 use crate::CoreError;
 use crate::event::{EventKind, Note};
@@ -232,8 +233,11 @@ impl Leases {
                 }
                 let (path, suffix) = (turn.value.path.clone(), turn.value.suffix.clone());
                 let key = LeaseKey { mount: lane.mount, path, suffix };
-                match self.book.get(&key).await? {
-                    Some(lease) if lease.value.due.nanos() == turn.number => {
+                match self.book.get(&key).await {
+                    // It waits for somebody, and the others do not wait for it.
+                    Err(error) if is_lost(&error) => drop(self.book.unless_lost::<()>(&key, Err(error))),
+                    Err(error) => return Err(error),
+                    Ok(Some(lease)) if lease.value.due.nanos() == turn.number => {
                         if lease.value.stage.is_revoking() {
                             return Ok(Some(Turned { key, why: Why::Marked }));
                         }
@@ -243,7 +247,7 @@ impl Leases {
                         run.page.push_front(turn);
                         return Ok(None);
                     }
-                    _ => self.book.drop_turn(lane, turn.number, &turn.name).await?,
+                    Ok(_) => self.book.drop_turn(lane, turn.number, &turn.name).await?,
                 }
                 continue;
             }
@@ -282,7 +286,7 @@ impl Leases {
         permits: &Semaphore,
     ) -> Result<End, CoreError> {
         let Ok(permit) = permits.acquire().await else { return Ok(End::Passed) };
-        let Some(stored) = self.book.get(key).await? else { return Ok(End::Passed) };
+        let Some(stored) = self.book.unless_lost(key, self.book.get(key).await)? else { return Ok(End::Passed) };
         let lease = &stored.value;
         let cause = match &lease.stage {
             _ if lane.is_making(&key.suffix) => return Ok(End::Passed),
@@ -414,7 +418,7 @@ impl Leases {
     }
 
     async fn pull_back_one(&self, key: &LeaseKey, now: Timestamp) -> Result<(), CoreError> {
-        let Some(stored) = self.book.get(key).await? else { return Ok(()) };
+        let Some(stored) = self.book.unless_lost(key, self.book.get(key).await)? else { return Ok(()) };
         let lease = &stored.value;
         let most = now.plus(match lease.stage {
             Stage::Pending => GRACE,

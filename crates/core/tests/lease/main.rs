@@ -4,6 +4,7 @@
 mod crash;
 mod end;
 mod life;
+mod lost;
 mod many;
 mod outside;
 mod world;

@@ -16,10 +16,10 @@ use strongroom_core::{
     Visit, route,
 };
 use strongroom_model::{
-    Clock, EntityId, MountPath, NamespacePath, PolicyName, RequestId, RequestPath, SecretBytes, SecretString,
+    Clock, EntityId, Entropy, MountPath, NamespacePath, PolicyName, RequestId, RequestPath, SecretBytes, SecretString,
     Timestamp, Ttl,
 };
-use strongroom_storage::{Committed, Epoch, Front, Fronted, Memory, Store, StoreError, Txn};
+use strongroom_storage::{Committed, Entry, Epoch, Front, Fronted, IdemToken, Memory, Op, Store, StoreError, Txn};
 
 pub(crate) struct Hands(AtomicU64);
 
@@ -232,6 +232,19 @@ impl World {
         let grant = self.grant("sys/leases").await;
         let (leases, _) = self.leases().irrevocable(&grant, 100).await.unwrap();
         leases.into_iter().map(|lease| (lease.id, lease.error)).collect()
+    }
+
+    /// All that is in the store.
+    pub(crate) async fn rows(&self) -> Vec<Entry> {
+        self.memory.list(b"", None, usize::MAX).await.unwrap()
+    }
+
+    /// Changes the store behind the server's back.
+    pub(crate) async fn tamper(&self, op: Op) {
+        let entropy: &dyn Entropy = &SystemEntropy;
+        let idem = IdemToken(entropy.array());
+        let txn = Txn { compares: Vec::new(), ops: vec![op], idem };
+        self.memory.commit(Epoch::default(), txn).await.unwrap();
     }
 
     pub(crate) async fn settle(&self) {

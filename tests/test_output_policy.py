@@ -160,6 +160,9 @@ SEVERAL = {
     "kv rollback": ["-version=1", "secret/app"],
     "kv patch": ["-method=rw", "secret/app", "a=3"],
     "revoke": ["-secret=secret/app", "-reason=test", "-yes"],
+    "secrets move": ["plain/", "moved/"],
+    "drill": ["secret/app"],
+    "drill dry": ["-dry-run", "secret/app"],
     "revoke by entity": ["-principal=ann", "-reason=test", "-yes"],
     "revoke by mount": ["-mount=plain", "-reason=test", "-yes", "-no-wait"],
     "revoke by network": ["-source=198.51.100.0/24", "-reason=test", "-yes", "-no-wait"],
@@ -181,8 +184,8 @@ def test_the_printed_policy_suffices_for_all_requests_of_a_command(furnished, na
         text = "\n".join(rule(path, words) for path, words in chosen if words)
         return server.run(*line, *arguments, token=server.policy_token(text or rule("nothing/here", ["read"]), name="just-these"))
 
-    # Without the first or the second of what it names, it is refused before it has done anything.
-    for number, (path, words) in enumerate(written[:2]):
+    # Without the first or the second of what it names, it is refused before it has done anything; a move needs one for that.
+    for number, (path, words) in enumerate(written[: 1 if name == "secrets move" else 2]):
         for word in words:
             fewer = [one for one in words if one != word]
             done = attempt([*written[:number], (path, fewer), *written[number + 1 :]])

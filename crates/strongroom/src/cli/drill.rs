@@ -6,8 +6,9 @@ use super::error::{CliError, Doing};
 use super::format::{self, go_text, human_span};
 use super::grammar::{Command, Exit, switch, valued};
 use super::incident::micros;
+use super::kv::Place;
 use super::path::trimmed;
-use super::request::Request;
+use super::request::{Need, Request};
 use super::session::Session;
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
@@ -114,6 +115,10 @@ const FOLLOW: Duration = Duration::from_secs(600);
 fn drill(session: &mut Session) -> Result<Exit, CliError> {
     let body = order(session)?;
     let rotates = session.parsed.is_on("rotate");
+    if session.wants_policy() {
+        let needs = needs(session, rotates)?;
+        return Err(session.print_needs(&needs));
+    }
     if rotates || session.parsed.is_on("dry-run") {
         let preview = data(session, &post("drills/preview", body.clone()), "Error asking what a drill would do")?;
         if session.parsed.is_on("dry-run") {
@@ -133,6 +138,20 @@ fn drill(session: &mut Session) -> Result<Exit, CliError> {
     let state = text_of(&done, "state");
     session.show_value(&done, || drill_text(&done))?;
     Ok(if state == "done" { Exit::Good } else { Exit::Negative })
+}
+
+/// What looking at it, ordering it and following it need, and on the target what the canary is to do there.
+fn needs(session: &mut Session, rotates: bool) -> Result<Vec<Need>, CliError> {
+    let is_dry = session.parsed.is_on("dry-run");
+    let target = Place::of(session, &session.parsed.arg(0).to_owned())?.data();
+    let mut needs = vec![Need::at(target, if rotates { &["read", "update"] } else { &["read"] })];
+    if rotates || is_dry {
+        needs.push(Need::at("sys/drills/preview", &["update"]));
+    }
+    if !is_dry {
+        needs.extend([Need::at("sys/drills/run", &["update"]), Need::at("sys/drills/history", &["read"])]);
+    }
+    Ok(needs)
 }
 
 /// Waits for one that takes longer than its request.

@@ -5,7 +5,7 @@ use super::error::{CliError, Doing};
 use super::format::{go_text, table};
 use super::grammar::{Exit, Flag, Parsed, switch, valued};
 use super::path::{mount, trimmed};
-use super::request::{Request, object};
+use super::request::{Need, Request, object};
 use super::session::Session;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -131,6 +131,10 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 pub(crate) fn relocate(session: &mut Session, noun: &Noun) -> Result<Exit, CliError> {
     let (from, to) = (mount(session.parsed.arg(0)), mount(session.parsed.arg(1)));
     let body = json!({ "from": format!("{}{from}", noun.prefix), "to": format!("{}{to}", noun.prefix) });
+    if session.wants_policy() {
+        let moving = Need::at("sys/remount", &["update", "sudo"]);
+        return Err(session.print_needs(&[moving, Need::each("sys/remount/status/+", &["read"])]));
+    }
     let started = session
         .ask(&Request::post("sys/remount", body))
         .doing(|| format!("Error moving {} {from} to {to}", noun.name))?;

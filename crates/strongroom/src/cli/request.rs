@@ -232,6 +232,31 @@ impl Request {
     }
 }
 
+/// Something that a command of several requests needs.
+pub(crate) struct Need {
+    path: String,
+    words: &'static [&'static str],
+    /// Whether the path is meant as a pattern.
+    is_pattern: bool,
+}
+
+impl Need {
+    /// On just this path.
+    pub(crate) fn at(path: impl Into<String>, words: &'static [&'static str]) -> Self {
+        Self { path: path.into(), words, is_pattern: false }
+    }
+
+    /// On each path that fits: for what has an id that nobody knows before.
+    pub(crate) fn each(pattern: &str, words: &'static [&'static str]) -> Self {
+        Self { path: pattern.to_owned(), words, is_pattern: true }
+    }
+
+    /// As a rule of a policy.
+    pub(crate) fn rule(&self) -> Result<String, CliError> {
+        if self.is_pattern { Ok(written(&self.path, self.words)) } else { rule(&self.path, self.words) }
+    }
+}
+
 /// A rule of a policy for just this path. Refuses a path that is more than itself in a policy, where an asterisk at the end
 /// stands for anything, a plus for any part, and double braces for something about the caller.
 pub(crate) fn rule(path: &str, needed: &[&str]) -> Result<String, CliError> {
@@ -241,8 +266,12 @@ pub(crate) fn rule(path: &str, needed: &[&str]) -> Result<String, CliError> {
              themselves there; rename what is at it, or decide yourself how wide the rule may be"
         )));
     }
+    Ok(written(path, needed))
+}
+
+fn written(path: &str, needed: &[&str]) -> String {
     let list = needed.iter().map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-    Ok(format!("path \"{}\" {{\n  capabilities = [{list}]\n}}", path.escape_debug()))
+    format!("path \"{}\" {{\n  capabilities = [{list}]\n}}", path.escape_debug())
 }
 
 /// For a POSIX shell.

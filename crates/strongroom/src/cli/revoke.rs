@@ -7,7 +7,7 @@ use super::format::{self, Format, go_text};
 use super::grammar::{Command, Exit, switch, valued};
 use super::incident;
 use super::kv::Place;
-use super::request::Request;
+use super::request::{Need, Request};
 use super::session::Session;
 use serde_json::{Map, Value, json};
 
@@ -56,7 +56,11 @@ fn revoke(session: &mut Session) -> Result<Exit, CliError> {
     if reason.is_empty() && !dry {
         return Err(CliError::usage("-reason is needed: say why, for those who read the record later"));
     }
-    print_needs(session, dry)?;
+    session.refuse_curl("revoke")?;
+    if session.wants_policy() {
+        let needs = needs(session, dry)?;
+        return Err(session.print_needs(&needs));
+    }
     let asked = post("revoke/preview", body.clone());
     let preview = data(session, &asked, "Error asking what would be touched")?;
     if dry {
@@ -94,32 +98,19 @@ fn target(session: &Session) -> Result<Map<String, Value>, CliError> {
 }
 
 /// What looking at it, ordering it and following it need, and seeing the target.
-fn print_needs(session: &mut Session, dry: bool) -> Result<(), CliError> {
-    if session.settings.instead.is_none() {
-        return Ok(());
-    }
-    let mut needs = vec![("sys/revoke/preview".to_owned(), ORDER)];
+fn needs(session: &mut Session, dry: bool) -> Result<Vec<Need>, CliError> {
+    const ORDER: &[&str] = &["update", "sudo"];
+    const READ: &[&str] = &["read"];
+    let mut needs = vec![Need::at("sys/revoke/preview", ORDER)];
     if !dry {
-        needs.push(("sys/revoke".to_owned(), ORDER));
+        needs.push(Need::at("sys/revoke", ORDER));
     }
-    needs.extend(sight(session)?.map(|path| (path, READ)));
-    let follows = !dry && !session.parsed.is_on("no-wait");
-    if !follows {
-        return session.print_needs("revoke", &needs);
+    needs.extend(sight(session)?.map(|path| Need::at(path, READ)));
+    if !dry && !session.parsed.is_on("no-wait") {
+        needs.extend([Need::at("sys/events", READ), Need::each("sys/incidents/+", READ)]);
     }
-    needs.push(("sys/events".to_owned(), READ));
-    match session.print_needs("revoke", &needs) {
-        Err(CliError::Printed) => {
-            // Nobody knows its id before.
-            session.out.line("\npath \"sys/incidents/+\" {\n  capabilities = [\"read\"]\n}");
-            Err(CliError::Printed)
-        }
-        other => other,
-    }
+    Ok(needs)
 }
-
-const ORDER: &[&str] = &["update", "sudo"];
-const READ: &[&str] = &["read"];
 
 /// A path that shows the target to who may read it, where there must be one: of a secret what is known beside its value.
 fn sight(session: &mut Session) -> Result<Option<String>, CliError> {

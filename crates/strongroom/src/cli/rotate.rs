@@ -4,8 +4,9 @@ use super::audit_query::data;
 use super::error::CliError;
 use super::format::{go_text, table};
 use super::grammar::{Command, Exit, switch, valued};
+use super::kv::Place;
 use super::path::trimmed;
-use super::request::Request;
+use super::request::{Need, Request};
 use super::session::Session;
 use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
@@ -101,12 +102,18 @@ fn start(session: &mut Session) -> Result<Exit, CliError> {
     if let Some(reason) = session.parsed.text("reason") {
         body.insert("reason".to_owned(), Value::String(reason.to_owned()));
     }
+    let follows = !session.parsed.is_on("detach");
+    if session.wants_policy() && follows {
+        let place = Place::of(session, &session.parsed.arg(0).to_owned())?;
+        let looking = Need::at(place.under("metadata"), &["read"]);
+        return Err(session.print_needs(&[Need::at(place.data(), &["update"]), looking]));
+    }
     let request = post(path("start", session), body);
     let mut found = ask(session, &request, "Error starting the rotation")?;
     let Some(wanted) = found.get("running").and_then(|running| running.get("version_id")).cloned() else {
         return show(session, &found);
     };
-    if session.parsed.is_on("detach") {
+    if !follows {
         return show(session, &found);
     }
     let (begun, mut said) = (Instant::now(), String::new());

@@ -14,7 +14,7 @@ use super::input::Input;
 use super::kv::Place;
 use super::output::Output;
 use super::pool::Pool;
-use super::request::{Bearer, Request, rule};
+use super::request::{Bearer, Need, Request, rule};
 use super::secret::Secret;
 use super::token_file::TokenFile;
 use serde_json::{Map, Value};
@@ -159,18 +159,27 @@ impl Session {
         found.ok_or_else(|| CliError::NoValue { path: request.path.clone(), note: String::new() })
     }
 
-    /// For commands that send several requests which are known before: prints the policy that all of them need together
-    /// where that was asked for, and sends nothing.
-    pub(crate) fn print_needs(&mut self, command: &str, needs: &[(String, &[&str])]) -> Result<(), CliError> {
-        match self.settings.instead {
-            None => Ok(()),
-            Some(Instead::Curl) => self.refuse_single_request_flags(command),
-            Some(Instead::Policy) => {
-                let rules: Result<Vec<String>, CliError> =
-                    needs.iter().map(|(path, words)| rule(path, words)).collect();
-                self.out.line(&rules?.join("\n\n"));
-                Err(CliError::Printed)
+    /// Whether the policy that the command needs is to be printed: for those that send several requests.
+    pub(crate) fn wants_policy(&self) -> bool {
+        self.settings.instead == Some(Instead::Policy)
+    }
+
+    /// Prints the policy that several requests need together; they are not sent.
+    pub(crate) fn print_needs(&mut self, needs: &[Need]) -> CliError {
+        match needs.iter().map(Need::rule).collect::<Result<Vec<_>, _>>() {
+            Ok(rules) => {
+                self.out.line(&rules.join("\n\n"));
+                CliError::Printed
             }
+            Err(error) => error,
+        }
+    }
+
+    /// For commands whose later requests depend on what the first one finds: no line of curl says what they do.
+    pub(crate) fn refuse_curl(&self, command: &str) -> Result<(), CliError> {
+        match self.settings.instead {
+            Some(Instead::Curl) => self.refuse_single_request_flags(command),
+            _ => Ok(()),
         }
     }
 

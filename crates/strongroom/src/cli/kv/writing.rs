@@ -7,7 +7,7 @@ use super::{MOUNT, VERSIONS, show_written, versions};
 use crate::cli::args::read_data;
 use crate::cli::error::{CliError, Doing};
 use crate::cli::grammar::{Command, Exit, MANY, valued};
-use crate::cli::request::Request;
+use crate::cli::request::{Need, Request};
 use crate::cli::secret::Secret;
 use crate::cli::session::Session;
 use serde_json::{Map, Value, json};
@@ -152,15 +152,21 @@ fn read_and_write(
     change: Map<String, Value>,
     cas: Option<i64>,
 ) -> Result<Option<Secret>, CliError> {
-    session.print_needs("kv patch -method=rw", &[(place.data(), READ_AND_WRITE)])?;
+    only_known(session, "kv patch -method=rw", place)?;
     let (mut data, version) = read_whole(session, place, None)?;
     merge(&mut data, change);
     let cas = cas.map_or(version, Value::from);
     write(session, &Request::put(place.data(), body(data, Some(cas))))
 }
 
-/// What it takes to write anew what is there.
-const READ_AND_WRITE: &[&str] = &["read", "update"];
+/// For what reads before it writes: prints what it takes to write anew what is there, where that was asked for.
+fn only_known(session: &mut Session, command: &str, place: &Place) -> Result<(), CliError> {
+    session.refuse_curl(command)?;
+    if session.wants_policy() {
+        return Err(session.print_needs(&[Need::at(place.data(), &["read", "update"])]));
+    }
+    Ok(())
+}
 
 /// The value of a version that exists, with its number.
 fn read_whole(
@@ -201,7 +207,7 @@ pub(crate) fn rollback(session: &mut Session) -> Result<Exit, CliError> {
         return Err(CliError::usage(format!("Invalid value {version} for the version flag")));
     }
     let place = Place::find_versioned(session, "Rollback")?;
-    session.print_needs("kv rollback", &[(place.data(), READ_AND_WRITE)])?;
+    only_known(session, "kv rollback", &place)?;
     let newest = newest_version(session, &place)?;
     let (data, _) = read_whole(session, &place, Some(version))?;
     let secret = write(session, &Request::put(place.data(), body(data, Some(newest))))?;

@@ -695,6 +695,9 @@ async fn tokens_and_entities_are_counted_when_somebody_asks() {
     server.world.clock.advance(Duration::from_secs(7_200));
     assert_eq!(count("tokens", "service_tokens").await, tokens, "a dead one counts no more");
     server.by("").get("sys/internal/counters/tokens").await.expect(403);
+    operator.get("sys/internal/counters/activity").await.expect(204);
+    let config = operator.get("sys/internal/counters/activity/config").await.expect(200);
+    assert_eq!(config.at("/data/queries_available"), false);
 }
 
 #[tokio::test]

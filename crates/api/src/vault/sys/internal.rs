@@ -38,6 +38,20 @@ pub(super) async fn count_entities(context: Context<'_>) -> Result<Reply, CoreEr
     Ok(Reply::data(json!({ "counters": { "entities": { "total": total } } })))
 }
 
+/// `sys/internal/counters/activity` and what lies below it: clients are not counted here, and where Vault has counted none
+/// it has no answer either.
+pub(super) async fn no_activity(_: Context<'_>) -> Result<Reply, CoreError> {
+    Ok(Reply::empty())
+}
+
+/// `sys/internal/counters/activity/config`.
+pub(super) async fn activity_config(_: Context<'_>) -> Result<Reply, CoreError> {
+    Ok(Reply::data(json!({
+        "enabled": "default-disabled", "queries_available": false, "reporting_enabled": false, "retention_months": 0,
+        "minimum_retention_months": 0, "default_report_months": 12, "billing_start_timestamp": null,
+    })))
+}
+
 fn by_pattern(acl: &Acl) -> BTreeMap<&str, Vec<&Rule>> {
     let mut patterns: BTreeMap<&str, Vec<&Rule>> = BTreeMap::new();
     for rule in acl.policies().iter().flat_map(|policy| &policy.rules) {

@@ -337,8 +337,8 @@ impl Server {
         let serving = Box::pin(async move {
             match door {
                 Err((door, why)) => vault.refuse_at_door(request, door, why).await,
-                Ok(door) if native::is_ours(request.uri().path()) => native.serve(request, door).await,
-                Ok(door) if Aws::claims(&request) => aws.serve(request, door).await,
+                Ok(door) if native::is_ours(request.uri().path()) => Box::pin(native.serve(request, door)).await,
+                Ok(door) if Aws::claims(&request) => Box::pin(aws.serve(request, door)).await,
                 Ok(door) => vault.serve(request, door).await,
             }
         });

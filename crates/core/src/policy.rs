@@ -207,7 +207,8 @@ impl PolicyStore {
         };
         let mut policies = Vec::with_capacity(names.len());
         for name in names {
-            policies.extend(self.parsed(name, epoch).await?);
+            // Rare, so not a part of every request that asks.
+            policies.extend(Box::pin(self.parsed(name, epoch)).await?);
         }
         let templated = policies.iter().any(|policy| policy.is_templated());
         if templated {

@@ -192,6 +192,7 @@ proptest! {
         paths.push(near);
         for text in &paths {
             let path = RequestPath::parse(text).unwrap();
+            prop_assert_eq!(acl.has_sudo(&path), acl.capabilities(&path).contains(Capability::Sudo), "{}", text);
             for capability in [Capability::Read, Capability::List, Capability::Update] {
                 let question = Question { path: &path, capability, sudo, parameters: None, wrap_ttl: None };
                 let decision = acl.decide(&question);

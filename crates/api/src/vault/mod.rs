@@ -195,14 +195,16 @@ impl Vault {
                 self.refuse(&parsed, CoreError::Unsupported).await
             }
             Ok((target, _)) if parsed.head && !target.is_read_without_effect() => {
-                self.lead_nowhere(open, parsed, CoreError::Unsupported).await
+                Box::pin(self.lead_nowhere(open, parsed, CoreError::Unsupported)).await
             }
             Ok((target, object)) => self.serve_located(open, parsed, target, object).await,
-            Err(error) => self.lead_nowhere(open, parsed, error).await,
+            Err(error) => Box::pin(self.lead_nowhere(open, parsed, error)).await,
         }
     }
 
     /// The straight way: the gate, the act, the entry in the trail, the answer.
+    ///
+    /// What few requests need is boxed where it is called: else every request would carry, and move, room for it.
     async fn serve_located(&self, open: &Open, parsed: Parsed, target: Target, object: Object) -> Response<Full<Body>> {
         let Parsed { visit, credential, fields, head, help, memory: _memory, upload } = parsed;
         let request = visit.request;
@@ -251,7 +253,10 @@ impl Vault {
                 if let (Found::Engine(..), Ok(Reply { lease: Some(lease), .. })) = (&target.found, &result) {
                     self.note_lease(&mount, lease);
                 }
-                self.carry_out(open, after).await
+                match after.into_order() {
+                    Some(order) => Box::pin(self.carry_out(open, order)).await,
+                    None => Ok(()),
+                }
             }
             Err(error) => Err(error),
         };
@@ -263,24 +268,23 @@ impl Vault {
     }
 
     /// What an endpoint put off until its request was recorded.
-    async fn carry_out(&self, open: &Open, after: route::After) -> Result<(), CoreError> {
-        match after.into_order() {
-            Some(route::Order::Seal(order)) => self.strongroom.seal(order).await,
-            Some(route::Order::Shares(order)) => {
+    async fn carry_out(&self, open: &Open, order: route::Order) -> Result<(), CoreError> {
+        match order {
+            route::Order::Seal(order) => self.strongroom.seal(order).await,
+            route::Order::Shares(order) => {
                 let done = open.rekeying.carry_out(order).await;
                 if let Err(error) = &done {
                     tracing::error!(%error, "new unseal keys could not be put in force, and were shown to nobody; the old ones stay");
                 }
                 done
             }
-            Some(route::Order::Restore(order)) => {
+            route::Order::Restore(order) => {
                 let done = self.strongroom.restore(*order).await;
                 if let Err(error) = &done {
                     tracing::error!(%error, "a snapshot could not be restored");
                 }
                 done
             }
-            None => Ok(()),
         }
     }
 
@@ -325,10 +329,10 @@ impl Vault {
                 .await
             }
             Found::Method(endpoint, _) => {
-                open.logins.call(grant, endpoint, target.captures.clone(), operation, fields).await
+                Box::pin(open.logins.call(grant, endpoint, target.captures.clone(), operation, fields)).await
             }
             Found::Engine(endpoint, _) => {
-                open.leases.serve(grant, endpoint, target.captures.clone(), operation, fields).await
+                Box::pin(open.leases.serve(grant, endpoint, target.captures.clone(), operation, fields)).await
             }
         }
     }

@@ -207,7 +207,7 @@ impl Judge {
         time: Timestamp,
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
-        let key = format!("{} reads {}", read.by, read.object);
+        let key = [&read.by, " reads ", &read.object].concat();
         if self.known.get(&key).is_some() {
             return Ok(());
         }
@@ -233,6 +233,12 @@ impl Judge {
         time: Timestamp,
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
+        // Nearly all come from where the last ones came from, and an address is compared sooner than its network is made.
+        let here = [&read.by, " at ", &read.entry.source.address].concat();
+        if self.known.get(&here).is_some() {
+            return Ok(());
+        }
+        self.known.put(&here, ());
         let Some(network) = network(&read.entry.source.address) else { return Ok(()) };
         let key = format!("{} from {network}", read.by);
         if self.known.get(&key).is_some() {

@@ -181,13 +181,13 @@ impl Gate {
         let written = self.trail.append(entry).await;
         if let Some(key) = spent {
             // It has no uses left, so it is powerless with or without its record.
-            if let Err(error) = self.tokens.revoke_tree(key).await {
+            if let Err(error) = Box::pin(self.tokens.revoke_tree(key)).await {
                 tracing::warn!(%error, "a token that was used up could not be removed");
             }
         }
         let lost = grant.made().filter(|_| result.is_err() || written.is_err() || bare.is_some());
         if let Some(made) = lost {
-            self.leases.take_back(made).await?;
+            Box::pin(self.leases.take_back(made)).await?;
         }
         let held_back = match (written, bare) {
             (Ok(_), None) => return Ok(()),
@@ -195,7 +195,7 @@ impl Gate {
             (Err(error), _) => error.into(),
         };
         for key in made {
-            self.tokens.revoke_tree(key).await?;
+            Box::pin(self.tokens.revoke_tree(key)).await?;
         }
         Err(held_back)
     }
@@ -209,7 +209,7 @@ impl Gate {
     ) -> Result<(), CoreError> {
         self.not_blocked(grant)?;
         if matches!(grant.object, Object::Wrapping) {
-            self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields).await?;
+            Box::pin(self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields)).await?;
         }
         let Some((credential, bearer)) = self.prove(grant, credential, access).await? else { return Ok(()) };
         grant.principal = Some(bearer.principal());
@@ -223,7 +223,7 @@ impl Gate {
             None => self.policies.acl(bearer.policies(), bearer.entity(), &self.identity).await?,
         };
         let path = policy_path(grant)?;
-        grant.sudo = acl.is_root() || acl.capabilities(&path).contains(Capability::Sudo);
+        grant.sudo = acl.is_root() || acl.has_sudo(&path);
         grant.acl = Some(Arc::clone(&acl));
         grant.bearer = Some(bearer);
         if matches!(access, Access::Optional | Access::Lenient) {
@@ -247,7 +247,7 @@ impl Gate {
             return forbid(grant, "forbidden by the secret's own policy", Veto::SecretsPolicy);
         }
         if let Some((narrowing, wish)) = narrowing
-            && let Some(veto) = self.narrows(grant, narrowing, wish, &question, fields).await?
+            && let Some(veto) = Box::pin(self.narrows(grant, narrowing, wish, &question, fields)).await?
         {
             return forbid(grant, "not allowed by the session's own policy", veto);
         }

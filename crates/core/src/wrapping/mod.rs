@@ -97,11 +97,11 @@ impl Wrapping {
         let contents = Contents::of(&reply, &self.hmac, &self.tokens);
         let inside = contents.token;
         let wrapped = match render(&reply) {
-            Ok(rendered) => self.keep(grant, &reply, rendered, contents, ttl).await,
+            Ok(rendered) => Box::pin(self.keep(grant, &reply, rendered, contents, ttl)).await,
             Err(error) => Err(error),
         };
         if let (Err(_), Some(key)) = (&wrapped, inside) {
-            self.tokens.revoke_tree(key).await?;
+            Box::pin(self.tokens.revoke_tree(key)).await?;
         }
         wrapped
     }

@@ -163,6 +163,14 @@ impl Acl {
         if members.is_empty() { Capabilities::only(Capability::Deny) } else { members }
     }
 
+    /// Whether `sudo` is among what the best matching rule allows on a path: as [`capabilities`](Self::capabilities) says,
+    /// for less work.
+    pub fn has_sudo(&self, path: &RequestPath) -> bool {
+        let allowed = |capability| self.permission(path, capability).filter(|permission| permission.allows_anything());
+        let permission = allowed(Capability::Read).or_else(|| allowed(Capability::List));
+        permission.is_some_and(|permission| permission.capabilities.contains(Capability::Sudo))
+    }
+
     /// Whether anything at or below this path is allowed (not only denied): decides if a mount shows in
     /// `sys/internal/ui/mounts`. Takes the path with or without its trailing slash. A pattern that reaches below counts
     /// whatever its priority, as in Vault; of those that cover the whole path only the best.

@@ -127,3 +127,29 @@ async fn no_list_gets_shorter_in_silence_when_a_record_is_taken_out_of_the_store
         assert!(losses_noticed(&server, list, make).await >= 1, "nothing that {list} shows was taken out");
     }
 }
+
+/// Who has the disk could let a principal in again that an incident holds.
+#[tokio::test]
+async fn what_an_incident_holds_is_not_let_go_by_taking_records_out_of_the_store() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    let made = operator.post("identity/entity", json!({"name": "ann"})).await.expect(200).text_at("/data/id");
+    let before = server.world.snapshot().await;
+    let order = json!({"principal": "ann", "reason": "a key in a public repository"}).to_string();
+    let headers = [("X-Vault-Token", server.root.as_str())];
+    server.send_raw("POST", "/api/v1/revoke", &headers, order.into_bytes()).await.expect(200);
+    let after = server.world.snapshot().await;
+    let enable = async || operator.post(&format!("identity/entity/id/{made}"), json!({"disabled": false})).await;
+    enable().await.expect(400);
+    let new = after.iter().filter(|row| before.iter().all(|known| known.key != row.key));
+    let (mut tried, mut noticed) = (0, 0);
+    for row in new {
+        tamper(&server, Op::Delete { key: row.key.clone() }).await;
+        let status = enable().await.status.as_u16();
+        assert!(matches!(status, 400 | 500), "it was let go: {status}");
+        (tried, noticed) = (tried + 1, noticed + usize::from(status == 500));
+        tamper(&server, Op::Put { key: row.key.clone(), value: row.value.clone() }).await;
+    }
+    assert!(tried >= 3 && noticed >= 1, "{tried} {noticed}");
+    enable().await.expect(400);
+}

@@ -23,8 +23,10 @@ struct Hold {
 impl Held<'_> {
     fn shelf(&self) -> Shelf {
         match self {
-            Held::Entity(entity) => Shelf::new("incident-holds-entity", NamespaceId::ROOT).within(entity.as_bytes()),
-            Held::Key(key) => Shelf::new("incident-holds-key", NamespaceId::ROOT).within(key.as_str()),
+            Held::Entity(entity) => {
+                Shelf::new("incident-holds-entity", NamespaceId::ROOT).counted().within(entity.as_bytes())
+            }
+            Held::Key(key) => Shelf::new("incident-holds-key", NamespaceId::ROOT).counted().within(key.as_str()),
         }
     }
 
@@ -42,9 +44,9 @@ impl Held<'_> {
         txn.delete(self.at(incident))
     }
 
-    /// Refuses what would put it in use again while an incident holds it.
+    /// Refuses what would put it in use again while an incident holds it, also when somebody cut that out of the store.
     pub(crate) async fn refuse(&self, records: &Records) -> Result<(), CoreError> {
-        let holds = records.scan::<Hold>(&self.shelf(), None, 1).await?;
+        let holds = records.scan_all::<Hold>(&self.shelf()).await?;
         let Some(hold) = holds.first().map(|listed| &listed.value.incident) else { return Ok(()) };
         let what = match self {
             Held::Entity(_) => "the entity",

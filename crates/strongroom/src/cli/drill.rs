@@ -143,7 +143,7 @@ fn drill(session: &mut Session) -> Result<Exit, CliError> {
 /// What looking at it, ordering it and following it need, and on the target what the canary is to do there.
 fn needs(session: &mut Session, rotates: bool) -> Result<Vec<Need>, CliError> {
     let is_dry = session.parsed.is_on("dry-run");
-    let target = Place::of(session, &session.parsed.arg(0).to_owned())?.data();
+    let target = Place::find(session)?.data();
     let mut needs = vec![Need::at(target, if rotates { &["read", "update"] } else { &["read"] })];
     if rotates || is_dry {
         needs.push(Need::at("sys/drills/preview", &["update"]));

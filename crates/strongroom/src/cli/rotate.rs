@@ -104,7 +104,7 @@ fn start(session: &mut Session) -> Result<Exit, CliError> {
     }
     let follows = !session.parsed.is_on("detach");
     if session.wants_policy() && follows {
-        let place = Place::of(session, &session.parsed.arg(0).to_owned())?;
+        let place = Place::find(session)?;
         let looking = Need::at(place.under("metadata"), &["read"]);
         return Err(session.print_needs(&[Need::at(place.data(), &["update"]), looking]));
     }

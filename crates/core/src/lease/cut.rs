@@ -76,13 +76,7 @@ impl Leases {
     pub(crate) async fn cut_off(&self, scope: &LeaseScope<'_>) -> Result<u64, CoreError> {
         match scope {
             LeaseScope::Entity(entity) => self.book.end_entity(*entity, Cause::Revoked, true).await,
-            LeaseScope::Below(prefix) => {
-                let mut count = 0;
-                for part in self.below(prefix) {
-                    count += self.book.end_path(part.mount, &part.path, Cause::Revoked).await?;
-                }
-                Ok(count)
-            }
+            LeaseScope::Below(prefix) => self.end_all(&self.below(prefix), Cause::Revoked).await,
         }
     }
 

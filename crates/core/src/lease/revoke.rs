@@ -5,7 +5,7 @@ use super::Leases;
 use super::diary::note_of;
 use super::lane::Lane;
 use super::record::{Cause, Lease, LeaseKey, Moving, moving};
-use super::whole::Walk;
+use super::whole::{Walk, is_lost};
 use crate::records::PutRecord;
 use crate::{CoreError, Grant};
 use std::sync::Arc;
@@ -57,11 +57,10 @@ impl Leases {
         let progress = self.book.progress.subscribe();
         let scope = self.below(prefix);
         let before: Vec<_> = self.book.lanes.all().into_iter().map(|lane| (lane.outages(), lane)).collect();
-        let mut count = 0;
         for part in &scope {
             before.iter().filter(|(_, lane)| lane.mount == part.mount).for_each(|(_, lane)| lane.release());
-            count += self.book.end_path(part.mount, &part.path, Cause::Revoked).await?;
         }
+        let count = self.end_all(&scope, Cause::Revoked).await?;
         if !wait {
             return match self.lost_in(&scope) {
                 None => Ok(count),
@@ -154,9 +153,8 @@ impl Leases {
         // None can be added to a removed mount, so that marking them once is enough as long as the server runs.
         let is_first = !self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).contains(&mount);
         if is_first {
-            for (path, _) in paths {
-                self.book.end_path(mount, &path, Cause::Mount).await?;
-            }
+            let parts: Vec<_> = paths.into_iter().map(|(path, _)| Marked { mount, path }).collect();
+            self.end_all(&parts, Cause::Mount).await?;
             self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(mount);
         }
         Ok(false)
@@ -180,10 +178,23 @@ impl Leases {
     }
 
     async fn end_moved(&self, mount: MountId) -> Result<(), CoreError> {
-        for (path, _) in self.book.ledger.paths(mount) {
-            self.book.end_path(mount, &path, Cause::Moved).await?;
+        let paths = self.book.ledger.paths(mount).into_iter();
+        let parts: Vec<_> = paths.map(|(path, _)| Marked { mount, path }).collect();
+        self.end_all(&parts, Cause::Moved).await.map(drop)
+    }
+
+    /// Marks every lease of these paths; says how many. One whose record is lost keeps those of no other path: it fails when
+    /// the rest is done.
+    pub(super) async fn end_all(&self, parts: &[Marked], cause: Cause) -> Result<u64, CoreError> {
+        let (mut count, mut failure) = (0, None);
+        for part in parts {
+            match self.book.end_path(part.mount, &part.path, cause).await {
+                Ok(marked) => count += marked,
+                Err(error) if is_lost(&error) => failure = failure.or(Some(error)),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+        failure.map_or(Ok(count), Err)
     }
 
     /// Carries out what an earlier process left of moves. Before anything is served, so nothing new is meant.

@@ -14,6 +14,8 @@ use strongroom_model::{SecretString, Timestamp};
 pub(super) struct Signed {
     /// `KEY/DATE/REGION/SERVICE/aws4_request`.
     credential: String,
+    /// Where its slashes are.
+    slashes: [usize; PARTS - 1],
     pub(super) signature: Vec<u8>,
     pub(super) session_token: Option<SecretString>,
     /// The time as it was written.
@@ -69,18 +71,33 @@ pub(super) fn read(parts: &Parts) -> Result<Signed, Flaw> {
 fn read_headers(parts: &Parts) -> Result<Signed, Flaw> {
     let text = one(parts, &AUTHORIZATION)?.unwrap_or_default();
     let rest = text.strip_prefix(ALGORITHM).ok_or(Flaw::Incomplete("it must begin with AWS4-HMAC-SHA256"))?;
-    let part = |name: &'static str| {
-        let mut found = rest.split(',').filter_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
-        found.next().filter(|_| found.next().is_none())
-    };
-    let credential = part("Credential").ok_or(Flaw::Incomplete("'Credential' is missing"))?;
-    let headers = part("SignedHeaders").ok_or(Flaw::Incomplete("'SignedHeaders' is missing"))?;
-    let signature = part("Signature").ok_or(Flaw::Incomplete("'Signature' is missing"))?;
+    let [credential, headers, signature] = authorization(rest);
+    let credential = credential.ok_or(Flaw::Incomplete("'Credential' is missing"))?;
+    let headers = headers.ok_or(Flaw::Incomplete("'SignedHeaders' is missing"))?;
+    let signature = signature.ok_or(Flaw::Incomplete("'Signature' is missing"))?;
     let stamp = one(parts, &DATE)?.ok_or(Flaw::Incomplete("'X-Amz-Date' is missing"))?;
     let token = one(parts, &TOKEN)?.map(str::to_owned);
     let signed = build(credential, headers, signature, stamp, token, None)?;
     signed.demand(parts, &["host", "x-amz-date"])?;
     Ok(signed)
+}
+
+/// `Credential`, `SignedHeaders` and `Signature` of an `Authorization`; none where it is named twice.
+fn authorization(text: &str) -> [Option<&str>; 3] {
+    let (mut found, mut twice) = ([None; 3], [false; 3]);
+    for (name, value) in text.split(',').filter_map(|part| part.trim().split_once('=')) {
+        let at = match name {
+            "Credential" => 0,
+            "SignedHeaders" => 1,
+            "Signature" => 2,
+            _ => continue,
+        };
+        if let (Some(place), Some(twice)) = (found.get_mut(at), twice.get_mut(at)) {
+            *twice |= place.is_some();
+            *place = Some(value).filter(|_| !*twice);
+        }
+    }
+    found
 }
 
 fn read_query(parts: &Parts, query: &str) -> Result<Signed, Flaw> {
@@ -110,10 +127,9 @@ fn build(
     token: Option<String>,
     lifetime: Option<Duration>,
 ) -> Result<Signed, Flaw> {
-    if credential.split('/').count() != PARTS || !credential.ends_with("/aws4_request") {
-        return Err(Flaw::Incomplete("'Credential' must be KEY/DATE/REGION/SERVICE/aws4_request"));
-    }
-    let date = credential.split('/').nth(1).unwrap_or_default();
+    let malformed = Flaw::Incomplete("'Credential' must be KEY/DATE/REGION/SERVICE/aws4_request");
+    let slashes = slashes(credential).filter(|_| credential.ends_with("/aws4_request")).ok_or(malformed)?;
+    let date = between(credential, &slashes, 1);
     let time = time_of(stamp).ok_or(Flaw::Incomplete("the date must be written as 20261121T084412Z"))?;
     if !stamp.starts_with(date) || date.len() != 8 {
         return Err(Flaw::Incomplete("the date in 'Credential' is another one than the request's"));
@@ -125,6 +141,7 @@ fn build(
     }
     Ok(Signed {
         credential: credential.to_owned(),
+        slashes,
         signature,
         session_token: token.map(SecretString::new),
         stamp: stamp.to_owned(),
@@ -132,6 +149,23 @@ fn build(
         headers,
         lifetime,
     })
+}
+
+/// Where the slashes of a credential are; `None` when there are not as many as there must be.
+fn slashes(credential: &str) -> Option<[usize; PARTS - 1]> {
+    let (mut places, mut known) = ([0; PARTS - 1], 0);
+    for (at, _) in credential.bytes().enumerate().filter(|(_, byte)| *byte == b'/') {
+        *places.get_mut(known)? = at;
+        known += 1;
+    }
+    (known == PARTS - 1).then_some(places)
+}
+
+/// A part of a credential.
+fn between<'a>(credential: &'a str, slashes: &[usize; PARTS - 1], number: usize) -> &'a str {
+    let begin = number.checked_sub(1).and_then(|before| slashes.get(before)).map_or(0, |slash| slash + 1);
+    let end = slashes.get(number).copied().unwrap_or(credential.len());
+    credential.get(begin..end).unwrap_or_default()
 }
 
 impl Signed {
@@ -156,7 +190,7 @@ impl Signed {
     }
 
     fn part(&self, number: usize) -> &str {
-        self.credential.split('/').nth(number).unwrap_or_default()
+        between(&self.credential, &self.slashes, number)
     }
 
     fn demand(&self, parts: &Parts, always: &[&str]) -> Result<(), Flaw> {
@@ -195,7 +229,10 @@ impl Signed {
                 if number > 0 {
                     text.push(',');
                 }
-                squeeze(&String::from_utf8_lossy(value.as_bytes()), &mut text);
+                match value.to_str() {
+                    Ok(value) => squeeze(value, &mut text),
+                    Err(_) => squeeze(&String::from_utf8_lossy(value.as_bytes()), &mut text),
+                }
             }
             text.push('\n');
         }
@@ -207,7 +244,8 @@ impl Signed {
 
     /// What the signature is made over, given the hash of the canonical request.
     pub(super) fn string_to_sign(&self, canonical_hash: &str) -> String {
-        let scope = self.credential.split_once('/').map_or("", |(_, scope)| scope);
+        let [first, ..] = self.slashes;
+        let scope = self.credential.get(first + 1..).unwrap_or_default();
         [ALGORITHM, &self.stamp, scope, canonical_hash].join("\n")
     }
 }
@@ -272,13 +310,17 @@ fn parameter(query: &str, name: &str) -> Result<Option<String>, Flaw> {
 
 /// Reads `20261121T084412Z`.
 fn time_of(stamp: &str) -> Option<Timestamp> {
-    let digits = |range| stamp.get(range).filter(|part: &&str| part.bytes().all(|byte| byte.is_ascii_digit()));
-    let (year, month, day) = (digits(0..4)?, digits(4..6)?, digits(6..8)?);
-    let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
-    if stamp.get(8..9)? != "T" || stamp.get(15..)? != "Z" {
-        return None;
+    let mut from = stamp.bytes();
+    // As RFC 3339 has it, in which the other marks are fixed.
+    let mut text = *b"0000-00-00T00:00:00Z";
+    for place in &mut text {
+        match *place {
+            b'-' | b':' => {}
+            b'0' => *place = from.next().filter(u8::is_ascii_digit)?,
+            mark => _ = from.next().filter(|byte| *byte == mark)?,
+        }
     }
-    Timestamp::parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
+    Timestamp::parse(std::str::from_utf8(&text).ok().filter(|_| from.next().is_none())?)
 }
 
 #[cfg(test)]
@@ -379,6 +421,36 @@ mod tests {
         assert_eq!(at("2026-11-21T08:45:13Z"), Err(Late::Expired));
         assert_eq!(at("2026-11-21T08:29:12Z"), Ok(()));
         assert_eq!(at("2026-11-21T08:29:11Z"), Err(Late::NotYet));
+    }
+
+    #[test]
+    fn a_time_is_read_as_it_must_be_written_and_no_other_way() {
+        assert_eq!(time_of("20261121T084412Z"), Timestamp::parse("2026-11-21T08:44:12Z"));
+        for bad in [
+            "",
+            "20261121T084412",
+            "20261121T084412Z ",
+            "20261121T0844123",
+            "20261121 084412Z",
+            "2026-11-21T08:44:12Z",
+            "20261321T084412Z",
+            "20261121T084461Z",
+            "2026112\u{661}T084412Z",
+        ] {
+            assert_eq!(time_of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_credential_are_those_between_its_slashes() {
+        let signed = read(&header_request("host;x-amz-date;x-amz-target")).ok().unwrap();
+        let parts = [signed.key(), signed.date(), signed.region(), signed.service()];
+        assert_eq!(parts, ["AKIDEXAMPLE", "20261121", "us-east-1", "secretsmanager"]);
+        assert_eq!(slashes("a/b/c/d"), None);
+        assert_eq!(slashes("a/b/c/d/e/f"), None);
+        let empty = slashes("////aws4_request").unwrap();
+        assert_eq!((between("////aws4_request", &empty, 0), between("////aws4_request", &empty, 3)), ("", ""));
+        assert_eq!(between("////aws4_request", &empty, 4), "aws4_request");
     }
 
     #[test]

@@ -126,7 +126,14 @@ impl Drills {
         let fetched = match &rotation {
             Some(rotation) => {
                 let named = grant.acl().is_some_and(|acl| shows(acl, "sys/trail/who-reads"));
-                self.uses(&key).await?.iter().take(MOST_NAMED).map(|one| fetched(one, rotation, named)).collect()
+                let (mut told, table) = (Vec::new(), std::sync::Arc::clone(&self.rooms.mounts.table()));
+                for one in self.uses(&key).await?.iter().take(MOST_NAMED) {
+                    let title = self.rooms.identity.title_of(&table, &one.consumer).await?;
+                    let name = title.unwrap_or_else(|| one.name.clone());
+                    let name = if named { name } else { String::new() };
+                    told.push(fetched(one, rotation, name));
+                }
+                told
             }
             None => Vec::new(),
         };
@@ -259,11 +266,11 @@ fn learns(credential: CredentialType, pattern: Option<u8>, group: &[&Use], denie
     }
 }
 
-fn fetched(one: &Use, rotation: &RotationTrial, named: bool) -> Fetched {
+fn fetched(one: &Use, rotation: &RotationTrial, principal: String) -> Fetched {
     let has = one.newest.is_some_and(|newest| newest >= rotation.version);
     let after = Timestamp::from_nanos(one.newest_at).since(rotation.in_force);
     Fetched {
-        principal: if named { one.name.clone() } else { String::new() },
+        principal,
         pattern: word(rank(one.habit().pattern)),
         state: if has { "refreshed" } else { "not-yet" },
         after_us: has.then(|| u64::try_from(after.as_micros()).unwrap_or(u64::MAX)),

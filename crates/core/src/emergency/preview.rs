@@ -7,8 +7,8 @@ use crate::token::TokenKey;
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use strongroom_audit::{Query, object_of};
-use strongroom_model::EntityId;
 use strongroom_model::policy::Acl;
 
 /// Names shown of each kind.
@@ -209,9 +209,8 @@ impl Emergency {
 
     /// What people call the entity of that id, if it is one.
     pub(super) async fn title_of(&self, id: &str) -> Result<Option<String>, CoreError> {
-        let Some(id) = EntityId::parse(id) else { return Ok(None) };
-        let entity = self.rooms.identity.by_id(id).await?;
-        Ok(entity.map(|entity| entity.value.title(&self.rooms.mounts.table())))
+        let table = Arc::clone(&self.rooms.mounts.table());
+        self.rooms.identity.title_of(&table, id).await
     }
 
     /// The next tokens of a target; `None` at the end.

@@ -33,6 +33,12 @@ impl Entity {
 }
 
 impl Identity {
+    /// What people call the entity of that id, if it is one and is there.
+    pub(crate) async fn title_of(&self, table: &MountTable, id: &str) -> Result<Option<String>, CoreError> {
+        let Some(id) = EntityId::parse(id) else { return Ok(None) };
+        Ok(self.by_id(id).await?.map(|entity| entity.value.title(table)))
+    }
+
     /// The entities that a word may mean: by id, by name, or by the name that the trail prints for their logins.
     pub(crate) async fn called(&self, table: &MountTable, word: &str) -> Result<Vec<Arc<Stored<Entity>>>, CoreError> {
         let by_id = match EntityId::parse(word) {

@@ -10,7 +10,7 @@ use crate::emergency::Target;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use strongroom_audit::{Absence, Query, Row, Thing, Use, object_of};
-use strongroom_model::{EntityId, Timestamp};
+use strongroom_model::Timestamp;
 
 /// What was measured of an incident.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -262,9 +262,8 @@ impl Incidents {
 
     /// What people call the entity of that id, if it is one.
     async fn title_of(&self, id: &str) -> Result<Option<String>, CoreError> {
-        let Some(id) = EntityId::parse(id) else { return Ok(None) };
-        let entity = self.identity.by_id(id).await?;
-        Ok(entity.map(|entity| entity.value.title(&self.mounts.table())))
+        let table = Arc::clone(&self.mounts.table());
+        self.identity.title_of(&table, id).await
     }
 }
 

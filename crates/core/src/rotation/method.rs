@@ -107,8 +107,8 @@ pub trait Rotator: Send + Sync {
         Ok(Retired::Done)
     }
 
-    /// Makes a former value worthless now, whoever still uses it, because others know it. Asked in the place of
-    /// [`Rotator::retire`].
+    /// Makes a former value worthless now, whoever still uses it, because others know it, and drops whatever login was made
+    /// at that place but the one in force. Asked in the place of [`Rotator::retire`].
     async fn spoil(&self, order: &Order<'_>, former: &SecretValue) -> Result<(), CoreError>;
 }
 

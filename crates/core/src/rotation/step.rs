@@ -246,9 +246,10 @@ impl Rotations {
         let values = self.values(work).await?;
         if work.job.leaked {
             self.call(work, rotator.spoil(&self.order(work, &values), &value)).await?;
-            let in_force = rotator.makes(&values.current)?;
-            let gone = rotator.makes(&value)?.filter(|one| Some(one) != in_force.as_ref());
-            self.forget_made(work, gone.into_iter().collect()).await?;
+            if let Some(kept) = rotator.makes(&values.current)? {
+                let made = work.rotation.made.iter().filter(|one| one.place == kept.place && **one != kept);
+                self.forget_made(work, made.cloned().collect()).await?;
+            }
             return Ok(Next::End(Ending::Rotated));
         }
         Ok(match self.call(work, rotator.retire(&self.order(work, &values), &value, since)).await? {

@@ -106,14 +106,17 @@ impl Rotator for Fresh {
     }
 
     async fn spoil(&self, order: &Order<'_>, former: &SecretValue) -> Result<(), CoreError> {
-        let former = Login::read(former, self.system)?;
-        if former.username == Login::read(order.current, self.system)?.username {
-            return Ok(());
-        }
+        let (former, current) = (Login::read(former, self.system)?, Login::read(order.current, self.system)?);
         match made_here(order, &former) {
-            true => self.drop_login(order, &former).await,
-            false => lock_out(&self.way(order, &former)?, order, &former).await,
+            _ if former.username == current.username => {}
+            true => self.drop_login(order, &former).await?,
+            false => lock_out(&self.way(order, &former)?, order, &former).await?,
         }
+        // Who knows one value may know those before it.
+        for one in left(order, &current, &former) {
+            self.drop_named(&self.way(order, &current)?, order, &one.login).await?;
+        }
+        Ok(())
     }
 }
 
@@ -130,16 +133,14 @@ impl Fresh {
     /// Drops what earlier rotations left because somebody did not want to wait for it, where it has no session any more.
     /// Nobody waits for it now either: what does not work is tried after the next rotation.
     async fn drop_left(&self, order: &Order<'_>, current: &Login, former: &Login) -> Vec<Made> {
-        let (mut gone, spared) = (Vec::new(), [made(current), made(former)]);
-        let here = |one: &&Made| one.place == made(current).place && !spared.contains(one);
+        let mut gone = Vec::new();
         let Ok(way) = self.way(order, current) else { return gone };
-        for one in order.made.iter().filter(here) {
+        for one in left(order, current, former) {
             if !matches!(way.connector.sessions(&one.login).await, Ok(0)) {
                 continue;
             }
-            let Ok(statements) = option::statements(order.options, "revocation_statements") else { return gone };
-            match way.connector.drop_login(&one.login, &statements.unwrap_or_default()).await {
-                Ok(()) => gone.push(one.clone()),
+            match self.drop_named(&way, order, &one.login).await {
+                Ok(()) => gone.push(one),
                 Err(error) => tracing::warn!(login = one.login, %error, "a login that a rotation left is still there"),
             }
         }
@@ -147,9 +148,12 @@ impl Fresh {
     }
 
     async fn drop_login(&self, order: &Order<'_>, login: &Login) -> Result<(), CoreError> {
-        let way = self.way(order, login)?;
+        self.drop_named(&self.way(order, login)?, order, &login.username).await
+    }
+
+    async fn drop_named(&self, way: &Way, order: &Order<'_>, name: &str) -> Result<(), CoreError> {
         let statements = option::statements(order.options, "revocation_statements")?.unwrap_or_default();
-        let done = way.connector.drop_login(&login.username, &statements).await;
+        let done = way.connector.drop_login(name, &statements).await;
         done.map_err(|error| outside(&way.place, &error))
     }
 }
@@ -161,6 +165,13 @@ fn made(login: &Login) -> Made {
 /// Whether a rotation of this secret made that login.
 fn made_here(order: &Order<'_>, login: &Login) -> bool {
     order.made.contains(&made(login))
+}
+
+/// Logins at the same place that rotations of this secret made, beside these two.
+fn left(order: &Order<'_>, current: &Login, former: &Login) -> Vec<Made> {
+    let (current, former) = (made(current), made(former));
+    let is_left = |one: &&Made| one.place == current.place && **one != current && **one != former;
+    order.made.iter().filter(is_left).cloned().collect()
 }
 
 /// The statements that make a login like the first one. PostgreSQL's logins can be members of another; elsewhere the

@@ -817,6 +817,19 @@ async fn a_rotation_whose_value_is_in_force_waits_no_longer_when_it_is_cancelled
     assert!(case.works(&newest).await && !case.works(&now).await && !case.works(&former).await);
     assert_eq!(case.made().await, [newest.0.clone()]);
     case.is_well("left, then cleared up").await;
+    // Where others know a value, nothing is left of those before it either.
+    case.ask("POST", "start", None).await.expect(200);
+    case.settle().await;
+    case.ask("POST", "cancel", None).await.expect(200);
+    case.settle().await;
+    let known = case.value().await;
+    assert!(case.works(&newest).await && case.works(&known).await);
+    case.ask("POST", "start", Some(json!({"leaked": true}))).await.expect(200);
+    case.to_the_end().await;
+    let works = (case.works(&newest).await, case.works(&known).await);
+    assert_eq!(works, (false, false), "{:?} {:?}", case.made().await, case.history().await.first());
+    assert_eq!(case.made().await, [case.value().await.0]);
+    case.is_well("left, then known to others").await;
 }
 
 #[tokio::test]

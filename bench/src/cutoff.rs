@@ -37,11 +37,13 @@ pub(crate) async fn measure(table: &mut Table, program: &Path, rounds: usize) ->
     let (postgres, server) = (Postgres::start().await, Server::start(program)?);
     let client = server.client()?;
     prepare(&client, &postgres.admin()).await?;
-    let (mut last, mut late, mut acknowledged, mut leases, mut all) = (vec![], vec![], vec![], vec![], vec![]);
+    let (mut last, mut late, mut ended) = (vec![], vec![], vec![]);
+    let (mut acknowledged, mut leases, mut all) = (vec![], vec![], vec![]);
     for round in 0..rounds {
         let cut = once(&client, &postgres, round).await?;
         last.extend(cut.last_let_in);
         late.extend(cut.let_in_after);
+        ended.extend(cut.ended_after);
         acknowledged.push(cut.acknowledged);
         leases.push(cut.leases_gone);
         all.push(cut.everything);
@@ -50,6 +52,11 @@ pub(crate) async fn measure(table: &mut Table, program: &Path, rounds: usize) ->
     table.times(&name("order to acknowledgement"), &mut acknowledged, None);
     table.times("order to the last use that was let in, per user", &mut last, None);
     table.times("acknowledgement to the last use that began after it and was let in, per user", &mut late, Some("1 s"));
+    table.times(
+        "acknowledgement to the end of the last use that was let in, whenever it began, per user",
+        &mut ended,
+        Some("1 s"),
+    );
     table.times("acknowledgement until no lease is left and the database refuses each login", &mut leases, None);
     table.times("acknowledgement until nothing is left to do", &mut all, None);
     Ok(())
@@ -72,6 +79,8 @@ struct Cut {
     acknowledged: Duration,
     /// For each user, from the acknowledgement to its last use that began after that and was let in; zero without one.
     let_in_after: Vec<Duration>,
+    /// The same for its last use that ended after that, also where it had begun before.
+    ended_after: Vec<Duration>,
     /// For each user, from the order to the end of its last use that was let in.
     last_let_in: Vec<Duration>,
     leases_gone: Duration,
@@ -102,19 +111,22 @@ async fn once(client: &Client, postgres: &Postgres, round: usize) -> anyhow::Res
     let (leases_gone, everything) = until_done(client, postgres, &id, &logins, acknowledged).await?;
     tokio::time::sleep(AFTER.saturating_sub(acknowledged.elapsed())).await;
     stop.store(true, Ordering::SeqCst);
-    let (mut let_in_after, mut last_let_in) = (Vec::new(), Vec::new());
+    let (mut let_in_after, mut ended_after, mut last_let_in) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(uses) = users.join_next().await {
         let uses = uses??;
         let let_in = || uses.iter().filter(|one| one.let_in);
         let late = let_in().filter(|one| one.began > acknowledged).map(|one| one.ended - acknowledged);
         let_in_after.push(late.max().unwrap_or_default());
+        ended_after
+            .push(let_in().map(|one| one.ended.saturating_duration_since(acknowledged)).max().unwrap_or_default());
         let last = let_in().map(|one| one.ended.saturating_duration_since(ordered)).max();
         last_let_in.push(last.unwrap_or_default());
         if uses.last().is_none_or(|last| last.let_in) {
             bail!("a user is still let in");
         }
     }
-    Ok(Cut { acknowledged: acknowledged - ordered, let_in_after, last_let_in, leases_gone, everything })
+    let acknowledged = acknowledged - ordered;
+    Ok(Cut { acknowledged, let_in_after, ended_after, last_let_in, leases_gone, everything })
 }
 
 /// An entity with all its tokens, got by logging in.

@@ -89,7 +89,8 @@ impl Records {
             }
             Look::Missing(ticket) => ticket,
         };
-        let Some(record) = self.meters.get.over(self.barrier.get(at)).await? else {
+        // Boxed: most find it above, and whoever looks up would carry room for reading the store.
+        let Some(record) = Box::pin(self.meters.get.over(self.barrier.get(at))).await? else {
             if absence == Absence::Remembered {
                 self.cache.keep(at, ticket, Arc::new(Absent));
             }

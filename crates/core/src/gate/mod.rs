@@ -135,7 +135,7 @@ impl Gate {
         match admitted {
             Ok(()) => Ok(grant),
             Err(error) => {
-                let error = self.refuse(grant, fields, error).await;
+                let error = Box::pin(self.refuse(grant, fields, error)).await;
                 Err(error)
             }
         }
@@ -384,7 +384,7 @@ impl Gate {
             // The act uses this token up, in one commit with what it does.
             Some(bearer) if grant.wrapping.is_some() && grant.wrapping == bearer.key() => Ok(()),
             Some(bearer) if bearer.is_counted() => {
-                if self.tokens.count_use(bearer).await? {
+                if Box::pin(self.tokens.count_use(bearer)).await? {
                     Ok(())
                 } else {
                     deny(grant, "token has no uses left")

@@ -33,7 +33,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail};
 use strongroom_model::policy::{Question, Reason::Denied};
-use strongroom_model::{Capability, Clock, Kind, Kinded, SecretString};
+use strongroom_model::{Clock, Kind, Kinded, SecretString};
 
 /// A request before the gate.
 pub struct Ask {

@@ -815,7 +815,7 @@ async fn a_rotation_whose_value_is_in_force_waits_no_longer_when_it_is_cancelled
     // What was left goes with the next former one.
     let newest = case.rotate().await;
     assert!(case.works(&newest).await && !case.works(&now).await && !case.works(&former).await);
-    assert_eq!(case.made().await, [newest.0.clone()]);
+    assert_eq!(case.made().await, std::slice::from_ref(&newest.0));
     case.is_well("left, then cleared up").await;
     // Where others know a value, nothing is left of those before it either.
     case.ask("POST", "start", None).await.expect(200);

@@ -193,7 +193,8 @@ impl Leases {
                             see(&LeaseKey { mount, path, suffix: listed.text() }, &listed.value);
                         }
                     }
-                    if walk.seen < known {
+                    // While they end, fewer are met all the time.
+                    if walk.seen < known && known == self.book.ledger.count_of(part.mount, &part.path) {
                         self.book.note_missing(part.mount, &part.path).await?;
                     }
                     lost.extend(self.book.lost.of_path(part.mount, &part.path));

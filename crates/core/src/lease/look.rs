@@ -91,7 +91,7 @@ impl Leases {
             while let Some(page) = walk.next(&self.book).await? {
                 names.extend(page.iter().map(|listed| listed.text()));
             }
-            if walk.seen < known {
+            if walk.seen < known && known == self.book.ledger.count_of(mount, &path) {
                 // No list gets shorter because somebody cut a record out of the store.
                 self.book.note_missing(mount, &path).await?;
                 names.extend(self.book.lost.of_path(mount, &path).into_iter().map(|(key, _)| key.suffix));

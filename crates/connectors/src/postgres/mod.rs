@@ -191,7 +191,10 @@ impl Postgres {
             Failure::Said(error) if ends_session(&error) => task.lost(&self.address, scrub(error.message(), secrets)),
             Failure::Said(error) => {
                 let code = error.code().code().to_owned();
-                task.rejected(&self.address, code, scrub(&all_words(&error), secrets))
+                // These words are always the same, so they hold no part of a statement.
+                let words = all_words(&error);
+                let words = if COLLISIONS.contains(&words.as_str()) { words } else { scrub(&words, secrets) };
+                task.rejected(&self.address, code, words)
             }
         }
     }
@@ -371,10 +374,14 @@ fn ends_session(error: &DbError) -> bool {
     matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
-/// A deadlock, a failed serialization, or two changes of one row of the catalogue, which has no code of its own.
+/// What PostgreSQL says of two changes of one row of its catalogue, for which it has no code (`simple_heap_update` and
+/// `simple_heap_delete` in its `heapam.c`).
+const COLLISIONS: [&str; 2] = ["tuple concurrently updated", "tuple concurrently deleted"];
+
+/// A deadlock, a failed serialization, or two changes of one row of the catalogue.
 fn is_collision(error: &ConnectorError) -> bool {
     let ConnectorError::Rejected { code, message, .. } = error else { return false };
-    matches!(code.as_str(), "40001" | "40P01") || (code == "XX000" && message.contains("concurrently"))
+    matches!(code.as_str(), "40001" | "40P01") || (code == "XX000" && COLLISIONS.contains(&message.as_str()))
 }
 
 fn all_words(error: &DbError) -> String {

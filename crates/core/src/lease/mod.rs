@@ -20,6 +20,7 @@ mod recall;
 mod record;
 mod renew;
 mod revoke;
+mod run;
 mod upkeep;
 mod whole;
 mod worker;

@@ -10,17 +10,16 @@ use super::diary::note_of;
 use super::lane::Lane;
 use super::pace::Turn as Go;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
+use super::run::{End, Run, Turned, Why};
 use super::whole::is_lost;
 use super::{GRACE, LeaseEnd, Leases};
 use crate::CoreError;
 use crate::event::{EventKind, Note};
-use crate::records::{Listed, Stored};
-use std::collections::{HashSet, VecDeque};
+use crate::records::Stored;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use strongroom_audit::{Entry, Outcome};
-use strongroom_barrier::Address;
 use strongroom_model::{Kind, Timestamp};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -35,64 +34,8 @@ const EXPIRED_IN_HAND: usize = 64;
 /// How long one revocation may take before it counts as not answered.
 const REVOKE_LIMIT: Duration = Duration::from_secs(45);
 
-/// Different leases that must go unanswered, with no answer in between, for the outside system to count as down.
-const UNANSWERED: usize = 3;
 /// How long a lease waits for which the outside system had no place.
 const CROWDED: Duration = Duration::from_secs(1);
-
-/// What became of one lease.
-enum End {
-    /// Forgotten.
-    Gone,
-    /// Not due after all, or somebody else's.
-    Passed,
-    /// Put off, by its own fault.
-    Failed,
-    /// Put off for a moment: there was no place for it.
-    Crowded,
-    /// Put off; it was asked for and no answer came.
-    Unanswered(String),
-    /// The outside system cannot be reached.
-    Down(String),
-}
-
-/// A lease to see to.
-struct Turned {
-    key: LeaseKey,
-    why: Why,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
-    /// Marked as to be revoked.
-    Marked,
-    /// Recalled for this cause, and not marked itself.
-    Recalled(Cause),
-    /// Its time is over; nobody waits for it.
-    Expired,
-}
-
-/// One run over what is due in a lane.
-struct Run {
-    now: Timestamp,
-    page: VecDeque<Listed<Turn>>,
-    after: Option<Address>,
-    /// The shelf was read to the end of what is due.
-    read: bool,
-    in_hand: HashSet<String>,
-    /// Of these, how many merely expired.
-    expired: usize,
-    /// When the next may go that merely expired.
-    pause: Option<Instant>,
-    began: Instant,
-    down: Option<String>,
-    /// Leases that went unanswered since the last answer.
-    unanswered: HashSet<String>,
-    /// Something may have fallen due since the shelf was read.
-    again: bool,
-    /// Whether what is due comes before what is recalled: they take turns.
-    due_first: bool,
-}
 
 impl Leases {
     /// The task of a lane.
@@ -441,72 +384,5 @@ async fn until(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,
-    }
-}
-
-impl Run {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            now,
-            page: VecDeque::new(),
-            after: None,
-            read: false,
-            in_hand: HashSet::new(),
-            expired: 0,
-            pause: None,
-            began: Instant::now(),
-            down: None,
-            unanswered: HashSet::new(),
-            again: false,
-            due_first: false,
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        self.read && self.page.is_empty() && !self.again
-    }
-
-    /// Whether what comes next on the shelf may not go yet.
-    fn is_waiting(&self) -> bool {
-        self.pause.is_some() || !self.page.is_empty()
-    }
-
-    /// Whether it neither does nor awaits anything.
-    fn rests(&self, ending: &JoinSet<(Turned, Result<End, CoreError>)>) -> bool {
-        ending.is_empty() && self.pause.is_none()
-    }
-
-    fn note(
-        &mut self,
-        lane: &Lane,
-        key: &LeaseKey,
-        end: Result<End, CoreError>,
-        permits: &Semaphore,
-    ) -> Result<(), CoreError> {
-        self.in_hand.remove(&key.suffix);
-        let error = match end? {
-            End::Passed | End::Crowded => return Ok(()),
-            End::Gone => {
-                self.unanswered.clear();
-                lane.came_up();
-                return Ok(());
-            }
-            End::Failed => {
-                self.unanswered.clear();
-                return Ok(());
-            }
-            End::Unanswered(error) => {
-                self.unanswered.insert(key.suffix.clone());
-                if self.unanswered.len() < UNANSWERED {
-                    return Ok(());
-                }
-                error
-            }
-            End::Down(error) => error,
-        };
-        // Those that wait for their turn need not find out for themselves.
-        permits.close();
-        self.down = Some(error);
-        Ok(())
     }
 }

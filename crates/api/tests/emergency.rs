@@ -693,6 +693,17 @@ async fn a_principal_is_cut_off_by_the_name_that_the_trail_prints_and_a_key_by_i
     operator.post("sys/access-keys", json!({"name": "svc", "policies": ["svc"]})).await.expect(200);
     let refused = revoke(&server, &root, json!({"principal": "svc"})).await.expect(400);
     assert!(refused.text.contains(&svc.id), "{}", refused.text);
+    // An entity that was given the name of another's logins is none to be taken for it, and lets nobody go.
+    let decoy =
+        operator.post("identity/entity", json!({"name": "userpass-alice"})).await.expect(200).text_at("/data/id");
+    let refused = revoke(&server, &root, json!({"principal": "userpass-alice"})).await.expect(400);
+    assert!(refused.text.contains(&decoy) && refused.text.contains(&entity), "{}", refused.text);
+    let id = incident(&server, json!({"principal": entity})).await;
+    assert_ne!(server.by(&token).get("secret/data/app/db").await.status, 200);
+    lift(&server, &id).await.expect(200);
+    let decoy = operator.post("identity/entity", json!({"name": "token-root"})).await.expect(200).text_at("/data/id");
+    let refused = revoke(&server, &root, json!({"principal": "token-root"})).await.expect(400);
+    assert!(refused.text.contains(&decoy) && refused.text.contains("accessor"), "{}", refused.text);
     // What the trail prints of tokens that are nobody's is no key's name, and says how to go on.
     let named = operator.post("sys/access-keys", json!({"name": "root", "policies": ["svc"]})).await.expect(200);
     let refused = revoke(&server, &root, json!({"principal": "root"})).await.expect(400);

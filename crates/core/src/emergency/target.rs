@@ -198,8 +198,12 @@ impl Emergency {
         let table = Arc::clone(&self.rooms.mounts.table());
         let entities = self.rooms.identity.called(&table, text).await?;
         let entities = entities.iter().map(|entity| Target::of(&entity.value, &table));
-        if let Some(target) = only_one(acl, text, entities.collect())? {
-            return Ok(Some(target));
+        match only_one(acl, text, entities.collect())? {
+            Some(Target::Principal { entity, .. }) if is_of_tokens(text) => {
+                return Err(meant_otherwise(text, "entity", &entity.to_string()));
+            }
+            Some(target) => return Ok(Some(target)),
+            None => {}
         }
         if self.rooms.tokens.key_of_accessor(text).await?.is_some() {
             return Ok(Some(Target::Token { accessor: text.to_owned() }));
@@ -213,11 +217,9 @@ impl Emergency {
         let keys = keys.into_iter().map(|key| Target::AccessKey { key: key.id, name: key.name });
         let found = only_one(acl, text, keys.collect())?;
         match &found {
-            // Whoever read that name in the trail means a token, and not the key that somebody called the same.
-            Some(Target::AccessKey { key, .. }) if is_of_tokens(text) => Err(CoreError::Invalid(format!(
-                "`{text}` may mean the access key {key}, or a token that the trail prints so: name the key by its id, or the \
-                 token by its accessor"
-            ))),
+            Some(Target::AccessKey { key, .. }) if is_of_tokens(text) => {
+                Err(meant_otherwise(text, "access key", key.as_str()))
+            }
             _ => Ok(found),
         }
     }
@@ -277,6 +279,14 @@ fn only_one(acl: &Acl, text: &str, mut found: Vec<Target>) -> Result<Option<Targ
         })
         .collect();
     Err(CoreError::Invalid(format!("`{text}` may mean {}: name one of them by its id", ids.join(", "))))
+}
+
+/// Whoever read that name in the trail means a token, and not what somebody called the same.
+fn meant_otherwise(text: &str, kind: &str, id: &str) -> CoreError {
+    CoreError::Invalid(format!(
+        "`{text}` may mean the {kind} {id}, or a token that the trail prints so: name the {kind} by its id, or the token by \
+         its accessor"
+    ))
 }
 
 /// Whether the trail prints that of tokens that are no principal's.

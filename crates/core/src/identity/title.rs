@@ -41,18 +41,22 @@ impl Identity {
 
     /// The entities that a word may mean: by id, by name, or by the name that the trail prints for their logins.
     pub(crate) async fn called(&self, table: &MountTable, word: &str) -> Result<Vec<Arc<Stored<Entity>>>, CoreError> {
-        let by_id = match EntityId::parse(word) {
-            Some(id) => self.by_id(id).await?,
-            None => None,
-        };
-        let found = match (by_id, EntityName::parse(word)) {
-            (None, Ok(name)) => self.by_name(&name).await?,
-            (found, _) => found,
-        };
-        match found {
-            Some(entity) => Ok(vec![entity]),
-            None => self.printed(table, word).await,
+        if let Some(id) = EntityId::parse(word)
+            && let Some(entity) = self.by_id(id).await?
+        {
+            return Ok(vec![entity]);
         }
+        let named = match EntityName::parse(word) {
+            Ok(name) => self.by_name(&name).await?,
+            Err(_) => None,
+        };
+        // Whoever may name entities must not be able to lay one in the way of another.
+        let mut all = self.printed(table, word).await?;
+        if let Some(entity) = named {
+            all.retain(|other| other.value.id != entity.value.id);
+            all.insert(0, entity);
+        }
+        Ok(all)
     }
 
     /// The entities that log in under the name that the trail prints: the mount, a hyphen, the name there.

@@ -4,6 +4,7 @@
 use super::block::{Block, Blocked};
 use super::{Aim, Emergency, Preview, Target, Touch, Turned};
 use crate::incident::{Cut, Incident, Incidents, Operator, Step, StepKind, opening};
+use crate::secret::Disabled;
 use crate::webhook::Severity;
 use crate::{CoreError, Grant};
 use std::sync::Arc;
@@ -237,25 +238,28 @@ impl Emergency {
         };
         let Some(mount) = self.mount_by_id(*mount) else { return Ok(Done::of("the mount is gone")) };
         let turned = match self.rotate.get() {
-            Some(rotate) => rotate.rotate(mount.id, name).await?,
+            Some(rotate) => rotate.rotate(mount.id, name, incident.opened).await?,
             None => Turned::NoPlan,
         };
-        let waits = match turned {
-            Turned::Done(version) => {
-                return Ok(Done {
-                    version: Some(version),
-                    rotated: true,
-                    ..Done::of(format!("rotated to version {version}"))
-                });
-            }
-            Turned::Pending { version: Some(version), .. } => {
-                let how = format!("rotated to version {version}; the former value is still to be made worthless");
-                return Ok(Done { version: Some(version), rotated: true, waits: true, ..Done::of(how) });
-            }
-            Turned::Pending { version: None, .. } => true,
-            Turned::NoPlan => false,
+        let rotated = |version, waits| {
+            let how = match waits {
+                false => format!("rotated to version {version}"),
+                true => format!("rotated to version {version}; the former value is still to be made worthless"),
+            };
+            Done { version: Some(version), rotated: true, waits, ..Done::of(how) }
         };
-        let hidden = self.rooms.secrets.disable_current(&mount, name, incident.opened).await?;
+        let (waits, known) = match turned {
+            Turned::Done(version) => return Ok(rotated(version, false)),
+            Turned::Pending { version: Some(version), .. } => return Ok(rotated(version, true)),
+            Turned::Pending { version: None, known, .. } => (true, known),
+            Turned::NoPlan => (false, None),
+        };
+        let hidden = match self.rooms.secrets.disable_current(&mount, name, incident.opened, known).await? {
+            // It came to its end after all, a moment after it was asked.
+            Disabled::Another(now) => return Ok(rotated(now.get(), true)),
+            Disabled::It(number) => Some(number),
+            Disabled::Nothing => None,
+        };
         let hidden = match hidden {
             Some(number) => Some(number),
             // Done before a crash, or by another incident.

@@ -13,6 +13,8 @@ pub enum Turned {
     Pending {
         /// The new version, when it is in force already and only the former value is still good.
         version: Option<u64>,
+        /// The version that is known to others, as it was in force when the rotation was asked for.
+        known: Option<u64>,
         /// What keeps it.
         why: String,
     },
@@ -23,8 +25,8 @@ pub enum Turned {
 #[async_trait]
 pub trait Rotate: Send + Sync {
     /// Puts a new version in force and makes the old one worthless. What does not come to its end soon goes on after
-    /// `Pending`.
-    async fn rotate(&self, mount: MountId, secret: &SecretPath) -> Result<Turned, CoreError>;
+    /// `Pending`. One that began since then serves it, also when it came to its end before: a crash may lie between.
+    async fn rotate(&self, mount: MountId, secret: &SecretPath, since: Timestamp) -> Result<Turned, CoreError>;
 
     /// Whether somebody said how the secret rotates.
     async fn is_planned(&self, mount: MountId, secret: &SecretPath) -> Result<bool, CoreError>;

@@ -7,7 +7,7 @@
 
 use super::Rotations;
 use super::manage::Begun;
-use super::record::{Cause, Ending, Key, Rotation};
+use super::record::{Cause, Ending, Key, Past, Phase, Rotation};
 use crate::CoreError;
 use crate::emergency::{Rotate, Turned};
 use crate::mount::Mount;
@@ -85,6 +85,27 @@ impl Rotations {
         })
     }
 
+    /// Whether the version in force is the work of a rotation for an emergency that began since then.
+    async fn has_turned(
+        &self,
+        key: &Key,
+        rotation: &Rotation,
+        now: VersionNumber,
+        since: Timestamp,
+    ) -> Result<bool, CoreError> {
+        if let Some(job) = &rotation.job {
+            let is_in_force = match job.phase {
+                Phase::Finishing { new } => now == new,
+                Phase::Retiring { former } => now != former,
+                _ => false,
+            };
+            return Ok(is_in_force && job.leaked && job.begun >= since);
+        }
+        let last = self.book.history(key).await?.into_iter().next();
+        let serves = |past: Past| past.trigger == TRIGGER && past.begun >= since && past.outcome == Ending::Rotated;
+        Ok(rotation.again.is_none() && last.is_some_and(serves))
+    }
+
     async fn is_rested(&self, key: &Key) -> Result<bool, CoreError> {
         let last = self.book.history(key).await?.into_iter().next();
         Ok(last.is_none_or(|last| last.ended.plus(REST) <= self.clock.now()))
@@ -93,19 +114,33 @@ impl Rotations {
 
 #[async_trait]
 impl Rotate for Rotations {
-    async fn rotate(&self, mount: MountId, secret: &SecretPath) -> Result<Turned, CoreError> {
+    async fn rotate(&self, mount: MountId, secret: &SecretPath, since: Timestamp) -> Result<Turned, CoreError> {
         let key = Key { mount, path: secret.clone() };
         let Some(place) = self.mounts.table().by_id(mount).cloned() else { return Ok(Turned::NoPlan) };
-        let (Some(known), Some(before)) = (self.book.get(&key).await?, self.in_force(&place, secret).await?) else {
-            return Ok(Turned::NoPlan);
-        };
+        // In this order: a rotation that goes on meanwhile is then seen as far as what it has put in force.
+        let Some(before) = self.in_force(&place, secret).await? else { return Ok(Turned::NoPlan) };
+        let Some(known) = self.book.get(&key).await? else { return Ok(Turned::NoPlan) };
+        // What it put in force before a crash must not be taken for what is known to others.
+        if self.has_turned(&key, &known.value, before, since).await? {
+            let is_over = self.wait_for(&key).await?;
+            return Ok(match (is_over, self.book.get(&key).await?) {
+                (false, Some(known)) => {
+                    let why = self.hindrance(&key, &known.value).await?;
+                    Turned::Pending { version: Some(before.get()), known: None, why }
+                }
+                _ => Turned::Done(before.get()),
+            });
+        }
         self.begin_for_emergency(&key, &known.value).await?;
         let is_over = self.wait_for(&key).await?;
         let now = self.in_force(&place, secret).await?.filter(|now| *now != before).map(VersionNumber::get);
         match (now, self.book.get(&key).await?) {
             (Some(version), _) if is_over => Ok(Turned::Done(version)),
             (_, None) => Ok(Turned::NoPlan),
-            (version, Some(known)) => Ok(Turned::Pending { version, why: self.hindrance(&key, &known.value).await? }),
+            (version, Some(known)) => {
+                let why = self.hindrance(&key, &known.value).await?;
+                Ok(Turned::Pending { version, known: Some(before.get()), why })
+            }
         }
     }
 
@@ -125,7 +160,7 @@ impl Rotate for Rotations {
         let Some(known) = self.book.get(&key).await? else { return Ok(Turned::NoPlan) };
         let rotation = &known.value;
         let why = self.hindrance(&key, rotation).await?;
-        let pending = Turned::Pending { version: None, why };
+        let pending = Turned::Pending { version: None, known: hidden, why };
         if let Some(job) = &rotation.job {
             if !job.leaked {
                 self.begin_for_emergency(&key, rotation).await?;

@@ -7,29 +7,39 @@ use crate::CoreError;
 use crate::mount::Mount;
 use strongroom_model::{SecretPath, Timestamp, VersionNumber};
 
+/// What became of a version that was to be hidden.
+pub(crate) enum Disabled {
+    /// There is none in force that could be read.
+    Nothing,
+    /// This one is hidden.
+    It(VersionNumber),
+    /// This one is in force instead, and can be read.
+    Another(VersionNumber),
+}
+
 impl Secrets {
-    /// Hides the version in force from that moment on; says which. `None` when there is none that could be read.
+    /// Hides the version in force from that moment on, but none other than `only`; says which.
     pub(crate) async fn disable_current(
         &self,
         mount: &Mount,
         path: &SecretPath,
         at: Timestamp,
-    ) -> Result<Option<VersionNumber>, CoreError> {
-        let mut hidden = None;
+        only: Option<u64>,
+    ) -> Result<Disabled, CoreError> {
+        let mut hidden = Disabled::Nothing;
         let now = self.clock.now();
         self.change(mount, path, |meta, _| {
-            hidden = meta.current();
-            let current = hidden.and_then(|number| meta.versions.get_mut(&number));
-            match current.filter(|version| !version.is_gone(now)) {
-                None => {
-                    hidden = None;
-                    Ok(Changed::Nothing)
-                }
-                Some(version) => {
-                    version.deletion = Some(at);
-                    Ok(Changed::Shred(Vec::new()))
-                }
+            hidden = Disabled::Nothing;
+            let Some(number) = meta.current() else { return Ok(Changed::Nothing) };
+            let current = meta.versions.get_mut(&number).filter(|version| !version.is_gone(now));
+            let Some(version) = current else { return Ok(Changed::Nothing) };
+            if only.is_some_and(|only| only != number.get()) {
+                hidden = Disabled::Another(number);
+                return Ok(Changed::Nothing);
             }
+            hidden = Disabled::It(number);
+            version.deletion = Some(at);
+            Ok(Changed::Shred(Vec::new()))
         })
         .await?;
         Ok(hidden)

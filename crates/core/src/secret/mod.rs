@@ -35,6 +35,7 @@ mod wipe;
 mod write;
 
 pub use config::{KvConfig, KvConfigChange, Lifetime};
+pub(crate) use disable::Disabled;
 pub use guard::{Deed, Guard};
 pub(crate) use guard::{Holds, condition, fits, texts};
 pub use head::{SecretMetadata, SecretSettings, VersionInfo, VersionMetadata};

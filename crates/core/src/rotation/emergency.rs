@@ -95,7 +95,8 @@ impl Rotations {
     ) -> Result<bool, CoreError> {
         if let Some(job) = &rotation.job {
             let is_in_force = match job.phase {
-                Phase::Finishing { new } => now == new,
+                // Put in force before that is stored: the last phases are stored at once.
+                Phase::Testing { new } | Phase::Finishing { new } => now == new,
                 Phase::Retiring { former } => now != former,
                 _ => false,
             };

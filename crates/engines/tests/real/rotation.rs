@@ -609,6 +609,62 @@ async fn a_value_that_others_know_is_worthless_after_an_urgent_rotation() {
     }
 }
 
+/// The incidents that are not lifted, newest first.
+async fn incidents(case: &Case) -> Vec<Value> {
+    let headers = [("X-Vault-Token", case.house.server.root.as_str())];
+    let shown = case.house.server.send_raw("GET", "/api/v1/incidents", &headers, Vec::new()).await.expect(200);
+    shown.at("/data/incidents").as_array().unwrap().clone()
+}
+
+/// The order comes, and the process dies after so many commits: what the rotation then put in force stays readable.
+async fn killed_in_an_emergency(outside: Outside, way: &'static str) {
+    let mut case = Case::straight(outside, way).await;
+    for commits in 0..64 {
+        let known = case.house.server.operator().get("secret/metadata/app/db").await.expect(200);
+        let (known, before) = (known.at("/data/current_version").clone(), incidents(&case).await.len());
+        case.house.way.cut_after(commits);
+        let cut = async {
+            while !case.house.way.is_cut() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let order = json!({"secret": "secret/app/db", "reason": "found in a repository"}).to_string();
+        let headers = [("X-Vault-Token", case.house.server.root.as_str())];
+        tokio::select! {
+            _ = case.house.server.send_raw("POST", "/api/v1/revoke", &headers, order.into_bytes()) => {}
+            () = cut => {}
+        }
+        let was_cut = case.house.way.is_cut();
+        case.house = case.house.crash().await;
+        let story = format!("{} {way}: killed after {commits} commits", case.outside.word());
+        if incidents(&case).await.len() > before {
+            let newest = incidents(&case).await.remove(0);
+            let cut = &newest["cut"];
+            assert!(cut["rotated"] == true || cut["version"] == known, "{story}: {newest}");
+            let id = newest["id"].as_str().unwrap().to_owned();
+            for _ in 0..3 {
+                case.later(301).await;
+            }
+            incident_until(&case, &id, |shown| shown.at("/data/incident/state") == "done").await;
+        }
+        case.to_the_end().await;
+        case.is_well(&story).await;
+        if !was_cut {
+            assert!(commits > 5, "an emergency of {commits} commits");
+            return;
+        }
+    }
+    panic!("an emergency about {} {way} never ended", case.outside.word());
+}
+
+#[tokio::test]
+async fn killed_at_any_commit_an_emergency_hides_nothing_that_it_put_in_force() {
+    for way in ["single", "alternating"] {
+        killed_in_an_emergency(Outside::redis().await, way).await;
+        killed_in_an_emergency(Outside::mariadb().await, way).await;
+    }
+}
+
 /// Cuts the secret off while its system does not answer; the incident's id.
 async fn cut_off_while_it_is_away(case: &Case) -> String {
     let order = json!({"secret": "secret/app/db", "reason": "found in a repository"}).to_string();

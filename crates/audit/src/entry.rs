@@ -282,16 +282,43 @@ pub struct Outcome {
     /// The error's text as the caller saw it; never a value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What was not there, when a value was asked for and not found.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub missing: Option<Missing>,
+}
+
+/// What was not there when a secret's value was asked for. Whoever looks for misuse must tell what was taken away from what
+/// never was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Missing {
+    /// There is no secret of that name. Whether there ever was one, earlier entries tell.
+    Secret,
+    /// The secret is there, and no version with that number or id, or under that label, ever was.
+    Version,
+    /// It was there, and was put out of use: deleted, destroyed, hidden, pruned, or waiting for its deletion.
+    Disabled,
+}
+
+impl Missing {
+    /// The word in a line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Missing::Secret => "secret",
+            Missing::Version => "version",
+            Missing::Disabled => "disabled",
+        }
+    }
 }
 
 impl Outcome {
     /// It went well.
     pub fn ok() -> Self {
-        Self { result: "ok".to_owned(), error: None }
+        Self { result: "ok".to_owned(), error: None, missing: None }
     }
 
     /// It was refused or failed.
     pub fn failed(kind: Kind, error: impl Into<String>) -> Self {
-        Self { result: kind.word().to_owned(), error: Some(error.into()) }
+        Self { result: kind.word().to_owned(), error: Some(error.into()), missing: None }
     }
 }

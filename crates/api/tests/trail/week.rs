@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::time::Duration;
-use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, Outcome, Query, SecretNote, SourceNote};
+use strongroom_audit::{DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome, Query, SecretNote, SourceNote};
 use strongroom_model::{Clock as _, EntityId, Kind, Principal, RequestId, Timestamp, TokenType};
 use strongroom_testkit::World;
 
@@ -30,6 +30,7 @@ enum Act {
     Read,
     Denied,
     Gone,
+    NotYet,
     Revoke,
     BadToken,
 }
@@ -95,6 +96,11 @@ impl Week {
                 self.add(at, Act::Read, who, (&token, &format!("10.0.{net}.7")), secret);
                 at += period - period / 20 + dice.roll(period / 10);
             }
+        }
+        // Whether a new version is in preparation is asked each night, and there is none.
+        for day in 1..7 {
+            let at = day * DAY + 2 * HOUR + dice.roll(HOUR);
+            self.add(at, Act::NotYet, "backup", ("0", "10.0.5.7"), "prod/db");
         }
         for (who, net) in [("ann", 8), ("bob", 9)] {
             for day in 0..5 {
@@ -170,6 +176,10 @@ impl Week {
     }
 }
 
+fn not_found(missing: Missing) -> Outcome {
+    Outcome { missing: Some(missing), ..Outcome::failed(Kind::NotFound, "there is no such version") }
+}
+
 fn entry(fact: &Fact, number: u64) -> Entry {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&number.to_be_bytes());
@@ -204,7 +214,8 @@ fn entry(fact: &Fact, number: u64) -> Entry {
         Act::Read | Act::Revoke => (true, "granted", Outcome::ok()),
         Act::Denied => (false, "lacks read", Outcome::failed(Kind::Denied, "permission denied")),
         Act::BadToken => (false, "bad token", Outcome::failed(Kind::Denied, "permission denied")),
-        Act::Gone => (true, "granted", Outcome::failed(Kind::NotFound, "there is no such version")),
+        Act::Gone => (true, "granted", not_found(Missing::Disabled)),
+        Act::NotYet => (true, "granted", not_found(Missing::Version)),
     };
     let reason = reason.to_owned();
     entry.decision = Some(DecisionNote { granted, policy: None, rule: None, line: None, reason });

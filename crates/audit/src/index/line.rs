@@ -200,6 +200,8 @@ pub struct Decision<'a> {
 pub struct Outcome<'a> {
     #[serde(borrow)]
     pub result: Text<'a>,
+    #[serde(borrow, default)]
+    pub missing: Option<Text<'a>>,
 }
 
 impl<'a> Line<'a> {

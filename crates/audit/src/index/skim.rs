@@ -236,12 +236,13 @@ impl<'a> Skim<'a> {
     }
 
     fn outcome(&mut self) -> Option<Outcome<'a>> {
-        let mut result = None;
+        let (mut result, mut missing) = (None, None);
         self.fields(|skim, name| match name {
             "result" => once(&mut result, skim.spelt()),
+            "missing" => once(&mut missing, skim.maybe(Self::spelt)),
             _ => skim.pass(),
         })?;
-        Some(Outcome { result: result? })
+        Some(Outcome { result: result?, missing: missing.flatten() })
     }
 
     fn login(&mut self) -> Option<Login<'a>> {
@@ -328,6 +329,7 @@ mod tests {
     use super::*;
 
     const READ: &str = r#"{"seq":9496,"prev":"ac5c","time":"2026-11-21T18:55:25.894843608Z","kind":"outcome","request":"e32f","dialect":"vault","operation":"read","namespace":"","mount":{"path":"secret","type":"kv","accessor":"kv_55","class":"secret"},"path":"secret/data/b","secret":{"name":"b","act":"read"},"version":1,"principal":{"entity":null,"accessor":"Th","display_name":"token","token_policies":["bench","default"],"metadata":{}},"token_hash":"hmac-sha256:d1","source":{"address":"127.0.0.1","port":57636},"decision":{"granted":true,"policy":"bench","rule":"secret/data/*","line":1,"reason":"granted"},"outcome":{"result":"ok"},"request_data":{"a\\\"}":[1.5e3,-2,true,null,"\\\\"]},"lease_id":null,"duration_us":672,"response_auth":{"policies":[],"principal":{"entity":"E","accessor":"A","display_name":"D"}},"wrap":{"accessor":"w","wrapped_accessor":"v","ttl":3}}"#;
+    const NOT_FOUND: &str = r#"{"seq":7,"time":"T","kind":"outcome","request":"e32f","dialect":"aws","operation":"GetSecretValue","namespace":"","path":"p","source":{"address":""},"outcome":{"result":"not_found","error":"no such \\"x\\"","missing":"disabled"},"duration_us":1}"#;
     const BARE: &str = r#"{"seq":0,"prev":"","time":"T","kind":"event","request":"","dialect":"","operation":"","namespace":"ü","path":"p","source":{"address":""}}"#;
 
     fn both(line: &str) -> (Option<Line<'_>>, Option<Line<'_>>) {
@@ -336,7 +338,7 @@ mod tests {
 
     #[test]
     fn what_the_writer_spells_is_read_and_is_what_the_library_reads() {
-        for line in [READ, BARE] {
+        for line in [READ, NOT_FOUND, BARE] {
             let (skimmed, parsed) = both(line);
             assert!(skimmed.is_some());
             assert_eq!(skimmed, parsed);
@@ -345,7 +347,7 @@ mod tests {
 
     #[test]
     fn a_line_with_any_byte_changed_left_out_or_cut_is_given_up_or_read_as_the_library_reads_it() {
-        for line in [READ, BARE] {
+        for line in [READ, NOT_FOUND, BARE] {
             for at in 0..line.len() {
                 for sign in ["", "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "n", " ", "\u{1}", "é"] {
                     let (Some(before), Some(after)) = (line.get(..at), line.get(at + 1..)) else { continue };

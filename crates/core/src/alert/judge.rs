@@ -7,7 +7,7 @@ use crate::{Cidr, CoreError};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::{Line, Query, Thing, Trail, object_of};
+use strongroom_audit::{Line, Missing, Query, Thing, Trail, object_of};
 use strongroom_model::Timestamp;
 
 /// A secret or principal younger than this is still being got to know: everything about it is new.
@@ -32,7 +32,7 @@ pub enum Suspicion {
     DenialBurst,
     /// A token was used after it was revoked.
     AfterRevocation,
-    /// A consumer asks for a version that was put out of use.
+    /// A consumer asks for what was put out of use.
     DisabledVersion,
 }
 
@@ -267,7 +267,10 @@ impl Judge {
         time: Timestamp,
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
-        if read.entry.outcome.as_ref().is_none_or(|outcome| outcome.result != "not_found") {
+        // A label that holds nothing, as one of a rotation that has not begun, or a number that never was: nothing was put
+        // out of use. That a secret is not there tells something only where it was there before, which is asked below.
+        let missing = read.entry.outcome.as_ref().and_then(|outcome| outcome.missing.as_deref());
+        if ![Missing::Disabled.word(), Missing::Secret.word()].map(Some).contains(&missing) {
             return Ok(());
         }
         let things = vec![Thing::Object(read.object.clone())];

@@ -7,7 +7,7 @@ use crate::token::{Bearer, TokenKey};
 use crate::{CoreError, Visit};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use strongroom_audit::DecisionNote;
+use strongroom_audit::{DecisionNote, Missing};
 use strongroom_model::policy::Acl;
 use strongroom_model::{FolderPath, Principal, SecretPath, SecretString};
 
@@ -37,6 +37,8 @@ pub struct Grant {
     pub(super) ended: OnceLock<(String, String)>,
     /// The login of an outside system that the request is about, where no lease says so.
     pub(super) subject: OnceLock<String>,
+    /// What was not there, if a value was asked for and not found.
+    pub(super) missing: OnceLock<Missing>,
 }
 
 impl Grant {
@@ -110,6 +112,11 @@ impl Grant {
     /// the request.
     pub fn note_subject(&self, login: &str) {
         let _ = self.subject.set(login.to_owned());
+    }
+
+    /// Notes what was not there, for the trail.
+    pub(crate) fn note_missing(&self, missing: Missing) {
+        let _ = self.missing.set(missing);
     }
 
     /// The lease that the request made.

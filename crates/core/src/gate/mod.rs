@@ -126,6 +126,7 @@ impl Gate {
             made: OnceLock::new(),
             ended: OnceLock::new(),
             subject: OnceLock::new(),
+            missing: OnceLock::new(),
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
         let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
@@ -172,12 +173,14 @@ impl Gate {
         }
         let bare = bare(&grant, result);
         let gone = result.as_ref().is_ok_and(|reply| reply.gone);
-        entry.outcome = Some(match result.as_ref().err().or(bare.as_ref()) {
+        let outcome = match result.as_ref().err().or(bare.as_ref()) {
             // Metadata instead of a value: whoever counts who got the value must not count this.
-            None if gone => Outcome { result: Kind::NotFound.word().to_owned(), error: None },
+            None if gone => Outcome { result: Kind::NotFound.word().to_owned(), ..Outcome::ok() },
             None => Outcome::ok(),
             Some(error) => Outcome::failed(error.kind(), error.to_string()),
-        });
+        };
+        let missing = grant.missing.get().copied().filter(|_| outcome.result == Kind::NotFound.word());
+        entry.outcome = Some(Outcome { missing, ..outcome });
         let written = self.trail.append(entry).await;
         if let Some(key) = spent {
             // It has no uses left, so it is powerless with or without its record.

@@ -5,6 +5,7 @@ use crate::CoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use strongroom_audit::Missing;
 use strongroom_barrier::SealedKey;
 use strongroom_model::{SecretId, Stage, Timestamp, VersionNumber, VersionSelector};
 
@@ -157,6 +158,19 @@ impl SecretMetadata {
             VersionSelector::Stage(stage) => self.stages.get(stage).copied(),
         };
         number.filter(|number| self.versions.contains_key(number))
+    }
+
+    /// What is not there, of a version that cannot be read at that moment.
+    pub(super) fn lacks(&self, selector: &VersionSelector, now: Timestamp) -> Missing {
+        // Numbers are given out one after the other, so one that is no more than the newest was there once.
+        let was_there = match selector {
+            VersionSelector::Number(number) => number.get() <= self.newest,
+            _ => self.select(selector).is_some(),
+        };
+        match was_there || self.is_marked() || self.is_past(now) {
+            true => Missing::Disabled,
+            false => Missing::Version,
+        }
     }
 
     /// One version with its labels.

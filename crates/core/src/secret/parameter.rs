@@ -122,12 +122,18 @@ impl Secrets {
     /// Reads a version, and what is known of the secret. `Nothing` when there is no such secret, or its day has come.
     pub async fn see(&self, grant: &Grant, selector: &VersionSelector) -> Result<Sighted, CoreError> {
         let (mount, path) = grant.secret(SecretAct::Read)?;
-        let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
+        let found = self.find_for(grant, mount, path).await?;
         let secret = Sighting { id: found.head.value.id, meta: found.head.value.meta.clone() };
+        let lacks = secret.meta.lacks(selector, self.clock.now());
         if secret.meta.is_past(self.clock.now()) {
+            grant.note_missing(lacks);
             return Err(CoreError::Nothing);
         }
-        let version = match self.look_in(mount, &found, selector).await {
+        let seen = self.look_in(mount, &found, selector).await;
+        if !matches!(seen, Ok(Seen::Here(_))) {
+            grant.note_missing(lacks);
+        }
+        let version = match seen {
             Ok(Seen::Here(version)) => Some(version),
             Ok(Seen::Gone(_)) | Err(CoreError::Nothing) => None,
             Err(error) => return Err(error),

@@ -7,6 +7,7 @@ use super::value::SecretValue;
 use crate::mount::Mount;
 use crate::records::decode;
 use crate::{CoreError, Fields, Grant, SecretAct};
+use strongroom_audit::Missing;
 use strongroom_barrier::{Address, SealedValue};
 use strongroom_model::{SecretPath, VersionSelector};
 
@@ -30,7 +31,21 @@ impl Secrets {
     /// Reads one version. `Nothing` when there is no such secret or version.
     pub async fn read(&self, grant: &Grant, selector: &VersionSelector) -> Result<Seen, CoreError> {
         let (mount, path) = grant.secret(SecretAct::Read)?;
-        self.look(mount, path, selector).await
+        let found = self.find_for(grant, mount, path).await?;
+        let seen = self.look_in(mount, &found, selector).await;
+        if !matches!(seen, Ok(Seen::Here(_))) {
+            grant.note_missing(found.head.value.meta.lacks(selector, self.clock.now()));
+        }
+        seen
+    }
+
+    /// The secret that somebody asks for the value of. That there is none is noted for the trail.
+    pub(super) async fn find_for(&self, grant: &Grant, mount: &Mount, path: &SecretPath) -> Result<Found, CoreError> {
+        let found = self.find(mount, path).await?;
+        found.ok_or_else(|| {
+            grant.note_missing(Missing::Secret);
+            CoreError::Nothing
+        })
     }
 
     /// Reads the names of a version's fields down to `depth` levels (0: all), with `null` for every value. A version

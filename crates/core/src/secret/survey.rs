@@ -11,6 +11,7 @@ use crate::{CoreError, Grant, SecretAct};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::{Arc, PoisonError};
+use strongroom_audit::Missing;
 use strongroom_model::{FolderPath, SecretId, SecretPath, Stage, VersionNumber, VersionSelector};
 
 /// A version read by label or id.
@@ -55,9 +56,10 @@ impl Secrets {
         stage: Option<&Stage>,
     ) -> Result<Picked, CoreError> {
         let (mount, path) = grant.secret(SecretAct::Read)?;
-        let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
+        let found = self.find_for(grant, mount, path).await?;
         let (secret, meta) = (found.head.value.id, &found.head.value.meta);
         if meta.is_marked() {
+            grant.note_missing(Missing::Disabled);
             return Err(CoreError::Marked);
         }
         let number = match id {
@@ -65,6 +67,7 @@ impl Secrets {
             None => meta.stages.get(stage.unwrap_or(&Stage::Current)).copied(),
         };
         let Some(number) = number else {
+            grant.note_missing(Missing::Version);
             let reserved = id.is_some() && meta.particulars().reserved.as_ref() == id;
             let agrees = stage.is_none_or(|stage| *stage == Stage::Pending);
             return Ok(if reserved && !agrees { Picked::OtherStage } else { Picked::NoVersion });
@@ -75,7 +78,10 @@ impl Secrets {
         let version_id = meta.version_id(secret, number);
         self.note_read(mount, path, meta.particulars().read_day);
         match self.look_in(mount, &found, &VersionSelector::Number(number)).await? {
-            Seen::Gone(_) => Ok(Picked::NoVersion),
+            Seen::Gone(_) => {
+                grant.note_missing(Missing::Disabled);
+                Ok(Picked::NoVersion)
+            }
             Seen::Here(seen) => Ok(Picked::Here(Box::new(Labelled {
                 secret,
                 number,

@@ -851,6 +851,15 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     assert_eq!((&keys["count"], &keys["names"]), (&json!(1), &json!([used.id])), "{touches}");
     // Who orders it was there, too, and goes on to see it through.
     assert_eq!(from_elsewhere(&server, &root, "auth/token/lookup-self").await, "200");
+    let root_accessor = operator.get("auth/token/lookup-self").await.expect(200).text_at("/data/accessor");
+    let preview =
+        ask(&server, &root, "POST", "revoke/preview", Some(json!({"address": "127.0.0.9"}))).await.expect(200);
+    let touches = preview.at("/data/touches").as_array().unwrap().clone();
+    let touch =
+        |what: &str| touches.iter().find(|touch| touch["what"] == what).unwrap_or_else(|| panic!("{touches:?}"));
+    assert_eq!(touch("own tokens")["names"], json!([root_accessor]), "{}", preview.text);
+    let foretold = touch("tokens").clone();
+    assert!(!foretold["names"].to_string().contains(&root_accessor), "{}", preview.text);
     let id = incident(&server, json!({"address": "127.0.0.9"})).await;
     assert_ne!(idle.read_from_elsewhere("app/db").await, "200");
     assert_ne!(used.read("app/db").await.status, 200, "its key was used from there");
@@ -861,6 +870,7 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     assert_eq!(step("access-keys")["keys"], json!([used.id]), "{}", record.text);
     let revoked = step("tokens")["tokens"].as_array().unwrap().clone();
     assert!(revoked.contains(&json!(accessor)) && revoked.len() == 2, "{}", record.text);
+    assert_eq!((&foretold["count"], &foretold["names"]), (&json!(2), &step("tokens")["tokens"]), "what was foretold");
     server.by(&handed_out).get("secret/data/app/db").await.expect(403);
     // What that does not reach is said, with what to do.
     let report = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
@@ -879,6 +889,49 @@ async fn a_network_that_is_lifted_gets_back_the_keys_that_its_revocation_took_an
     used.read("app/db").await.expect(200);
     assert_ne!(shut.read("app/db").await.status, 200, "what somebody else had put out of use stays so");
     server.by(&stolen).get("auth/token/lookup-self").await.expect(403);
+    server.stop().await;
+}
+
+/// Only the token itself was spared, and went with the one that it had been made with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_orders_goes_with_no_token_that_theirs_descends_from_and_the_preview_says_so() {
+    let server = TestServer::open().await;
+    let rules = "path \"*\" { capabilities = [\"create\", \"read\", \"update\", \"list\", \"sudo\"] }";
+    role(&server, "chief", rules).await;
+    let chief = login(&server, "chief").await;
+    let (above, above_accessor) = (chief.text_at("/auth/client_token"), chief.text_at("/auth/accessor"));
+    let child = server.by(&above).post("auth/token/create", json!({"policies": ["chief"]})).await.expect(200);
+    let (own, own_accessor) = (child.text_at("/auth/client_token"), child.text_at("/auth/accessor"));
+    let stolen = server.token(json!({"policies": ["default"]})).await;
+    for token in [&above, &stolen] {
+        assert_eq!(from_elsewhere(&server, token, "auth/token/lookup-self").await, "200");
+    }
+    for target in [
+        json!({"principal": above_accessor}),
+        json!({"principal": own_accessor}),
+        json!({"principal": chief.text_at("/auth/entity_id")}),
+        json!({"mount": "auth/approle"}),
+    ] {
+        for refused in [
+            ask(&server, &own, "POST", "revoke/preview", Some(target.clone())).await,
+            revoke(&server, &own, target.clone()).await,
+        ] {
+            assert!(refused.status == 400 && refused.text.contains("cut off yourself"), "{target}: {}", refused.text);
+        }
+    }
+    let target = json!({"address": "127.0.0.9"});
+    let preview = ask(&server, &own, "POST", "revoke/preview", Some(target.clone())).await.expect(200);
+    let touches = preview.at("/data/touches").as_array().unwrap().clone();
+    let touch =
+        |what: &str| touches.iter().find(|touch| touch["what"] == what).unwrap_or_else(|| panic!("{touches:?}"));
+    assert_eq!(touch("own tokens")["names"], json!([above_accessor]), "{}", preview.text);
+    assert_eq!(touch("tokens")["count"], 1, "{}", preview.text);
+    let answer = revoke(&server, &own, target).await.expect(200);
+    let record = done(&server, &answer.text_at("/data/incident/id")).await;
+    for (token, status) in [(&own, 200), (&above, 200), (&stolen, 403)] {
+        server.by(token).get("auth/token/lookup-self").await.expect(status);
+    }
+    assert!(record.text.contains("one that it descends from"), "{}", record.text);
     server.stop().await;
 }
 

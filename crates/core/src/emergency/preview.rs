@@ -3,7 +3,7 @@
 use super::{Aim, Emergency, Target};
 use crate::access_key::AccessKeyId;
 use crate::event::shows;
-use crate::token::TokenKey;
+use crate::token::{Token, TokenKey};
 use crate::{CoreError, Grant};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ pub struct Preview {
 /// Things of one kind that would be touched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touch {
-    /// `tokens`, `leases`, `access-keys`, `versions`, `requests`, `consumers`.
+    /// `tokens`, `leases`, `access-keys`, `versions`, `requests`, `consumers`, `own tokens`, `bearers of batch tokens`.
     pub what: String,
     /// How many.
     pub count: u64,
@@ -68,24 +68,24 @@ impl Emergency {
                 let names = keys.iter().take(SHOWN).map(|key| key.id.to_string());
                 let names = names.filter(|_| shows(acl, "sys/access-keys")).collect();
                 touches.push(touch("access-keys", keys.len() as u64, names, "put out of use; can be put in use again"));
-                touches.extend(self.preview_tokens(acl, target).await?);
+                touches.extend(self.preview_tokens(grant, acl, target).await?);
             }
             Target::AccessKey { key, .. } => {
                 let names = Some(key.to_string()).filter(|_| shows(acl, "sys/access-keys")).into_iter().collect();
                 let effect = "put out of use, with the sessions that were made with it; can be put in use again";
                 touches.push(touch("access-keys", 1, names, effect));
             }
-            Target::Token { .. } => touches.extend(self.preview_tokens(acl, target).await?),
+            Target::Token { .. } => touches.extend(self.preview_tokens(grant, acl, target).await?),
             Target::Mount { auth, path, .. } => {
                 touches.push(touch("requests", 0, vec![path.clone()], "all refused until the incident is lifted"));
                 if *auth {
-                    touches.extend(self.preview_tokens(acl, target).await?);
+                    touches.extend(self.preview_tokens(grant, acl, target).await?);
                 }
             }
             Target::Address { network } => {
                 let names = vec![network.to_string()];
                 touches.push(touch("requests", 0, names, "all refused until the incident is lifted"));
-                touches.extend(self.preview_tokens(acl, target).await?);
+                touches.extend(self.preview_tokens(grant, acl, target).await?);
             }
             Target::LeasePrefix { .. } => {}
         }
@@ -154,10 +154,14 @@ impl Emergency {
         }))
     }
 
-    async fn preview_tokens(&self, acl: &Acl, target: &Target) -> Result<Vec<Touch>, CoreError> {
+    async fn preview_tokens(&self, grant: &Grant, acl: &Acl, target: &Target) -> Result<Vec<Touch>, CoreError> {
         let (mut count, mut names, mut walk) = (0, Vec::new(), TokenWalk::of(target));
         let named = shows(acl, "auth/token/accessors");
-        while let Some(keys) = self.next_tokens(&mut walk).await? {
+        let own = self.own_tokens(target, &grant.require_bearer()?.token().accessor).await?;
+        let mut spared = Vec::new();
+        while let Some(mut keys) = self.next_tokens(&mut walk).await? {
+            spared.extend(own.iter().filter(|(key, _)| keys.contains(key)).map(|(_, token)| token.accessor.clone()));
+            keys.retain(|key| own.iter().all(|(own, _)| own != key));
             for key in &keys {
                 if named
                     && names.len() < SHOWN
@@ -181,6 +185,16 @@ impl Emergency {
         if let Target::Address { .. } = target {
             touches.push(self.preview_keys_used(acl, &walk).await?);
         }
+        if !spared.is_empty() {
+            let count = spared.len() as u64;
+            spared.retain(|_| named);
+            touches.push(touch(
+                "own tokens",
+                count,
+                spared,
+                "spared, so that somebody can see it through; revoke them then",
+            ));
+        }
         if walk.batch.is_empty() {
             return Ok(touches);
         }
@@ -191,6 +205,21 @@ impl Emergency {
         let effect = "refused from the network only: nothing is stored that could be revoked; cut off who bears them";
         touches.push(touch("bearers of batch tokens", walk.batch.len() as u64, bearers, effect));
         Ok(touches)
+    }
+
+    /// The tokens that a network's revocation spares, though they were used there: the one that the order comes with, and
+    /// those that it descends from, with which it would be revoked.
+    pub(super) async fn own_tokens(
+        &self,
+        target: &Target,
+        accessor: &str,
+    ) -> Result<Vec<(TokenKey, Token)>, CoreError> {
+        let Target::Address { .. } = target else { return Ok(Vec::new()) };
+        let tokens = &self.rooms.tokens;
+        let Some(key) = tokens.key_of_accessor(accessor).await? else { return Ok(Vec::new()) };
+        let Some(own) = tokens.kept(key).await? else { return Ok(Vec::new()) };
+        let above = tokens.ancestors(&own).await?;
+        Ok(std::iter::once((key, own)).chain(above).collect())
     }
 
     /// Access keys that requests of the walk were signed with, and which are in use.

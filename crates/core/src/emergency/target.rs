@@ -174,7 +174,7 @@ impl Emergency {
             paths.is_empty() || paths.iter().any(|path| shows(acl, path))
         };
         let target = target.filter(known).ok_or_else(|| unknown(aim))?;
-        self.spares(grant, &target)?;
+        self.spares(grant, &target).await?;
         Ok(target)
     }
 
@@ -236,14 +236,16 @@ impl Emergency {
         Ok(Some(Target::Mount { mount: mount.id, path: path.to_string(), auth, leases }))
     }
 
-    fn spares(&self, grant: &Grant, target: &Target) -> Result<(), CoreError> {
-        let bearer = grant.require_bearer()?;
-        let token = bearer.token();
+    /// Refuses what would revoke the token that the order comes with, be it for one that it descends from.
+    async fn spares(&self, grant: &Grant, target: &Target) -> Result<(), CoreError> {
+        let own = grant.require_bearer()?.token();
+        let above = self.rooms.tokens.ancestors(own).await?;
+        let mut line = std::iter::once(own).chain(above.iter().map(|(_, token)| token));
         let hit = match target {
-            Target::Principal { entity, .. } => token.entity == Some(*entity),
-            Target::AccessKey { key, .. } => token.accessor == key.as_str(),
-            Target::Token { accessor } => token.accessor == *accessor,
-            Target::Mount { mount, .. } => [token.mount, token.through].contains(&Some(*mount)),
+            Target::Principal { entity, .. } => line.any(|token| token.entity == Some(*entity)),
+            Target::AccessKey { key, .. } => own.accessor == key.as_str(),
+            Target::Token { accessor } => line.any(|token| token.accessor == *accessor),
+            Target::Mount { mount, .. } => line.any(|token| [token.mount, token.through].contains(&Some(*mount))),
             Target::Address { network } => {
                 grant.visit().source.address.is_some_and(|address| network.contains(address))
             }

@@ -205,10 +205,11 @@ impl Emergency {
         }
         let mut walk = TokenWalk::of(&incident.target);
         let (mut done, mut failures) = (0_u64, Vec::new());
-        let (own, mut spared) = (self.own_token(incident).await?, false);
+        let (own, mut spared) = (self.own_tokens(&incident.target, &incident.by.accessor).await?, false);
         while let Some(mut keys) = self.next_tokens(&mut walk).await? {
-            spared |= own.is_some_and(|own| keys.contains(&own));
-            keys.retain(|key| Some(*key) != own);
+            let before = keys.len();
+            keys.retain(|key| own.iter().all(|(own, _)| own != key));
+            spared |= keys.len() < before;
             if keys.is_empty() {
                 continue;
             }
@@ -225,21 +226,13 @@ impl Emergency {
                 beyond.push(batch_left(who, self.title_of(who).await?));
             }
             beyond.extend(spared.then(|| {
-                "the token that ordered this was used or handed out there, too, and was spared so that somebody can see it \
-                 through: get another one from elsewhere, and revoke it"
+                "the token that ordered this, or one that it descends from, was used or handed out there, too, and was \
+                 spared so that somebody can see it through: get another one from elsewhere, and revoke it"
                     .to_owned()
             }));
             self.amend_step(incidents, incident, StepKind::Tokens, |step| step.beyond.clone_from(&beyond)).await?;
         }
         self.end_step(incidents, incident, StepKind::Tokens, done, failures).await
-    }
-
-    /// The token that the order came with, which a network's revocation spares: it may have been there once.
-    async fn own_token(&self, incident: &Incident) -> Result<Option<TokenKey>, CoreError> {
-        match &incident.target {
-            Target::Address { .. } => self.rooms.tokens.key_of_accessor(&incident.by.accessor).await,
-            _ => Ok(None),
-        }
     }
 
     /// Notes which tokens are revoked, before they are gone and nobody can tell.

@@ -49,6 +49,17 @@ impl Tokens {
         Ok(TokenPage { keys, next })
     }
 
+    /// The tokens that a token descends from, the nearest first: with any of them it is revoked.
+    pub(crate) async fn ancestors(&self, token: &Token) -> Result<Vec<(TokenKey, Token)>, CoreError> {
+        let (mut ancestors, mut above) = (Vec::new(), token.parent);
+        while let Some(key) = above {
+            let Some(parent) = self.kept(key).await? else { break };
+            above = parent.parent;
+            ancestors.push((key, parent));
+        }
+        Ok(ancestors)
+    }
+
     /// A token that is kept under this name, dead or alive.
     pub(crate) async fn kept(&self, key: TokenKey) -> Result<Option<Token>, CoreError> {
         Ok(self.records.get::<Token>(&token_at(key)).await?.map(|token| token.value.clone()))

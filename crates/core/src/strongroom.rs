@@ -167,7 +167,7 @@ impl Strongroom {
             return Err(CoreError::Invalid("Vault is already initialized".to_owned()));
         };
         let outcome = door.init(init, self.setup.clock.now()).await?;
-        let open = self.build(outcome.barrier).await?;
+        let open = Box::pin(self.build(outcome.barrier)).await?;
         let for_people = dev.is_none();
         let stays_open = dev.is_some() || !self.setup.static_keys.is_empty();
         if dev.is_some() {
@@ -175,7 +175,7 @@ impl Strongroom {
         }
         let root = open.root_token(dev.flatten()).await?;
         if stays_open {
-            open.begin().await?;
+            Box::pin(open.begin()).await?;
             self.state.store(Arc::new(State::Open(open)));
         } else {
             open.end().await;
@@ -401,8 +401,9 @@ impl Strongroom {
             return Err(error);
         }
         let opening = async {
-            let open = self.build(barrier).await?;
-            open.begin().await.map(|()| open)
+            // What opening takes room for would be carried by all that waits for it.
+            let open = Box::pin(self.build(barrier)).await?;
+            Box::pin(open.begin()).await.map(|()| open)
         };
         let open = self.metrics.watch("vault.core.post_unseal", &self.setup.clock).over(opening).await?;
         self.restored.store(false, Ordering::SeqCst);

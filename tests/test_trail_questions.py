@@ -218,6 +218,18 @@ def test_who_may_not_see_a_path_learns_nothing_of_it_from_any_question(asked_ser
     assert any(entry["path"] == "sys/trail/query" for entry in ask(server, "-prefix=sys/trail/"))
 
 
+def test_what_the_server_met_on_its_own_is_found_and_an_empty_filter_is_refused(asked_server):
+    server = asked_server
+    server.cli("kv", "put", "secret/prod/db", "password=first")
+    server.cli("revoke", "-secret=secret/prod/db", "-reason=a leak", "-yes")
+    own = ask(server, "-dialect=internal")
+    assert own and {entry["kind"] for entry in own} == {"event"}
+    for flag in ("principal", "operation", "outcome", "dialect", "kind", "path", "source", "from", "order"):
+        done = server.run("audit", "query", f"-{flag}=", token=server.root_token)
+        assert done.returncode in (1, 2) and "No entry" not in done.stdout, (flag, done)
+        assert flag in done.stderr or flag == "source" and "address" in done.stderr, (flag, done)
+
+
 def test_an_edit_of_the_files_beside_the_running_server_does_not_pass_as_an_answer(asked_server):
     server = asked_server
     server.cli("kv", "put", "secret/prod/db", "password=first")

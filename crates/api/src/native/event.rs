@@ -1,7 +1,7 @@
 //! What just changed: waited for by one request after the other, or heard as a stream of server-sent events.
 
 use super::route::{Context, Parameter, Route, itself, parameter};
-use super::trail::told;
+use super::trail::{told, words};
 use serde_json::json;
 use std::time::Duration;
 use strongroom_core::event::Wanted;
@@ -61,9 +61,5 @@ async fn stream(context: Context<'_>) -> Result<Reply, CoreError> {
 }
 
 fn wanted(fields: &Fields) -> Result<Wanted, CoreError> {
-    Ok(Wanted {
-        prefix: fields.text_or_empty("prefix")?,
-        after: fields.text("after")?,
-        kinds: fields.list("type")?.unwrap_or_default(),
-    })
+    Ok(Wanted { prefix: fields.text_or_empty("prefix")?, after: fields.text("after")?, kinds: words(fields, "type")? })
 }

@@ -148,28 +148,26 @@ async fn review(context: Context<'_>) -> Result<Reply, CoreError> {
 fn question(context: &Context<'_>) -> Result<Question, CoreError> {
     let fields = context.fields;
     let named = |text| arn::path_of(&context.native.aws, text);
-    let some = |name| fields.text(name).map(|text| text.filter(|text| !text.is_empty()));
-    let list = |name| fields.list(name).map(Option::unwrap_or_default);
-    let wrong = |field: &str, problem: String| CoreError::Field { field: field.to_owned(), problem };
     let network = |text: String| Cidr::parse(&text).map_err(|error| wrong("address", format!("is {error}")));
-    let backwards = match fields.text("order")?.as_deref() {
-        None | Some("" | "oldest") => false,
+    let backwards = match given(fields, "order")?.as_deref() {
+        None | Some("oldest") => false,
         Some("newest") => true,
         Some(_) => return Err(wrong("order", "must be oldest or newest".to_owned())),
     };
     Ok(Question {
-        path: some("path")?.map(named).transpose()?,
-        prefix: some("prefix")?,
-        principals: list("principal")?,
-        operations: list("operation")?,
-        outcomes: list("outcome")?,
-        dialects: list("dialect")?,
-        address: some("address")?.map(network).transpose()?,
-        lease: some("lease")?,
-        subject: some("subject")?,
-        request: some("request")?,
+        path: given(fields, "path")?.map(named).transpose()?,
+        prefix: given(fields, "prefix")?,
+        principals: words(fields, "principal")?,
+        operations: words(fields, "operation")?,
+        outcomes: words(fields, "outcome")?,
+        dialects: words(fields, "dialect")?,
+        address: given(fields, "address")?.map(network).transpose()?,
+        lease: given(fields, "lease")?,
+        subject: given(fields, "subject")?,
+        request: given(fields, "request")?,
+        // Empty is the namespace at the root.
         namespace: fields.text("namespace")?.map(|text| NamespacePath::parse(&text)).transpose()?,
-        kinds: list("kind")?,
+        kinds: words(fields, "kind")?,
         from: time(fields, "from")?,
         to: time(fields, "to")?,
         start: fields.count("start")?,
@@ -179,10 +177,37 @@ fn question(context: &Context<'_>) -> Result<Question, CoreError> {
     })
 }
 
+fn wrong(field: &str, problem: String) -> CoreError {
+    CoreError::Field { field: field.to_owned(), problem }
+}
+
+/// An empty filter would let everything pass, and whoever sent it meant something, as with a variable of a shell that is
+/// not set.
+fn empty(field: &str) -> CoreError {
+    wrong(field, "is empty: say what is sought, or leave it out".to_owned())
+}
+
+/// One word or text, if it is there.
+fn given(fields: &Fields, field: &str) -> Result<Option<String>, CoreError> {
+    match fields.text(field)? {
+        Some(text) if text.trim().is_empty() => Err(empty(field)),
+        text => Ok(text),
+    }
+}
+
+/// Words, if they are there.
+pub(super) fn words(fields: &Fields, field: &str) -> Result<Vec<String>, CoreError> {
+    match fields.list(field)? {
+        None => Ok(Vec::new()),
+        Some(words) if words.iter().all(|word| word.trim().is_empty()) => Err(empty(field)),
+        Some(words) => Ok(words),
+    }
+}
+
 fn time(fields: &Fields, field: &'static str) -> Result<Option<Timestamp>, CoreError> {
-    let Some(text) = fields.text(field)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+    let Some(text) = given(fields, field)? else { return Ok(None) };
     let problem = || "must be a time in RFC 3339, such as 2026-04-10T14:00:00Z".to_owned();
-    Timestamp::parse(&text).map(Some).ok_or_else(|| CoreError::Field { field: field.to_owned(), problem: problem() })
+    Timestamp::parse(&text).map(Some).ok_or_else(|| wrong(field, problem()))
 }
 
 pub(super) fn needed(fields: &Fields, field: &'static str) -> Result<String, CoreError> {

@@ -35,7 +35,7 @@ pub struct Question {
     pub request: Option<String>,
     /// A namespace.
     pub namespace: Option<NamespacePath>,
-    /// `outcome`, `intent`, `event`; when empty, outcomes only.
+    /// `outcome`, `intent`, `event`; when empty, outcomes, and events where a subject or the dialect `internal` is asked for.
     pub kinds: Vec<String>,
     /// From then on.
     pub from: Option<Timestamp>,
@@ -124,16 +124,12 @@ impl Inquiry {
             let problem = format!("is {from}, and not before `to`, which is {to}: nothing can lie in between");
             return Err(CoreError::Field { field: "from".to_owned(), problem });
         }
+        let limit = limit(question.limit, most)?;
+        let kinds = kinds(&question)?;
         let mut principals = question.principals;
         for name in principals.clone() {
             principals.extend(self.entities_called(&name).await?);
         }
-        let limit = question.limit.unwrap_or(USUAL.min(most)).clamp(1, most);
-        let usual: &[&str] = if question.subject.is_some() { &["outcome", "event"] } else { &["outcome"] };
-        let kinds = match question.kinds.is_empty() {
-            true => usual.iter().map(|kind| (*kind).to_owned()).collect(),
-            false => question.kinds,
-        };
         let visible = sight.clone();
         Ok(Query {
             things: question.path.map(|path| sight.things(&path)).unwrap_or_default(),
@@ -204,6 +200,39 @@ impl Inquiry {
         let mut found = self.entities_called(word).await?;
         Ok(found.pop().filter(|_| found.is_empty()))
     }
+}
+
+/// How many entries are wanted. Less than was asked for would read like all that there is.
+fn limit(wanted: Option<u64>, most: u64) -> Result<u64, CoreError> {
+    match wanted {
+        None => Ok(USUAL.min(most)),
+        Some(limit) if (1..=most).contains(&limit) => Ok(limit),
+        Some(limit) => {
+            let problem = format!("is {limit}, and must be from 1 to {most}; `next` of an answer asks for more");
+            Err(CoreError::Field { field: "limit".to_owned(), problem })
+        }
+    }
+}
+
+/// The kinds that are meant.
+fn kinds(question: &Question) -> Result<Vec<String>, CoreError> {
+    let is_internal = |dialect: &String| dialect == word::INTERNAL;
+    let has_events = question.kinds.iter().any(|kind| kind == word::EVENT);
+    if !question.kinds.is_empty()
+        && !has_events
+        && !question.dialects.is_empty()
+        && question.dialects.iter().all(is_internal)
+    {
+        let problem = "must have `event` in it, or be left out, for the dialect `internal`: what the server met on its own are \
+                       events, so that no other entry answers this";
+        return Err(CoreError::Field { field: "kind".to_owned(), problem: problem.to_owned() });
+    }
+    let with_events = question.subject.is_some() || question.dialects.iter().any(is_internal);
+    Ok(match (question.kinds.is_empty(), with_events) {
+        (false, _) => question.kinds.clone(),
+        (true, true) => vec!["outcome".to_owned(), word::EVENT.to_owned()],
+        (true, false) => vec!["outcome".to_owned()],
+    })
 }
 
 /// A beginning of paths, and of the names below a mount that lies in it.

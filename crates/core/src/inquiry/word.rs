@@ -25,11 +25,15 @@ pub(super) const OPERATIONS: [&str; 17] = [
 ];
 
 /// The foreign APIs, our own, and what the server notes on its own.
-pub(super) const DIALECTS: [&str; 4] = ["vault", "aws", "native", "internal"];
+pub(super) const DIALECTS: [&str; 4] = ["vault", "aws", "native", INTERNAL];
+
+/// What stands in the place of a foreign API in what the server notes on its own, which are events.
+pub(super) const INTERNAL: &str = "internal";
+pub(super) const EVENT: &str = "event";
 
 /// Kinds of entries.
 pub(super) fn kinds() -> Vec<&'static str> {
-    vec!["outcome", "intent", "event"]
+    vec!["outcome", "intent", EVENT]
 }
 
 /// How a request may have ended.

@@ -60,6 +60,10 @@ impl Reference {
                 "flag -{flag} wants a time: 14:00, 2026-04-10, 2026-04-10T14:00, 2026-04-10T14:00:00Z, or 2h for two hours ago"
             ))
         };
+        // No time at all would be no time ago.
+        if text.is_empty() {
+            return Err(wrong());
+        }
         let Ttl(ago) = Ttl::parse(text).map_err(|_| wrong())?;
         let seconds = i64::try_from(ago.as_secs()).map_err(|_| wrong())?;
         Ok(self.now.checked_sub(seconds.seconds()).map_err(|_| wrong())?.to_string())
@@ -94,6 +98,8 @@ mod tests {
         ] {
             assert_eq!(read(zone, date, text), instant, "{text}");
         }
-        assert!(read(None, None, "noon").contains("wants a time"));
+        for none in ["noon", "", " "] {
+            assert!(read(None, None, none).contains("wants a time"), "{none:?}");
+        }
     }
 }

@@ -299,9 +299,16 @@ def test_a_server_with_a_key_file_unseals_itself(new_production, tmp_path):
     key.chmod(0o600)
     seal = f'seal "static" {{\n  current_key_id = "2026-11"\n  current_key = "file://{key}"\n}}'
     server = new_production(more=seal)
+    status = lambda: server.client().sys.read_seal_status()
+    assert (status()["type"], status()["initialized"]) == ("static", False)
     made = server.client().sys.initialize(5, 3)
     server.root_token = made["root_token"]
     wait_until("the server is open", lambda: server.run("status").returncode == 0)
+    said = status()
+    # The shares are those of an unseal key, which opens as well: nothing here is a recovery key.
+    assert [said[name] for name in ("type", "t", "n", "recovery_seal")] == ["static", 3, 5, False], said
+    lines = [line.split() for line in server.run("status").stdout.splitlines()]
+    assert ["Seal", "Type", "static"] in lines and ["Total", "Shares", "5"] in lines, lines
     server.cli("secrets", "enable", "-path=secret", "kv")
     server.kill()
     server.start()

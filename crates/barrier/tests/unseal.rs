@@ -111,7 +111,7 @@ async fn the_status_tells_what_anybody_may_know() {
     let outcome = init(&store).await;
     let sealed = sealed(&store).await;
     let status = sealed.status();
-    assert_eq!((status.kind, status.shares, status.threshold, status.progress), (SealKind::Shamir, 5, 3, 0));
+    assert_eq!((status.kind, status.shares, status.threshold, status.progress), (SealKind::Static, 5, 3, 0));
     assert_eq!(outcome.barrier.seal_status(), status);
     assert_eq!(status.cluster_id.len(), 36);
     assert!(sealed.has(SealKind::Shamir) && sealed.has(SealKind::Static));

@@ -378,6 +378,16 @@ impl Strongroom {
         self.setup.trail.close().await;
     }
 
+    /// What opens the store, or will when it is initialised: a key file, if it is to open by itself.
+    pub fn seal_kind(&self) -> SealKind {
+        match self.state() {
+            State::Uninitialised(_) if self.setup.static_keys.is_empty() => SealKind::Shamir,
+            State::Uninitialised(_) => SealKind::Static,
+            State::Sealed(sealed) => sealed.status().kind,
+            State::Open(open) => open.seal_status().kind,
+        }
+    }
+
     async fn open_by_key_file(&self) -> Result<(), CoreError> {
         let State::Sealed(sealed) = self.state() else { return Ok(()) };
         if !sealed.has(SealKind::Static) {

@@ -138,16 +138,16 @@ async fn unseal(vault: &Vault, fields: &Fields, _: Operation) -> Result<Raw, Cor
     Ok(Raw(StatusCode::OK, status_body(vault)))
 }
 
-/// What `sys/seal-status` and `sys/unseal` answer.
+/// What `sys/seal-status` and `sys/unseal` answer. `recovery_seal` is false beside a key file, too, other than in Vault:
+/// the shares are those of an unseal key, and clients would ask for recovery keys, which there are none of.
 fn status_body(vault: &Vault) -> Value {
     let mut body = json!({
-        "type": "shamir", "initialized": true, "sealed": true, "t": 0, "n": 0, "progress": 0, "nonce": "",
+        "type": vault.strongroom.seal_kind(), "initialized": true, "sealed": true, "t": 0, "n": 0, "progress": 0, "nonce": "",
         "version": vault.identity.version, "build_date": vault.identity.build_date, "migration": false,
         "recovery_seal": false, "storage_type": vault.identity.storage,
     });
     let Some(map) = body.as_object_mut() else { return body };
     let mut show = |status: &SealStatus, sealed: bool| {
-        map.insert("type".into(), json!(status.kind));
         map.insert("sealed".into(), json!(sealed));
         map.insert("t".into(), json!(status.threshold));
         map.insert("n".into(), json!(status.shares));

@@ -41,7 +41,7 @@ pub enum SealKind {
 /// What may be told to anybody about the seal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealStatus {
-    /// The kind of the slot that people see: `shamir` when there is such a slot.
+    /// The kind of the slot that people see: `static` when there is such a slot, be there shares or not.
     pub kind: SealKind,
     /// Shares that exist (0 when there is no Shamir slot).
     pub shares: u8,

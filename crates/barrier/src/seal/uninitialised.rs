@@ -129,8 +129,8 @@ pub(crate) fn random_uuid(entropy: &dyn Entropy) -> Uuid {
 }
 
 impl SealKind {
-    /// Which of the slots people should hear of.
+    /// Which of the slots people should hear of: the one that opens by itself, as OpenBao and Vault name the seal that does.
     pub(crate) fn shown(record: &SealRecord) -> Self {
-        if record.slots_of(SealKind::Shamir).next().is_some() { SealKind::Shamir } else { SealKind::Static }
+        if record.slots_of(SealKind::Static).next().is_some() { SealKind::Static } else { SealKind::Shamir }
     }
 }

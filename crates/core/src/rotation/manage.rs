@@ -112,8 +112,8 @@ impl Rotations {
                     return self.view(&hastened.ok_or(CoreError::Nothing)?).await;
                 }
                 return Err(CoreError::Unfit(format!(
-                    "a rotation of this secret is under way and {}; wait for its end, or cancel it",
-                    job.phase.word()
+                    "a rotation of this secret is under way, and {}; wait for its end, or cancel it",
+                    job.phase.said()
                 )));
             }
             match self.begin_job(&target.key, &cause, token.clone()).await? {

@@ -165,6 +165,19 @@ impl Phase {
             Phase::RollingBack { .. } => "rolling-back",
         }
     }
+
+    /// What is being done, to end a sentence with.
+    pub(super) fn said(&self) -> &'static str {
+        match self {
+            Phase::Creating => "a new value is being made",
+            Phase::Setting { .. } => "the new value is being set in the outside system",
+            Phase::Testing { .. } => "the new value is being tested",
+            Phase::Finishing { .. } => "the new value is being put in force",
+            Phase::Retiring { .. } => "what only the former value needed is being given up",
+            Phase::Clearing => "what a trial made is being cleared away",
+            Phase::RollingBack { .. } => "what it did is being rolled back",
+        }
+    }
 }
 
 /// A rotation that ended.

@@ -794,6 +794,8 @@ async fn a_rotation_that_cannot_be_rolled_back_is_given_up_by_who_does_not_want_
     case.settle().await;
     let stuck = case.running().await.expect("it is held up");
     assert_eq!((&stuck["phase"], &stuck["attempts"]), (&json!("rolling-back"), &json!(1)), "{stuck}");
+    let refused = case.ask("POST", "start", None).await.expect(409);
+    assert!(refused.text.contains("is under way, and what it did is being rolled back; wait"), "{}", refused.text);
     let advice = stuck["advice"].as_str().unwrap();
     assert!(["By hand", "strongroom kv put", "strongroom rotate cancel"].iter().all(|said| advice.contains(said)));
     let answer = case.ask("POST", "cancel", None).await.expect(200);

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_model::{Clock, Timestamp};
-use strongroom_storage::{Committed, Epoch, IdemToken, Op, Revision, Sqlite, Store, StoreError, Txn};
+use strongroom_storage::{
+    Committed, Compare, Epoch, Expectation, IdemToken, Op, Revision, Sqlite, Store, StoreError, Txn,
+};
 
 struct StoppedClock;
 
@@ -240,4 +242,39 @@ async fn damage_is_found_and_named() {
         ended.push(store.commit(Epoch(0), put(40_000 + number * 37, Vec::new())).await);
     }
     assert!(ended.iter().all(|ended| matches!(ended, Err(StoreError::Damaged { .. } | StoreError::Stopped { .. }))));
+}
+
+/// Earlier builds kept values in the order of their keys; their stores are opened as they are.
+#[tokio::test]
+async fn a_store_laid_out_as_by_earlier_builds_works_like_one_of_today() {
+    let folder = Folder::new();
+    let path = folder.path("store.db");
+    let store = open(&path);
+    write(&store, 0..60, 900).await;
+    let before = store.list(b"", None, usize::MAX).await.unwrap();
+    store.close().unwrap();
+    let earlier = rusqlite::Connection::open(&path).unwrap();
+    earlier
+        .execute_batch(
+            "CREATE TABLE old (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, rev INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+             INSERT INTO old SELECT key, value, rev FROM kv; DROP TABLE kv; ALTER TABLE old RENAME TO kv;",
+        )
+        .unwrap();
+    earlier.close().unwrap();
+    let store = open(&path);
+    assert_eq!(store.list(b"", None, usize::MAX).await.unwrap(), before);
+    let key = |number: u128| number.to_be_bytes().to_vec();
+    let compares = vec![Compare { key: key(3), expect: Expectation::RevIs(Revision(4)) }];
+    let ops = vec![Op::Put { key: key(3), value: b"new".to_vec() }, Op::Delete { key: key(5) }];
+    let change = Txn { compares, ops, idem: IdemToken([0xFF; 16]) };
+    assert_eq!(store.commit(Epoch(0), change.clone()).await.unwrap(), Committed::At(Revision(61)));
+    let stale = Txn { idem: IdemToken([0xFE; 16]), ..change };
+    assert_eq!(store.commit(Epoch(0), stale).await.unwrap(), Committed::Conflict(vec![key(3)]));
+    write(&store, 60..70, 10).await;
+    store.close().unwrap();
+    let store = open(&path);
+    store.integrity_check().unwrap();
+    assert_eq!(store.get(&key(3)).await.unwrap().unwrap().value, b"new");
+    assert!(store.get(&key(5)).await.unwrap().is_none());
+    assert_eq!(count(&store).await, 69);
 }

@@ -329,7 +329,7 @@ mod tests {
     use super::*;
 
     const READ: &str = r#"{"seq":9496,"prev":"ac5c","time":"2026-11-21T18:55:25.894843608Z","kind":"outcome","request":"e32f","dialect":"vault","operation":"read","namespace":"","mount":{"path":"secret","type":"kv","accessor":"kv_55","class":"secret"},"path":"secret/data/b","secret":{"name":"b","act":"read"},"version":1,"principal":{"entity":null,"accessor":"Th","display_name":"token","token_policies":["bench","default"],"metadata":{}},"token_hash":"hmac-sha256:d1","source":{"address":"127.0.0.1","port":57636},"decision":{"granted":true,"policy":"bench","rule":"secret/data/*","line":1,"reason":"granted"},"outcome":{"result":"ok"},"request_data":{"a\\\"}":[1.5e3,-2,true,null,"\\\\"]},"lease_id":null,"duration_us":672,"response_auth":{"policies":[],"principal":{"entity":"E","accessor":"A","display_name":"D"}},"wrap":{"accessor":"w","wrapped_accessor":"v","ttl":3}}"#;
-    const NOT_FOUND: &str = r#"{"seq":7,"time":"T","kind":"outcome","request":"e32f","dialect":"aws","operation":"GetSecretValue","namespace":"","path":"p","source":{"address":""},"outcome":{"result":"not_found","error":"no such \\"x\\"","missing":"disabled"},"duration_us":1}"#;
+    const NOT_FOUND: &str = r#"{"seq":7,"time":"T","kind":"outcome","request":"e32f","dialect":"aws","operation":"GetSecretValue","namespace":"","path":"p","source":{"address":""},"outcome":{"result":"not_found","error":"no such \"x\"","missing":"disabled"},"duration_us":1}"#;
     const BARE: &str = r#"{"seq":0,"prev":"","time":"T","kind":"event","request":"","dialect":"","operation":"","namespace":"ü","path":"p","source":{"address":""}}"#;
 
     fn both(line: &str) -> (Option<Line<'_>>, Option<Line<'_>>) {

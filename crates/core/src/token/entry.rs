@@ -96,6 +96,11 @@ impl Token {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
+    /// Whether its uses are counted and none is left.
+    pub fn is_spent(&self) -> bool {
+        self.num_uses > 0 && self.uses_left == 0
+    }
+
     /// What is left of its life, in whole seconds; zero for one that never dies.
     pub fn ttl_left(&self, now: Timestamp) -> Ttl {
         Ttl(self.expires.map_or(std::time::Duration::ZERO, |expires| expires.since(now)))

@@ -65,13 +65,12 @@ impl Tokens {
         Ok(self.records.get::<Token>(&token_at(key)).await?.map(|token| token.value.clone()))
     }
 
-    /// The token behind an accessor for who looks at it or ends it: also while its principal is disabled or gone, or its
-    /// mount is shut, and it is refused for anything else.
+    /// The token behind an accessor for who looks at it or ends it: also while its principal is disabled or gone, its
+    /// mount is shut or what it descends from is gone, and it is refused for anything else.
     pub async fn behind_accessor(&self, accessor: &str) -> Result<Option<Bearer>, CoreError> {
         let Some(key) = self.key_of_accessor(accessor).await? else { return Ok(None) };
         let Some(token) = self.records.get::<Token>(&token_at(key)).await? else { return Ok(None) };
-        let is_spent = token.value.num_uses > 0 && token.value.uses_left == 0;
-        if is_spent || token.value.is_expired(self.clock.now()) {
+        if token.value.is_spent() || token.value.is_expired(self.clock.now()) {
             return Ok(None);
         }
         let entity = match token.value.entity {

@@ -45,8 +45,8 @@ impl Tokens {
         }
     }
 
-    /// Removes a token and everything that descends from it. The token itself is refused from the first commit on;
-    /// when this returns, so are all descendants. Revoking what is gone already is no error.
+    /// Removes a token and everything that descends from it. All of them are refused from the first commit on; when this
+    /// returns, they are gone. Revoking what is gone already is no error.
     pub async fn revoke_tree(&self, key: TokenKey) -> Result<(), CoreError> {
         let whole = async { self.finish_job(self.remove(key, None).await?).await };
         self.meters.revoke_tree.over(whole).await
@@ -191,6 +191,7 @@ pub(super) fn delete_indexes(mut txn: Txn, key: TokenKey, token: &Token) -> Txn 
 
 #[cfg(test)]
 mod tests {
+    use super::{Txn, children_shelf};
     use crate::token::tidy::tests::{child, open};
 
     /// What another worker of the same job has done when it has come as far as this.
@@ -205,19 +206,37 @@ mod tests {
             let other = tokens.remove(tokens.key_of(&first), None).await.unwrap();
             tokens.remove(tokens.key_of(&second), Some(other.key)).await.unwrap();
             // Housekeeping carries on what it finds unfinished, and may have come to it already.
-            if tokens.find(&third).await.unwrap().is_some() {
+            if tokens.kept(tokens.key_of(&third)).await.unwrap().is_some() {
                 break (first, third);
             }
         };
         tokens.revoke(&first).await.unwrap();
-        assert!(tokens.find(&third).await.unwrap().is_none());
+        assert!(tokens.kept(tokens.key_of(&third)).await.unwrap().is_none());
         // Who revokes what is above finds it too, and nothing is left of it.
         let fourth = child(&open, &root).await;
         let fifth = child(&open, &fourth).await;
         tokens.remove(tokens.key_of(&fourth), None).await.unwrap();
         tokens.revoke(&root).await.unwrap();
-        assert!(tokens.find(&fifth).await.unwrap().is_none());
+        assert!(tokens.kept(tokens.key_of(&fifth)).await.unwrap().is_none());
         tokens.resume().await.unwrap();
         assert!(tokens.records.scan_all::<super::Job>(&super::jobs()).await.unwrap().is_empty());
+    }
+    #[tokio::test]
+    async fn a_tree_is_refused_with_its_root_also_where_somebody_cut_a_child_out_of_the_list() {
+        let (open, root) = open().await;
+        let tokens = &open.tokens;
+        let first = child(&open, &root).await;
+        let second = child(&open, &first).await;
+        let third = child(&open, &second).await;
+        let (above, hidden) = (tokens.key_of(&first), tokens.key_of(&second));
+        let cut = Txn::new().delete(children_shelf(above).named(hidden.as_bytes()));
+        tokens.records.commit(cut).await.unwrap();
+        assert!(tokens.find(&third).await.unwrap().is_some());
+        tokens.revoke(&first).await.unwrap();
+        for left in [&second, &third] {
+            assert!(tokens.kept(tokens.key_of(left)).await.unwrap().is_some(), "nothing leads to it");
+            assert!(tokens.find(left).await.unwrap().is_none(), "what descends from a revoked token is refused");
+        }
+        assert!(tokens.find(&root).await.unwrap().is_some());
     }
 }

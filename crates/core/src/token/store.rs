@@ -153,11 +153,6 @@ impl Tokens {
             return self.bearer(self.key_of(token)).await;
         }
         let Some(token) = self.open_batch(token)? else { return Ok(None) };
-        if let Some(parent) = token.parent
-            && self.bearer(parent).await?.is_none()
-        {
-            return Ok(None);
-        }
         self.admit(Held::Carried(Box::new(token))).await
     }
 
@@ -177,7 +172,7 @@ impl Tokens {
     /// What every use looks at, however the token is kept.
     async fn admit(&self, held: Held) -> Result<Option<Bearer>, CoreError> {
         let token = held.token();
-        if token.is_expired(self.clock.now()) || (token.num_uses > 0 && token.uses_left == 0) {
+        if token.is_expired(self.clock.now()) || token.is_spent() || !self.ancestors_live(token).await? {
             return Ok(None);
         }
         let gone = |mount: Option<MountId>| {
@@ -194,6 +189,21 @@ impl Tokens {
             },
         };
         Ok(Some(Bearer::new(held, entity)))
+    }
+
+    /// Whether everything lives that the token descends from. So a whole tree is refused from the moment on at which its
+    /// root is removed, however long it takes to remove the rest, and whatever somebody cut out of the lists of children.
+    async fn ancestors_live(&self, token: &Token) -> Result<bool, CoreError> {
+        let mut above = token.parent;
+        while let Some(key) = above {
+            match self.records.get::<Token>(&token_at(key)).await? {
+                Some(parent) if !parent.value.is_expired(self.clock.now()) && !parent.value.is_spent() => {
+                    above = parent.value.parent;
+                }
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
     }
 
     /// The token behind an accessor.

@@ -46,6 +46,11 @@ pub trait Connector: Send + Sync {
     /// Ends a login and its open sessions. A login that is gone is success, so the call may be repeated.
     async fn drop_login(&self, name: &str, statements: &[String]) -> Result<(), ConnectorError>;
 
+    /// Whether logins that are dropped by these statements at the same moment go by one message, over one connection.
+    fn drops_in_company(&self, _statements: &[String]) -> bool {
+        false
+    }
+
     /// Number of open sessions of that login.
     async fn sessions(&self, name: &str) -> Result<u64, ConnectorError>;
 

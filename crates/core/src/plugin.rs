@@ -151,6 +151,12 @@ pub trait SecretsEngine: Send + Sync {
     /// Unmakes the credential. Repeatable: one that is gone, or never came to be, is success.
     async fn revoke(&self, lease: &LeaseEnd<'_>) -> Result<(), CoreError>;
 
+    /// Whether the outside system unmakes this credential by one act with others that are asked for at the same moment, so
+    /// that many may be asked for at once and burden it no more than one.
+    async fn revokes_in_company(&self, _lease: &LeaseEnd<'_>) -> bool {
+        false
+    }
+
     /// What it has to do with a login that it did not make; asked by engines of other mounts that want it.
     async fn holds(&self, _login: OutsideLogin<'_>) -> Result<Option<Holding>, CoreError> {
         Ok(None)

@@ -336,6 +336,10 @@ impl Connector for Postgres {
         self.drop_by(name, statements).await
     }
 
+    fn drops_in_company(&self, statements: &[String]) -> bool {
+        statements.is_empty()
+    }
+
     async fn sessions(&self, name: &str) -> Result<u64, ConnectorError> {
         checked(name)?;
         let name = literal(Dialect::Postgres, name);

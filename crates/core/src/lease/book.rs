@@ -2,7 +2,7 @@
 //! is carried out by the lanes.
 
 use super::lane::{Lane, Lanes};
-use super::ledger::Ledger;
+use super::ledger::{Haste, Ledger};
 use super::recall::Recalls;
 use super::record::{
     AT_ONCE, Cause, Change, Lease, LeaseKey, Recall, RecallScope, Revoking, Stage, cuts, failing, leases, of_entity,
@@ -233,10 +233,10 @@ impl Book {
     }
 
     /// Forgets a lease, whatever became of it meanwhile: its credential is gone, or given up.
-    pub(super) async fn forget(&self, key: &LeaseKey) -> Result<(), CoreError> {
+    pub(super) async fn forget(&self, key: &LeaseKey, haste: Haste) -> Result<(), CoreError> {
         loop {
             let Some(stored) = self.get(key).await? else { return Ok(()) };
-            match self.ledger.commit(stored.value.removed(key, stored.rev)).await {
+            match self.ledger.commit_in(haste, stored.value.removed(key, stored.rev)).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => {

@@ -1,6 +1,7 @@
 //! From a request to a credential: lease recorded, credential made, lease in force, answer; in this order.
 
 use super::lane::{Lane, Making};
+use super::ledger::Haste;
 use super::record::{Cause, Lease, LeaseKey, Stage, lane_at};
 use super::{GRACE, Granted, Issuance, LeaseOrder, LeaseOwner, Leases};
 use crate::event::{EventKind, Note};
@@ -175,7 +176,7 @@ impl Leases {
                 Ok(data)
             }
             Err(error) => {
-                let is_forgotten = made_nothing && self.book.forget(&key).await.is_ok();
+                let is_forgotten = made_nothing && self.book.forget(&key, Haste::Soon).await.is_ok();
                 let marked = match is_forgotten {
                     true => Ok(()),
                     false => self.book.mark(std::slice::from_ref(&key), Cause::Failed).await,

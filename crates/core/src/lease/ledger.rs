@@ -4,7 +4,7 @@
 //!
 //! When changes come fast, a commit waits a moment for more of them: each costs a sync of the disk, and an outside system
 //! takes longer than that for whatever the change is about. It waits longer while many credentials are being asked for at
-//! once, of which most wait for the outside system anyway.
+//! once, of which most wait for the outside system anyway, and longest where nobody waits for any of the changes.
 //!
 //! Invariants: counts are written in the commit that changes them; a change that conflicts does not hurt those beside it.
 
@@ -32,6 +32,10 @@ const GATHER: Duration = Duration::from_millis(2);
 const CROWD: usize = 16;
 /// ... it waits so long.
 const GATHER_IN_CROWD: Duration = Duration::from_millis(6);
+/// Changes that nobody waits for are committed when there are so many ...
+const ENOUGH: usize = 64;
+/// ... or after so long. They lie at random places of the store, so the more go together the fewer pages each writes.
+const GATHER_AT_LEISURE: Duration = Duration::from_millis(20);
 /// Operations in one transaction; a store that takes fewer gets it in parts.
 const MOST_OPS: usize = 1_000;
 
@@ -67,10 +71,19 @@ impl CapScope {
     }
 }
 
+/// Whether somebody waits for a change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    Soon,
+    /// Nobody: it may wait for company.
+    AtLeisure,
+}
+
 type Counts = HashMap<MountId, BTreeMap<String, u64>>;
 
 struct Job {
     change: Change,
+    haste: Haste,
     answer: oneshot::Sender<Result<Revision, CoreError>>,
 }
 
@@ -131,8 +144,13 @@ impl Ledger {
 
     /// Commits a change; durable when it returns. `Conflict` when something was not as expected.
     pub(super) async fn commit(&self, change: Change) -> Result<Revision, CoreError> {
+        self.commit_in(Haste::Soon, change).await
+    }
+
+    /// As [`Ledger::commit`], now or when there is company.
+    pub(super) async fn commit_in(&self, haste: Haste, change: Change) -> Result<Revision, CoreError> {
         let (answer, wait) = oneshot::channel();
-        self.queue.send(Job { change, answer }).await.map_err(|_| CoreError::Sealed)?;
+        self.queue.send(Job { change, haste, answer }).await.map_err(|_| CoreError::Sealed)?;
         wait.await.unwrap_or(Err(CoreError::Sealed))
     }
 
@@ -181,17 +199,26 @@ impl Ledger {
                     None => return,
                 }
                 if pace.is_fast() && !jobs.is_closed() {
-                    sleep(self.patience()).await;
+                    self.gather(&mut waiting, &mut jobs).await;
                 }
             }
-            while waiting.len() < QUEUE
-                && let Ok(job) = jobs.try_recv()
-            {
-                waiting.push_back(job);
-            }
+            fill(&mut waiting, &mut jobs);
             let taken = self.take(&mut waiting);
             pace.count(taken.len());
             self.commit_all(taken).await;
+        }
+    }
+
+    /// Waits a moment for company; on and on while nobody waits for any of these changes and they are few.
+    async fn gather(&self, waiting: &mut VecDeque<Job>, jobs: &mut mpsc::Receiver<Job>) {
+        let begun = Instant::now();
+        loop {
+            sleep(self.patience()).await;
+            fill(waiting, jobs);
+            let at_leisure = waiting.iter().all(|job| job.haste == Haste::AtLeisure);
+            if !at_leisure || waiting.len() >= ENOUGH || begun.elapsed() >= GATHER_AT_LEISURE || jobs.is_closed() {
+                return;
+            }
         }
     }
 
@@ -310,6 +337,15 @@ impl Ledger {
         if of_mount.is_empty() {
             counts.remove(&mount);
         }
+    }
+}
+
+/// Takes in what has come meanwhile.
+fn fill(waiting: &mut VecDeque<Job>, jobs: &mut mpsc::Receiver<Job>) {
+    while waiting.len() < QUEUE
+        && let Ok(job) = jobs.try_recv()
+    {
+        waiting.push_back(job);
     }
 }
 

@@ -4,6 +4,7 @@
 use super::Leases;
 use super::diary::note_of;
 use super::lane::Lane;
+use super::ledger::Haste;
 use super::record::{Cause, Lease, LeaseKey, Moving, moving};
 use super::whole::{Walk, is_lost};
 use crate::records::PutRecord;
@@ -140,7 +141,7 @@ impl Leases {
             return Ok(false);
         }
         self.trail.append(self.event("lease-force", key, lease, note)).await?;
-        self.book.forget(key).await?;
+        self.book.forget(key, Haste::Soon).await?;
         Ok(true)
     }
 

@@ -3,6 +3,7 @@
 //! Only counts and remembers; the worker decides and acts.
 
 use super::lane::Lane;
+use super::ledger::Haste;
 use super::record::{Cause, LeaseKey, Turn};
 use crate::CoreError;
 use crate::records::Listed;
@@ -46,6 +47,17 @@ pub(super) enum Why {
     Recalled(Cause),
     /// Its time is over; nobody waits for it.
     Expired,
+}
+
+impl Why {
+    /// How soon it is to be forgotten when its credential is gone. Of leases that go by the thousand each is awaited by
+    /// nobody; what expired goes in small groups, with pauses by how long their commits take.
+    pub(super) fn haste(self) -> Haste {
+        match self {
+            Why::Recalled(_) => Haste::AtLeisure,
+            Why::Marked | Why::Expired => Haste::Soon,
+        }
+    }
 }
 
 /// One run over what is due in a lane.

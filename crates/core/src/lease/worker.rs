@@ -8,6 +8,7 @@
 use super::book::PAGE;
 use super::diary::note_of;
 use super::lane::Lane;
+use super::ledger::Haste;
 use super::pace::Turn as Go;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
 use super::run::{End, Run, Turned, Why};
@@ -25,8 +26,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-/// Revocations that an outside system is asked for at once.
+/// Revocations that an outside system is asked for at once, where it carries out each by itself.
 const AT_ONCE: usize = 8;
+/// Those that it is asked for at once where it carries out many by one act: while it is about one group, the next gathers.
+const IN_COMPANY: u32 = 8;
 /// Leases in hand: those beside the ones above wait for their turn, the trail or the disk.
 const IN_HAND: usize = 256;
 /// Leases in hand that merely expired: so few that a server that gets requests is soon rid of them.
@@ -79,7 +82,7 @@ impl Leases {
             self.pull_back(lane, now).await?;
         }
         let mut run = Run::new(now);
-        let permits = Arc::new(Semaphore::new(AT_ONCE));
+        let permits = Arc::new(Semaphore::new(AT_ONCE * IN_COMPANY as usize));
         let mut ending = JoinSet::new();
         loop {
             while run.down.is_none() && ending.len() < IN_HAND {
@@ -228,7 +231,10 @@ impl Leases {
         now: Timestamp,
         permits: &Semaphore,
     ) -> Result<End, CoreError> {
-        let Ok(permit) = permits.acquire().await else { return Ok(End::Passed) };
+        // Read before it waits for its turn, so that who has it asks at once, together with others.
+        let Some(waiting) = self.book.unless_lost(key, self.book.get(key).await)? else { return Ok(End::Passed) };
+        let share = self.share_of(key, &waiting.value).await;
+        let Ok(permit) = permits.acquire_many(share).await else { return Ok(End::Passed) };
         let Some(stored) = self.book.unless_lost(key, self.book.get(key).await)? else { return Ok(End::Passed) };
         let lease = &stored.value;
         let cause = match &lease.stage {
@@ -246,7 +252,7 @@ impl Leases {
             return self.put_off(key, &stored, cause, error).await;
         };
         let began = self.book.now();
-        let order = LeaseEnd { note: &lease.note, was_handed_out: lease.stage.was_handed_out() };
+        let order = end_of(lease);
         let revoked = tokio::time::timeout(REVOKE_LIMIT, engine.revoke(&order)).await;
         drop(permit);
         let took = self.book.now().since(began);
@@ -265,13 +271,28 @@ impl Leases {
                 entry.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 entry.outcome = Some(Outcome::ok());
                 self.trail.append(entry).await?;
-                let began = Instant::now();
-                self.book.forget(key).await?;
-                self.pace.took(began.elapsed());
+                self.forget(key, why.haste()).await?;
                 self.events.tell(Note::lease(EventKind::LeaseCut, &self.id_of(key), Some(cause.words())));
                 self.meters.revoked.add(1);
                 Ok(End::Gone)
             }
+        }
+    }
+
+    async fn forget(&self, key: &LeaseKey, haste: Haste) -> Result<(), CoreError> {
+        let began = Instant::now();
+        self.book.forget(key, haste).await?;
+        if haste == Haste::Soon {
+            self.pace.took(began.elapsed());
+        }
+        Ok(())
+    }
+
+    /// How many of a lane's permits it takes to end this lease.
+    async fn share_of(&self, key: &LeaseKey, lease: &Lease) -> u32 {
+        match self.mounts.table().engine(key.mount) {
+            Some(engine) if engine.revokes_in_company(&end_of(lease)).await => 1,
+            _ => IN_COMPANY,
         }
     }
 
@@ -377,6 +398,11 @@ impl Leases {
             other => other,
         }
     }
+}
+
+/// What an engine is told of a lease that is to end.
+fn end_of(lease: &Lease) -> LeaseEnd<'_> {
+    LeaseEnd { note: &lease.note, was_handed_out: lease.stage.was_handed_out() }
 }
 
 /// Sleeps until then; for ever without a time.

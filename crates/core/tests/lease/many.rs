@@ -43,6 +43,40 @@ async fn all_leases_of_a_path_end_by_one_record_and_each_is_in_the_trail() {
 }
 
 #[tokio::test]
+async fn a_system_that_ends_many_logins_by_one_act_is_asked_for_many_at_once() {
+    let world = World::new().await;
+    let ids = logins(&world, &world.root, "pg-app", MANY).await;
+    world.outside.in_company.store(true, Ordering::SeqCst);
+    let grant = world.grant("sys/leases/revoke-prefix/x").await;
+    assert_eq!(world.leases().revoke_prefix(&grant, "db/creds/pg-app", true).await.unwrap(), MANY as u64);
+    assert_eq!((world.outside.count(), world.count()), (0, 0));
+    assert_eq!(world.outside.asked.load(Ordering::SeqCst), MANY);
+    let told = world.events("lease-revoke").await;
+    assert!(ids.iter().all(|id| told.iter().filter(|entry| entry["lease_id"] == **id).count() == 1));
+    let most = world.outside.most_at_once.load(Ordering::SeqCst);
+    assert!((9..=64).contains(&most), "{most}");
+}
+
+#[tokio::test]
+async fn killed_at_any_step_of_an_end_in_company_every_login_is_gone_after_the_next_start() {
+    for commits in [1, 2, 3, 4, 6] {
+        let world = World::new().await;
+        logins(&world, &world.root, "pg-app", 200).await;
+        world.settle().await;
+        world.outside.in_company.store(true, Ordering::SeqCst);
+        world.way.cut_after(commits);
+        let grant = world.grant("sys/leases/revoke-prefix/x").await;
+        world.leases().revoke_prefix(&grant, "db", false).await.unwrap();
+        drop(grant);
+        world.settle().await;
+        let world = world.crash().await;
+        assert!(world.outside.count() as u64 <= world.count(), "after {commits} commits");
+        world.settle().await;
+        assert_eq!((world.outside.count(), world.count()), (0, 0), "after {commits} commits");
+    }
+}
+
+#[tokio::test]
 async fn a_recalled_lease_counts_as_revoking_at_once_and_a_later_one_stays() {
     let world = World::new().await;
     let ids = logins(&world, &world.root, "pg-app", 100).await;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use strongroom_core::lease::{Diary, Issuance, LeaseEnd, LeaseOrder, LeaseOwner, LeaseTerms};
 use strongroom_core::{
@@ -45,6 +45,8 @@ pub(crate) struct Outside {
     pub(crate) worked: AtomicUsize,
     pub(crate) at_once: AtomicUsize,
     pub(crate) most_at_once: AtomicUsize,
+    /// It ends many logins by one act.
+    pub(crate) in_company: AtomicBool,
     pub(crate) wiped: AtomicUsize,
     never: Notify,
     /// What a role says: seconds, seconds.
@@ -234,6 +236,10 @@ impl SecretsEngine for Engine {
         };
         self.outside.at_once.fetch_sub(1, Ordering::SeqCst);
         done
+    }
+
+    async fn revokes_in_company(&self, _lease: &LeaseEnd<'_>) -> bool {
+        self.outside.in_company.load(Ordering::SeqCst)
     }
 
     async fn work(&self, _diary: &Diary) -> Result<Option<Timestamp>, CoreError> {

@@ -142,4 +142,11 @@ impl Database {
         let until = self.unsure.until(&note.login, note.began, self.context.now()).filter(|_| !lease.was_handed_out);
         self.unsure.end(&*connector, note.db.as_str(), &note.login, &note.revocation, until).await
     }
+
+    /// Whether the database ends the login together with others that end at the same moment.
+    pub(super) async fn ends_in_company(&self, lease: &LeaseEnd<'_>) -> bool {
+        let Ok(note) = Note::read(lease.note) else { return false };
+        let connector = self.link(&note.db).await;
+        lease.was_handed_out && connector.is_ok_and(|connector| connector.drops_in_company(&note.revocation))
+    }
 }

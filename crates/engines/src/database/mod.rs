@@ -139,6 +139,10 @@ impl SecretsEngine for Engine {
         self.0.end_login(lease).await
     }
 
+    async fn revokes_in_company(&self, lease: &LeaseEnd<'_>) -> bool {
+        self.0.ends_in_company(lease).await
+    }
+
     async fn holds(&self, login: OutsideLogin<'_>) -> Result<Option<Holding>, CoreError> {
         self.0.holds(login).await
     }

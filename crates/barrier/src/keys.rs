@@ -27,9 +27,11 @@ pub(crate) struct Keys {
     pub(crate) cluster: [u8; 16],
     ring: RwLock<Ring>,
     index: LockedKey,
+    /// `index`, made ready: every read and write needs several places, and making the key ready is half of each. The library
+    /// wipes it when it is dropped.
+    placer: hmac::Key,
     hash: LockedKey,
-    /// `hash`, made ready: every request needs several hashes, and making the key ready is half of each. The library wipes
-    /// it when it is dropped.
+    /// `hash`, made ready as `index` is.
     hasher: hmac::Key,
     seed: LockedKey,
     signer: Ed25519KeyPair,
@@ -57,8 +59,10 @@ impl Keys {
     ) -> Result<Self, BarrierError> {
         let signer = Ed25519KeyPair::from_seed_unchecked(seed.expose());
         let signer = signer.map_err(|_| BarrierError::Library("load the signing key"))?;
+        let placer = hmac::Key::new(hmac::HMAC_SHA256, index.expose());
         let hasher = hmac::Key::new(hmac::HMAC_SHA256, hash.expose());
-        Ok(Self { cluster, ring: RwLock::new(ring), index, hash, hasher, seed, signer, namespaces: Mutex::default() })
+        let (ring, namespaces) = (RwLock::new(ring), Mutex::default());
+        Ok(Self { cluster, ring, index, placer, hash, hasher, seed, signer, namespaces })
     }
 
     /// The keyring as the seal record keeps it, with this ring, under the key the ring names.
@@ -155,7 +159,7 @@ impl Keys {
     }
 
     fn place_hash(&self, text: &[u8]) -> [u8; 16] {
-        let hash = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.index.expose()), text);
+        let hash = hmac::sign(&self.placer, text);
         hash.as_ref().first_chunk().copied().unwrap_or_default()
     }
 

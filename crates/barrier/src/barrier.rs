@@ -50,6 +50,14 @@ impl Barrier {
         self.interior.read(at).await
     }
 
+    /// Whether a record is vouched for at that place, without reading it: for who is about to write there. What somebody
+    /// put there behind the barrier's back is not noticed; [`Barrier::get`] notices, and a commit writes over it.
+    pub async fn lists(&self, at: &Address) -> Result<bool, BarrierError> {
+        let keys = self.interior.keys()?;
+        let place = keys.place(at);
+        Ok(self.interior.surely_page(&keys, place.bucket()).await?.find(&place).is_some())
+    }
+
     /// Records of the shelf after the given place (from the start when `None`), at most `limit`; fewer only when there
     /// are no more. `named` places come in an arbitrary but stable order, `ordered` ones by number.
     ///
@@ -129,6 +137,18 @@ impl Barrier {
         let keys = self.interior.keys()?;
         let above = self.namespace_key(binding.namespace).await?;
         value::seal(keys.cluster, &above, key, binding, plain, &*self.interior.entropy)
+    }
+
+    /// Makes a key for a new secret and seals its first value under it, as [`Barrier::new_secret_key`] and
+    /// [`Barrier::seal_value`] would, without opening the key in between.
+    pub async fn first_value(
+        &self,
+        binding: ValueBinding,
+        plain: &[u8],
+    ) -> Result<(SealedKey, SealedValue), BarrierError> {
+        let keys = self.interior.keys()?;
+        let above = self.namespace_key(binding.namespace).await?;
+        value::first(keys.cluster, &above, binding, plain, &*self.interior.entropy)
     }
 
     /// Opens a version's value.

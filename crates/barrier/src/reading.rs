@@ -197,6 +197,22 @@ impl Interior {
         }
     }
 
+    /// The page of the bucket, looking twice if it must be.
+    pub(crate) async fn surely_page(&self, keys: &Keys, bucket: u16) -> Result<Arc<Page>, BarrierError> {
+        match self.page(keys, bucket).await {
+            Ok(page) => Ok(page),
+            Err(Trouble::Failed(error)) => Err(error),
+            Err(Trouble::Doubt { .. }) => {
+                let mut ledger = self.ledger.lock().await;
+                self.settle(&mut ledger).await?;
+                match self.page(keys, bucket).await {
+                    Ok(page) => Ok(page),
+                    Err(trouble) => Err(self.blame(keys, &ledger, trouble.proven()).await),
+                }
+            }
+        }
+    }
+
     /// The page as the store has it.
     pub(crate) async fn stored_page(&self, keys: &Keys, bucket: u16) -> Result<Arc<Page>, Trouble> {
         let expected = self.fresh().generation(bucket);

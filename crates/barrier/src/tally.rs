@@ -40,24 +40,8 @@ impl Barrier {
 }
 
 impl Interior {
-    /// The tally of the shelf as memory and store have it at this moment.
-    pub(crate) async fn tally(&self, keys: &Keys, shelf: &[u8; 16]) -> Result<Option<Tally>, Trouble> {
-        Ok(self.page(keys, shelf_bucket(shelf)).await?.tally(shelf))
-    }
-
     async fn surely_tally(&self, keys: &Keys, shelf: &[u8; 16]) -> Result<Option<Tally>, BarrierError> {
-        match self.tally(keys, shelf).await {
-            Ok(tally) => Ok(tally),
-            Err(Trouble::Failed(error)) => Err(error),
-            Err(Trouble::Doubt { .. }) => {
-                let mut ledger = self.ledger.lock().await;
-                self.settle(&mut ledger).await?;
-                match self.tally(keys, shelf).await {
-                    Ok(tally) => Ok(tally),
-                    Err(trouble) => Err(self.blame(keys, &ledger, trouble.proven()).await),
-                }
-            }
-        }
+        Ok(self.surely_page(keys, shelf_bucket(shelf)).await?.tally(shelf))
     }
 
     /// Compares the rows of the shelf with its tally while nothing can change.
@@ -66,7 +50,8 @@ impl Interior {
         let hash = keys.shelf(shelf);
         let mut ledger = self.ledger.lock().await;
         self.settle(&mut ledger).await?;
-        let counted = self.tally(&keys, &hash).await.map_err(Trouble::proven)?.map_or(0, |tally| tally.count);
+        let page = self.page(&keys, shelf_bucket(&hash)).await.map_err(Trouble::proven)?;
+        let counted = page.tally(&hash).map_or(0, |tally| tally.count);
         let (prefix, mut last, mut rows) = (shelf_prefix(&hash), None::<Vec<u8>>, 0);
         loop {
             let found = self.store.list(&prefix, last.as_deref(), PORTION).await?;

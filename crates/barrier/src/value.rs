@@ -83,6 +83,20 @@ const VALUE: &str = "value";
 /// A wrapped 32-byte key.
 const WRAPPED: usize = 32 + OVERHEAD;
 
+/// The key of a new secret, open and wrapped.
+fn make_key(
+    cluster: [u8; 16],
+    above: &LockedKey,
+    namespace: NamespaceId,
+    secret: SecretId,
+    entropy: &dyn Entropy,
+) -> Result<(LockedKey, SealedKey), BarrierError> {
+    let key = LockedKey::make(|key| entropy.fill(key));
+    let binding = Binding { cluster, namespace, kind: SECRET_KEY, place: secret.as_bytes() };
+    let sealed = blob::seal(above, KeyKind::Namespace, 1, &binding, key.expose(), entropy).map_err(sealing)?;
+    Ok((key, SealedKey(Sealed(sealed))))
+}
+
 pub(crate) fn new_key(
     cluster: [u8; 16],
     above: &LockedKey,
@@ -90,10 +104,19 @@ pub(crate) fn new_key(
     secret: SecretId,
     entropy: &dyn Entropy,
 ) -> Result<SealedKey, BarrierError> {
-    let key = LockedKey::make(|key| entropy.fill(key));
-    let binding = Binding { cluster, namespace, kind: SECRET_KEY, place: secret.as_bytes() };
-    let sealed = blob::seal(above, KeyKind::Namespace, 1, &binding, key.expose(), entropy).map_err(sealing)?;
-    Ok(SealedKey(Sealed(sealed)))
+    make_key(cluster, above, namespace, secret, entropy).map(|(_, sealed)| sealed)
+}
+
+/// The key of a new secret, and a value under it.
+pub(crate) fn first(
+    cluster: [u8; 16],
+    above: &LockedKey,
+    binding: ValueBinding,
+    plain: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<(SealedKey, SealedValue), BarrierError> {
+    let (key, sealed) = make_key(cluster, above, binding.namespace, binding.secret, entropy)?;
+    Ok((sealed, seal_under(cluster, &key, binding, plain, entropy)?))
 }
 
 pub(crate) fn seal(
@@ -105,10 +128,20 @@ pub(crate) fn seal(
     entropy: &dyn Entropy,
 ) -> Result<SealedValue, BarrierError> {
     let secret_key = open_key(cluster, above, key, binding)?;
+    seal_under(cluster, &secret_key, binding, plain, entropy)
+}
+
+fn seal_under(
+    cluster: [u8; 16],
+    secret_key: &LockedKey,
+    binding: ValueBinding,
+    plain: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<SealedValue, BarrierError> {
     let data_key = LockedKey::make(|key| entropy.fill(key));
     let place = binding.place();
     let bound = |kind| Binding { cluster, namespace: binding.namespace, kind, place: &place };
-    let wrapped = blob::seal(&secret_key, KeyKind::Secret, 1, &bound(DATA_KEY), data_key.expose(), entropy);
+    let wrapped = blob::seal(secret_key, KeyKind::Secret, 1, &bound(DATA_KEY), data_key.expose(), entropy);
     let mut bytes = wrapped.map_err(sealing)?;
     bytes.extend(blob::seal(&data_key, KeyKind::Data, 1, &bound(VALUE), plain, entropy).map_err(sealing)?);
     Ok(SealedValue(Sealed(bytes)))

@@ -453,3 +453,28 @@ async fn a_list_taken_beside_writers_is_never_called_tampered_with() {
     tokio::join!(writing, reading);
     assert_eq!(list(&barrier, &shelf).await.unwrap(), 53);
 }
+
+/// Who is about to write asks the page alone: it vouches for what is there, and a row that it does not list is in nobody's
+/// way.
+#[tokio::test]
+async fn a_row_that_nothing_vouches_for_is_not_listed_and_is_written_over() {
+    let populated = populated(4).await;
+    let (barrier, at) = (&populated.barrier, &populated.truth[0].0);
+    let (key, _, latest) = populated.row_of(at).await;
+    populated.set(&key, None).await;
+    assert!(barrier.lists(at).await.unwrap());
+    assert_eq!(how(barrier.get(at).await).1, "removed");
+    barrier.commit(Txn::new().delete(at.clone())).await.unwrap();
+    populated.set(&key, Some(&latest)).await;
+    assert!(!barrier.lists(at).await.unwrap());
+    assert_eq!(how(barrier.get(at).await).1, "added");
+    barrier.commit(put(at, "new").expect_absent(at.clone())).await.unwrap();
+    assert_eq!(text(barrier, at).await.unwrap().as_deref(), Some("new"));
+    assert!(barrier.lists(at).await.unwrap());
+    assert_eq!(barrier.verify_all().await.unwrap(), []);
+    barrier.close().await;
+    for page in populated.rows_of(PAGE).await {
+        populated.set(&page.key, None).await;
+    }
+    assert_eq!(how(reopen(&populated.store).await.unwrap().lists(at).await).1, "removed");
+}

@@ -78,6 +78,14 @@ impl Records {
         self.look_up(at, Absence::Remembered).await
     }
 
+    /// Whether there is such a record, for who is about to write it: what is not there is not looked for in the store.
+    pub(crate) async fn is_kept(&self, at: &Address) -> Result<bool, CoreError> {
+        match self.cache.look(at) {
+            Look::Found(found) => Ok(!found.is::<Absent>()),
+            Look::Missing(_) => Ok(self.barrier.lists(at).await?),
+        }
+    }
+
     async fn look_up<T>(&self, at: &Address, absence: Absence) -> Result<Option<Arc<Stored<T>>>, CoreError>
     where
         T: DeserializeOwned + Send + Sync + 'static,

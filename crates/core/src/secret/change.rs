@@ -1,6 +1,6 @@
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata};
-use super::place::{NewName, debris, fits_name, head_at, version_at};
+use super::place::{NewName, debris, head_at, in_name, version_at};
 use super::store::{Found, Secrets, TRIES};
 use super::wipe::{BATCH, Debris};
 use crate::CoreError;
@@ -59,13 +59,13 @@ impl Secrets {
         let name = || found.name.clone();
         let mut txn = match &found.head.apart {
             Some((at, rev)) => txn.expect(at.clone(), *rev).put_record(at.clone(), &*kept)?,
-            None if fits_name(&kept)? => {
-                txn.expect(name(), found.name_rev).put_record(name(), &NewName::Here(&kept))?
-            }
-            None => {
-                let txn = txn.expect(name(), found.name_rev).put_record(name(), &NewName::Secret(head.id))?;
-                txn.put_record(head_at(mount.id, head.id), &*kept)?
-            }
+            None => match in_name(&kept)? {
+                Some(record) => txn.expect(name(), found.name_rev).put(name(), record),
+                None => {
+                    let txn = txn.expect(name(), found.name_rev).put_record(name(), &NewName::Secret(head.id))?;
+                    txn.put_record(head_at(mount.id, head.id), &*kept)?
+                }
+            },
         };
         let rest = shred.len() > BATCH;
         if rest {

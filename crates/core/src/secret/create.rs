@@ -1,7 +1,7 @@
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata};
-use super::place::{Name, NewName, fits_name, folders_above, head_at, mount_at, name_at};
-use super::store::Secrets;
+use super::place::{Name, NewName, folders_above, head_at, in_name, mount_at, name_at};
+use super::store::{Secrets, binding};
 use crate::CoreError;
 use crate::mount::Mount;
 use crate::records::PutRecord;
@@ -25,9 +25,11 @@ impl Secrets {
         plain: &[u8],
         stage: Stage,
     ) -> Result<(Head, VersionNumber), CoreError> {
-        let mut head = self.blank().await?;
-        let (number, _) = head.meta.add(stage, head.meta.created, config);
-        let sealed = self.seal(mount, &head, number, plain).await?;
+        let (id, now) = (SecretId::random(&*self.entropy), self.clock.now());
+        let mut meta = SecretMetadata::blank(now);
+        let (number, _) = meta.add(stage, now, config);
+        let (key, sealed) = self.records.barrier().first_value(binding(mount, id, number), plain).await?;
+        let mut head = Head { id, key, inline: None, meta };
         let txn = head.keep(Txn::new(), number, sealed);
         self.insert(mount, path, &head, txn).await?;
         Ok((head, number))
@@ -51,9 +53,9 @@ impl Secrets {
                 None => txn.expect_absent(marker.clone()).put_record(marker, &NewName::Folder)?,
             };
         }
-        txn = match fits_name(head)? {
-            true => txn.put_record(name, &NewName::Here(head))?,
-            false => txn.put_record(name, &NewName::Secret(head.id))?.put_record(head_at(mount.id, head.id), head)?,
+        txn = match in_name(head)? {
+            Some(record) => txn.put(name, record),
+            None => txn.put_record(name, &NewName::Secret(head.id))?.put_record(head_at(mount.id, head.id), head)?,
         };
         match self.records.commit(txn).await {
             Err(CoreError::Conflict) => {

@@ -60,10 +60,11 @@ impl From<Head> for SharedHead {
     }
 }
 
-/// Whether the head is small enough to lie in the record of its name.
-pub(super) fn fits_name(head: &Head) -> Result<bool, CoreError> {
-    let unreadable = |_| CoreError::Unreadable { kind: "secret-head" };
-    Ok(serde_json::to_vec(head).map_err(unreadable)?.len() <= LARGEST)
+/// The record of a name with the head in it, if that is small enough.
+pub(super) fn in_name(head: &Head) -> Result<Option<Vec<u8>>, CoreError> {
+    let record = serde_json::to_vec(&NewName::Here(head));
+    let record = record.map_err(|_| CoreError::Unreadable { kind: "secret-head" })?;
+    Ok((record.len() <= LARGEST).then_some(record))
 }
 
 /// The names in a folder. The folder's text is empty for the root of the mount.

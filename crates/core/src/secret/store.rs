@@ -10,7 +10,7 @@ use crate::{CoreError, SecretAct};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use strongroom_barrier::{Address, SealedValue, ValueBinding};
-use strongroom_model::{Clock, Entropy, MountId, NamespaceId, SecretBytes, SecretPath, VersionNumber};
+use strongroom_model::{Clock, Entropy, MountId, NamespaceId, SecretBytes, SecretId, SecretPath, VersionNumber};
 use strongroom_storage::Revision;
 
 /// Reads and writes versioned secrets. Every verb takes a `Grant` for exactly that act on exactly that secret.
@@ -70,7 +70,16 @@ impl Secrets {
     pub(crate) async fn exists(&self, mount: &Mount, path: &SecretPath, act: SecretAct) -> Result<bool, CoreError> {
         match act {
             SecretAct::DeleteVersions | SecretAct::Undelete | SecretAct::Destroy => Ok(true),
+            SecretAct::Write => Ok(self.find_to_write(mount, path).await?.is_some()),
             _ => Ok(self.find(mount, path).await?.is_some()),
+        }
+    }
+
+    /// As [`Secrets::find`], for who writes there next: most such names are new, and that takes no look into the store.
+    pub(super) async fn find_to_write(&self, mount: &Mount, path: &SecretPath) -> Result<Option<Found>, CoreError> {
+        match self.records.is_kept(&name_at(mount.id, path)).await? {
+            true => self.find(mount, path).await,
+            false => Ok(None),
         }
     }
 
@@ -106,7 +115,7 @@ impl Secrets {
         number: VersionNumber,
         plain: &[u8],
     ) -> Result<SealedValue, CoreError> {
-        Ok(self.records.barrier().seal_value(&head.key, binding(mount, head, number), plain).await?)
+        Ok(self.records.barrier().seal_value(&head.key, binding(mount, head.id, number), plain).await?)
     }
 
     /// Opens the value that lies in the head; from the second time on without deriving its keys.
@@ -121,7 +130,7 @@ impl Secrets {
         let opener = match inline.opener.get() {
             Some(opener) => opener,
             None => {
-                let opener = barrier.value_opener(&head.key, binding(mount, head, number), &inline.value).await?;
+                let opener = barrier.value_opener(&head.key, binding(mount, head.id, number), &inline.value).await?;
                 inline.opener.get_or_init(|| opener)
             }
         };
@@ -136,10 +145,10 @@ impl Secrets {
         number: VersionNumber,
         sealed: &SealedValue,
     ) -> Result<SecretBytes, CoreError> {
-        Ok(self.records.barrier().open_value(&head.key, binding(mount, head, number), sealed).await?)
+        Ok(self.records.barrier().open_value(&head.key, binding(mount, head.id, number), sealed).await?)
     }
 }
 
-fn binding(mount: &Mount, head: &Head, number: VersionNumber) -> ValueBinding {
-    ValueBinding { namespace: NamespaceId::ROOT, mount: mount.id, secret: head.id, version: number }
+pub(super) fn binding(mount: &Mount, secret: SecretId, number: VersionNumber) -> ValueBinding {
+    ValueBinding { namespace: NamespaceId::ROOT, mount: mount.id, secret, version: number }
 }

@@ -52,7 +52,7 @@ impl Secrets {
         let _turn = self.turns.secret(mount.id, path).await;
         for _ in 0..TRIES {
             let config = self.config_of(mount).await?;
-            let attempt = match self.find(mount, path).await? {
+            let attempt = match self.find_to_write(mount, path).await? {
                 Some(found) => self.append(mount, path, &found, &config, &plain, options).await,
                 None => self.first(mount, path, &config, &plain, options).await,
             };

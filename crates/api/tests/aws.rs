@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use async_trait::async_trait;
-use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +11,7 @@ use std::time::Duration;
 use strongroom_api::{Limits, walk_operations};
 use strongroom_core::{Init, SlotSpec};
 use strongroom_storage::{Entry, Front, Fronted, Memory, Store, StoreError};
-use strongroom_testkit::{Answer, TestServer, World};
+use strongroom_testkit::{Answer, AwsClient, TestServer, World};
 
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
@@ -131,53 +129,20 @@ impl Front for Counting {
     }
 }
 
-/// A client that signs (AWS General Reference, "Create a signed AWS API request").
+/// A client with a key that may do anything.
 struct Client<'a> {
     server: &'a TestServer,
-    key: String,
-    secret: String,
+    signing: AwsClient,
 }
 
 impl<'a> Client<'a> {
-    /// With a key that may do anything.
     async fn new(server: &'a TestServer) -> Self {
-        let wanted = json!({"name": "all", "policies": ["root"]});
-        let made = server.operator().post("sys/access-keys", wanted).await.expect(200);
-        let text = |name: &str| made.text_at(&format!("/data/{name}"));
-        Self { server, key: text("access_key_id"), secret: text("secret_access_key") }
+        Self { server, signing: AwsClient::new(server, "all", &["root"]).await }
     }
 
     async fn call(&self, service: &str, name: &str, body: &Value) -> Value {
-        let scope = if service == "AmazonSSM" { "ssm" } else { service };
-        let stamp = self.server.world.strongroom.clock().now().to_string();
-        let digits: String = stamp.chars().take(19).filter(char::is_ascii_alphanumeric).collect();
-        let (stamp, day) = (format!("{digits}Z"), &digits[..8]);
-        let (body, target) = (body.to_string(), format!("{service}.{name}"));
-        let hash = |text: &str| hex::encode(digest(&SHA256, text.as_bytes()));
-        let signed = "host;x-amz-date;x-amz-target";
-        let canonical = format!(
-            "POST\n/\n\nhost:localhost\nx-amz-date:{stamp}\nx-amz-target:{target}\n\n{signed}\n{}",
-            hash(&body)
-        );
-        let scope = [day, "us-east-1", scope, "aws4_request"];
-        let text = format!("AWS4-HMAC-SHA256\n{stamp}\n{}\n{}", scope.join("/"), hash(&canonical));
-        let first = format!("AWS4{}", self.secret).into_bytes();
-        let key =
-            scope.iter().fold(first, |key, part| sign(&Key::new(HMAC_SHA256, &key), part.as_bytes()).as_ref().to_vec());
-        let signature = hex::encode(sign(&Key::new(HMAC_SHA256, &key), text.as_bytes()));
-        let authorization = format!(
-            "AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={signed}, Signature={signature}",
-            self.key,
-            scope.join("/")
-        );
-        let headers = [
-            ("x-amz-date", stamp.as_str()),
-            ("x-amz-target", &target),
-            ("content-type", "application/x-amz-json-1.1"),
-            ("authorization", &authorization),
-        ];
-        let answer = self.server.send_raw("POST", "/", &headers, body.into_bytes()).await;
-        assert_eq!(answer.status, 200, "{target}: {}", answer.text);
+        let answer = self.signing.call(self.server, &format!("{service}.{name}"), body).await;
+        assert_eq!(answer.status, 200, "{service}.{name}: {}", answer.text);
         answer.body
     }
 

@@ -3,6 +3,8 @@
 //! Each test has its own world: its own store, trail, clock and port. Nobody sleeps; the clock is turned.
 
 #[cfg(feature = "world")]
+mod aws;
+#[cfg(feature = "world")]
 mod clock;
 pub mod outside;
 #[cfg(feature = "world")]
@@ -10,6 +12,8 @@ mod server;
 #[cfg(feature = "world")]
 mod world;
 
+#[cfg(feature = "world")]
+pub use aws::AwsClient;
 #[cfg(feature = "world")]
 pub use clock::ManualClock;
 #[cfg(feature = "world")]

@@ -1,0 +1,239 @@
+//! Principals that are cut off: by which names, with what else, and by nobody who would fall with them.
+
+use crate::aws::Aws;
+use crate::network::from_elsewhere;
+use crate::{READS_APP, ask, credentials, done, get, incident, lift, login, revoke, role};
+use serde_json::json;
+use std::sync::Arc;
+use strongroom_testkit::TestServer;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_that_keeps_logging_in_is_out_from_the_answer_on() {
+    let server = Arc::new(TestServer::open().await);
+    let root = server.root.clone();
+    role(&server, "web", "path \"secret/data/app/*\" { capabilities = [\"read\"] }").await;
+    server.operator().post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let first = login(&server, "web").await;
+    let entity = first.text_at("/auth/entity_id");
+    let key = server.operator().post("sys/access-keys", json!({"name": "web", "entity": entity})).await;
+    let credentials = credentials(&server, "web").await;
+    let mut busy = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let (server, credentials) = (Arc::clone(&server), credentials.clone());
+        busy.spawn(async move {
+            let mut tokens = Vec::new();
+            loop {
+                let answer = server.by("").post("auth/approle/login", credentials.clone()).await;
+                if answer.status.as_u16() != 200 {
+                    return tokens;
+                }
+                tokens.push(answer.text_at("/auth/client_token"));
+            }
+        });
+    }
+    while server.world.rooms().tokens.accessors().await.unwrap().len() < 60 {
+        tokio::task::yield_now().await;
+    }
+    let preview = ask(&server, &root, "POST", "revoke/preview", Some(json!({"principal": entity}))).await.expect(200);
+    let touches = preview.at("/data/touches").as_array().unwrap();
+    assert!(touches.iter().any(|touch| touch["what"] == "tokens" && touch["count"].as_u64() > Some(40)), "{touches:?}");
+    let answer = revoke(&server, &root, json!({"principal": entity})).await.expect(200);
+    // Whoever asks after the answer is refused.
+    server.by(&first.text_at("/auth/client_token")).get("secret/data/app/db").await.expect(403);
+    let mut tokens = Vec::new();
+    while let Some(more) = busy.join_next().await {
+        tokens.extend(more.unwrap());
+    }
+    assert!(tokens.len() > 40);
+    let report = done(&server, &answer.text_at("/data/incident/id")).await;
+    for token in &tokens {
+        server.by(token).get("auth/token/lookup-self").await.expect(403);
+    }
+    assert!(report.at("/data/incident/refused").is_string(), "{}", report.text);
+    let steps = report.at("/data/incident/steps").as_array().unwrap();
+    assert!(steps.iter().all(|step| step["ended"].is_string() && step["failures"] == json!([])), "{steps:?}");
+    key.expect(200);
+    assert!(steps.iter().any(|step| step["what"] == "access-keys" && step["done"] == 1), "{steps:?}");
+    // Lifted, the principal can log in again, and the tokens of before stay dead.
+    let id = answer.text_at("/data/incident/id");
+    ask(&server, &root, "POST", &format!("incidents/{id}/lift"), Some(json!({"reason": "cleared"}))).await.expect(200);
+    server.by("").post("auth/approle/login", credentials).await.expect(200);
+    for token in tokens.iter().take(5) {
+        server.by(token).get("auth/token/lookup-self").await.expect(403);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_is_cut_off_by_the_name_that_the_trail_prints_and_a_key_by_its_name_or_id() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    operator.post("sys/auth/userpass", json!({"type": "userpass"})).await.expect(204);
+    let user = json!({"password": "p4ssw0rd", "token_policies": ["default"]});
+    operator.post("auth/userpass/users/alice", user).await.expect(204);
+    let password = json!({"password": "p4ssw0rd"});
+    let alice = server.by("").post("auth/userpass/login/alice", password.clone()).await.expect(200);
+    let answer = revoke(&server, &root, json!({"principal": "userpass-alice"})).await.expect(200);
+    assert_eq!(answer.at("/data/incident/target/entity"), alice.at("/auth/entity_id"), "{}", answer.text);
+    assert_ne!(server.by("").post("auth/userpass/login/alice", password).await.status, 200);
+    revoke(&server, &root, json!({"principal": "userpass-bob"})).await.expect(404);
+    // Whom nobody named is called as the trail prints them, for confirming too, and found by that.
+    assert_eq!(answer.at("/data/incident/name"), "userpass-alice", "{}", answer.text);
+    let entity = alice.text_at("/auth/entity_id");
+    let generated = operator.get(&format!("identity/entity/id/{entity}")).await.expect(200).text_at("/data/name");
+    lift(&server, &answer.text_at("/data/incident/id")).await.expect(200);
+    operator.post("auth/userpass/users/alice", json!({"token_policies": ["reads-app"]})).await.expect(204);
+    server.policy("reads-app", READS_APP).await;
+    let password = json!({"password": "p4ssw0rd"});
+    let token =
+        server.by("").post("auth/userpass/login/alice", password).await.expect(200).text_at("/auth/client_token");
+    server.by(&token).get("secret/data/app/db").await.expect(200);
+    let readers = get(&server, &root, "trail/who-reads?path=secret/app/db").await.expect(200);
+    let reader = readers.at("/data/consumers/0");
+    assert_eq!(
+        (&reader["principal"], &reader["entity"]),
+        (&json!("userpass-alice"), &json!(entity)),
+        "{}",
+        readers.text
+    );
+    for name in ["userpass-alice", &generated, &entity] {
+        let reads = get(&server, &root, &format!("trail/reads-what?principal={name}")).await.expect(200);
+        assert_eq!(reads.at("/data/uses/0/path"), "secret/data/app/db", "{name}: {}", reads.text);
+        let path = format!("trail/query?operation=read&path=secret/app/db&principal={name}");
+        let found = get(&server, &root, &path).await.expect(200);
+        assert_eq!(found.at("/data/entries").as_array().unwrap().len(), 1, "{name}: {}", found.text);
+    }
+    let preview = ask(&server, &root, "POST", "revoke/preview", Some(json!({"secret": "secret/app/db"}))).await;
+    assert_eq!(preview.expect(200).at("/data/touches/1/names"), &json!(["userpass-alice"]));
+    let svc = Aws::new(&server, "svc", READS_APP).await;
+    for name in ["svc", "access-key-svc", svc.id()] {
+        svc.read("app/db").await.expect(200);
+        let id = incident(&server, json!({"principal": name})).await;
+        assert_ne!(svc.read("app/db").await.status, 200, "{name}");
+        let shown = get(&server, &root, &format!("incidents/{id}")).await.expect(200);
+        assert_eq!(shown.at("/data/incident/target/kind"), "access-key");
+        // One that was ordered meanwhile holds the key on.
+        let other = incident(&server, json!({"principal": svc.id()})).await;
+        lift(&server, &id).await.expect(200);
+        assert_ne!(svc.read("app/db").await.status, 200, "{name}");
+        lift(&server, &other).await.expect(200);
+    }
+    svc.read("app/db").await.expect(200);
+    // Two of one name: which is meant has to be said.
+    operator.post("sys/access-keys", json!({"name": "svc", "policies": ["svc"]})).await.expect(200);
+    let refused = revoke(&server, &root, json!({"principal": "svc"})).await.expect(400);
+    assert!(refused.text.contains(svc.id()), "{}", refused.text);
+    // An entity that was given the name of another's logins is none to be taken for it, and lets nobody go.
+    let decoy =
+        operator.post("identity/entity", json!({"name": "userpass-alice"})).await.expect(200).text_at("/data/id");
+    let refused = revoke(&server, &root, json!({"principal": "userpass-alice"})).await.expect(400);
+    assert!(refused.text.contains(&decoy) && refused.text.contains(&entity), "{}", refused.text);
+    let id = incident(&server, json!({"principal": entity})).await;
+    assert_ne!(server.by(&token).get("secret/data/app/db").await.status, 200);
+    lift(&server, &id).await.expect(200);
+    let decoy = operator.post("identity/entity", json!({"name": "token-root"})).await.expect(200).text_at("/data/id");
+    let refused = revoke(&server, &root, json!({"principal": "token-root"})).await.expect(400);
+    assert!(refused.text.contains(&decoy) && refused.text.contains("accessor"), "{}", refused.text);
+    // What the trail prints of tokens that are nobody's is no key's name, and says how to go on.
+    let named = operator.post("sys/access-keys", json!({"name": "root", "policies": ["svc"]})).await.expect(200);
+    let refused = revoke(&server, &root, json!({"principal": "root"})).await.expect(400);
+    assert!(refused.text.contains(&named.text_at("/data/access_key_id")), "{}", refused.text);
+    assert!(refused.text.contains("accessor"), "{}", refused.text);
+    let refused = revoke(&server, &root, json!({"principal": "token"})).await.expect(404);
+    assert!(refused.text.contains("by its accessor"), "{}", refused.text);
+    revoke(&server, &root, json!({"principal": "access-key-root"})).await.expect(200);
+    server.stop().await;
+}
+
+/// Only the token itself was spared, and went with the one that it had been made with.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_orders_goes_with_no_token_that_theirs_descends_from_and_the_preview_says_so() {
+    let server = TestServer::open().await;
+    let rules = "path \"*\" { capabilities = [\"create\", \"read\", \"update\", \"list\", \"sudo\"] }";
+    role(&server, "chief", rules).await;
+    let chief = login(&server, "chief").await;
+    let (above, above_accessor) = (chief.text_at("/auth/client_token"), chief.text_at("/auth/accessor"));
+    let child = server.by(&above).post("auth/token/create", json!({"policies": ["chief"]})).await.expect(200);
+    let (own, own_accessor) = (child.text_at("/auth/client_token"), child.text_at("/auth/accessor"));
+    let stolen = server.token(json!({"policies": ["default"]})).await;
+    for token in [&above, &stolen] {
+        assert_eq!(from_elsewhere(&server, token, "auth/token/lookup-self").await, "200");
+    }
+    for target in [
+        json!({"principal": above_accessor}),
+        json!({"principal": own_accessor}),
+        json!({"principal": chief.text_at("/auth/entity_id")}),
+        json!({"mount": "auth/approle"}),
+    ] {
+        for refused in [
+            ask(&server, &own, "POST", "revoke/preview", Some(target.clone())).await,
+            revoke(&server, &own, target.clone()).await,
+        ] {
+            assert!(refused.status == 400 && refused.text.contains("cut off yourself"), "{target}: {}", refused.text);
+        }
+    }
+    let target = json!({"address": "127.0.0.9"});
+    let preview = ask(&server, &own, "POST", "revoke/preview", Some(target.clone())).await.expect(200);
+    let touches = preview.at("/data/touches").as_array().unwrap().clone();
+    let touch =
+        |what: &str| touches.iter().find(|touch| touch["what"] == what).unwrap_or_else(|| panic!("{touches:?}"));
+    assert_eq!(touch("own tokens")["names"], json!([above_accessor]), "{}", preview.text);
+    assert_eq!(touch("tokens")["count"], 1, "{}", preview.text);
+    let answer = revoke(&server, &own, target).await.expect(200);
+    let record = done(&server, &answer.text_at("/data/incident/id")).await;
+    for (token, status) in [(&own, 200), (&above, 200), (&stolen, 403)] {
+        server.by(token).get("auth/token/lookup-self").await.expect(status);
+    }
+    assert!(record.text.contains("one that it descends from"), "{}", record.text);
+    server.stop().await;
+}
+
+/// A key or a principal that an incident had put out of use came back by an ordinary change of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_ordinary_way_puts_a_principal_or_a_key_in_use_again_while_an_incident_holds_it() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    let credentials = credentials(&server, "web").await;
+    let logged_in = server.by("").post("auth/approle/login", credentials.clone()).await.expect(200);
+    let entity = logged_in.text_at("/auth/entity_id");
+    let own = operator.post("sys/access-keys", json!({"name": "web", "entity": entity})).await.expect(200);
+    let own = own.text_at("/data/access_key_id");
+    let svc = Aws::new(&server, "svc", READS_APP).await;
+    let by_entity = incident(&server, json!({"principal": entity})).await;
+    let by_key = incident(&server, json!({"principal": svc.id()})).await;
+    let path = format!("identity/entity/id/{entity}");
+    let known = operator.get(&path).await.expect(200);
+    let alias = format!("identity/entity-alias/id/{}", known.text_at("/data/aliases/0/id"));
+    let enable = json!({"disabled": false});
+    for (method, path, body, id) in [
+        ("POST", path.clone(), Some(enable.clone()), &by_entity),
+        ("DELETE", path.clone(), None, &by_entity),
+        ("DELETE", alias.clone(), None, &by_entity),
+        ("POST", format!("sys/access-keys/{own}"), Some(enable.clone()), &by_entity),
+        ("POST", format!("sys/access-keys/{}", svc.id()), Some(enable.clone()), &by_key),
+    ] {
+        let refused = operator.send(method, &path, body).await.expect(400);
+        assert!(refused.text.contains(id.as_str()), "{method} {path}: {}", refused.text);
+        assert_ne!(server.by("").post("auth/approle/login", credentials.clone()).await.status, 200, "{method} {path}");
+        assert_ne!(svc.read("app/db").await.status, 200, "{method} {path}");
+    }
+    // What does not bring it back is nobody's business.
+    operator.post(&path, json!({"metadata": {"team": "web"}})).await;
+    assert_eq!(operator.get(&path).await.expect(200).at("/data/metadata/team"), "web");
+    // Lifting leaves nothing behind: from then on each way is open.
+    for id in [&by_entity, &by_key] {
+        lift(&server, id).await.expect(200);
+    }
+    server.by("").post("auth/approle/login", credentials.clone()).await.expect(200);
+    svc.read("app/db").await.expect(200);
+    for disabled in [true, false] {
+        for path in [path.clone(), format!("sys/access-keys/{own}"), format!("sys/access-keys/{}", svc.id())] {
+            let answer = operator.post(&path, json!({ "disabled": disabled })).await;
+            assert!(answer.status.is_success(), "{path}: {}", answer.text);
+        }
+    }
+    operator.delete(&path).await.expect(204);
+    server.stop().await;
+}

@@ -241,6 +241,15 @@ impl From<String> for Misstep {
     }
 }
 
+/// Which signatures are checked on the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signatures {
+    /// That of each checkpoint.
+    Each,
+    /// None: the last one speaks for every line before it, and whoever walks checks that one in the end.
+    Last,
+}
+
 /// Follows the chain over lines, one after the other.
 pub(crate) struct Walk {
     /// Where it stands.
@@ -260,14 +269,19 @@ impl Walk {
     /// Takes the next line, or says why it does not continue the chain. No `keys` stand for any key.
     pub(crate) fn step(&mut self, line: &[u8], keys: &[[u8; 32]]) -> Result<(), Misstep> {
         match is_whole(line) {
-            true => self.step_on_trust(line, keys),
+            true => self.step_on_trust(line, keys, Signatures::Each),
             false => Err(damaged(self.head.next)),
         }
     }
 
     /// As [`Walk::step`], but damage that spares the line's header goes unnoticed: it shows in the next line's hash. Who
     /// comes to the last line has to ask whether it [`is_whole`].
-    pub(crate) fn step_on_trust(&mut self, line: &[u8], keys: &[[u8; 32]]) -> Result<(), Misstep> {
+    pub(crate) fn step_on_trust(
+        &mut self,
+        line: &[u8],
+        keys: &[[u8; 32]],
+        signatures: Signatures,
+    ) -> Result<(), Misstep> {
         let next = self.head.next;
         let header = Header::parse(line).ok_or_else(|| damaged(next))?;
         if header.seq != next {
@@ -283,7 +297,8 @@ impl Walk {
         let time = Timestamp::parse(header.time).ok_or_else(|| format!("line {next} has no time"))?;
         self.unsigned += 1;
         if header.kind == LineKind::Checkpoint {
-            let checkpoint = Checkpoint::parse(line).filter(Checkpoint::is_signed);
+            let is_signed = |checkpoint: &Checkpoint| signatures == Signatures::Last || checkpoint.is_signed();
+            let checkpoint = Checkpoint::parse(line).filter(is_signed);
             let checkpoint = checkpoint.ok_or_else(|| format!("the signature of checkpoint {next} is wrong"))?;
             if !checkpoint.is_by(keys) {
                 return Err(format!("checkpoint {next} is signed by another key").into());

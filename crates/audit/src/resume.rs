@@ -8,7 +8,7 @@
 //! Reads the last segment only, so that opening costs the same whatever the length of the trail; older ones were synced
 //! before the next was begun, and are for [`verify`](crate::verify) to judge.
 
-use crate::chain::{Head, Header, ORIGIN, Walk, damaged, hash, is_whole};
+use crate::chain::{Head, Header, ORIGIN, Signatures, Walk, damaged, hash, is_whole};
 use crate::folder::{Folder, Segment, segments};
 use crate::{Checkpoint, Entry, TrailError};
 use std::fs;
@@ -165,12 +165,28 @@ fn believe(segment: &Segment) -> Option<Head> {
     Some(Head { next: segment.first, hash, time: Timestamp::from_nanos(0) })
 }
 
+/// Bytes read at once: a segment has 64 MiB.
+const CHUNK: usize = 256 * 1024;
+
+/// Walks from the first line as far as the chain holds.
+///
+/// A segment that was written slowly has a checkpoint behind every line or two, and checking a signature takes a hundred times
+/// as long as hashing a line. The last one that holds proves all before it; only where it does not is each looked at, to
+/// find the first that does not.
+fn examine(segment: &Segment, start: Option<Head>, keys: &[[u8; 32]]) -> io::Result<Examined> {
+    let examined = walk(segment, start, keys, Signatures::Last)?;
+    match &examined.walk.checkpoint {
+        Some(last) if !last.is_signed() => walk(segment, start, keys, Signatures::Each),
+        _ => Ok(examined),
+    }
+}
+
 /// Walks from the first line as far as the chain holds. When two lines disagree, the earlier one ends the trail too,
 /// unless it is signed: what the line behind it disputes should not be signed later.
-fn examine(segment: &Segment, start: Option<Head>, keys: &[[u8; 32]]) -> io::Result<Examined> {
+fn walk(segment: &Segment, start: Option<Head>, keys: &[[u8; 32]], signatures: Signatures) -> io::Result<Examined> {
     let start = start.unwrap_or(Head { next: segment.first, ..Head::START });
     let mut examined = Examined { walk: Walk::from(start), good: 0, bad: None };
-    let mut reader = BufReader::new(segment.reader(0)?);
+    let mut reader = BufReader::with_capacity(CHUNK, segment.reader(0)?);
     let (mut line, mut last) = (Vec::new(), Vec::new());
     // Where the last line began.
     let mut before = None;
@@ -181,7 +197,7 @@ fn examine(segment: &Segment, start: Option<Head>, keys: &[[u8; 32]]) -> io::Res
         }
         let here = (examined.walk.head, examined.good);
         let stepped = match line.strip_suffix(b"\n") {
-            Some(whole) => examined.walk.step_on_trust(whole, keys),
+            Some(whole) => examined.walk.step_on_trust(whole, keys, signatures),
             None => Err(format!("line {} is torn", here.0.next).into()),
         };
         if let Err(misstep) = stepped {

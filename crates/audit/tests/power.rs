@@ -3,6 +3,7 @@
 
 mod support;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -225,6 +226,38 @@ async fn a_trail_signed_by_another_key_is_refused_when_the_key_is_known() {
     let Err(TrailError::Broken { why, .. }) = other else { panic!("it was opened") };
     assert!(why.contains("another key"), "{why}");
     assert!(aside(&dir).is_empty());
+}
+
+/// Whoever has no key can make every hash anew, but no signature; the last one alone would not tell which is the first.
+#[tokio::test]
+async fn a_trail_rewritten_from_a_line_on_ends_at_the_first_signature_that_does_not_hold() {
+    let dir = folder();
+    let trail = open(&dir).await;
+    for round in 0..3 {
+        append(&trail, round * 4 + 1..=round * 4 + 3).await;
+        trail.set_seal(Some(Key::new(1, 1))).await;
+        trail.set_seal(None).await;
+    }
+    trail.close().await;
+    let file = last_segment(&dir);
+    let mut lines = load(&file);
+    let signed: Vec<usize> =
+        (0..lines.len()).filter(|at| String::from_utf8_lossy(&lines[*at]).contains("\"checkpoint\"")).collect();
+    assert_eq!(signed.len(), 3);
+    let was = |line: &[u8]| hex::encode(digest(&SHA256, line.strip_suffix(b"\n").unwrap()));
+    let mut old = was(&lines[signed[0] + 1]);
+    lines[signed[0] + 1] = String::from_utf8_lossy(&lines[signed[0] + 1]).replace("secret/", "sEcret/").into_bytes();
+    for at in signed[0] + 2..lines.len() {
+        let (before, new) = (was(&lines[at]), was(&lines[at - 1]));
+        // In a checkpoint it stands twice.
+        lines[at] = String::from_utf8_lossy(&lines[at]).replace(&old, &new).into_bytes();
+        old = before;
+    }
+    fs::write(&file, lines.concat()).unwrap();
+    reopen(&dir, Options::default()).await.unwrap().close().await;
+    let kept = aside(&dir);
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].1, lines[signed[1]..].concat(), "{}", kept[0].0);
 }
 
 #[tokio::test]

@@ -179,6 +179,25 @@ async fn a_mount_is_tuned_and_shows_what_holds() {
     server.stop().await;
 }
 
+/// `vault auth tune -description=x` sends both TTLs, empty.
+#[tokio::test]
+async fn an_empty_ttl_in_a_tuning_leaves_what_was_set() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    let config = json!({"default_lease_ttl": "10m", "max_lease_ttl": "20m"});
+    operator.post("sys/auth/approle", json!({"type": "approle", "config": config})).await.expect(204);
+    let sent =
+        json!({"description": "machines", "default_lease_ttl": "", "max_lease_ttl": "", "force_no_cache": false});
+    operator.post("sys/auth/approle/tune", sent).await.expect(204);
+    let seen = operator.get("sys/auth/approle/tune").await.expect(200);
+    let ttls = (seen.at("/data/default_lease_ttl"), seen.at("/data/max_lease_ttl"));
+    assert_eq!((ttls, seen.at("/data/description")), ((&json!(600), &json!(1_200)), &json!("machines")));
+    operator.post("sys/auth/approle/tune", json!({"default_lease_ttl": "system"})).await.expect(204);
+    let seen = operator.get("sys/auth/approle").await.expect(200);
+    assert_eq!(seen.at("/data/config/default_lease_ttl"), 0);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn the_life_of_tokens_follows_the_tuned_auth_mount() {
     let server = TestServer::open().await;
@@ -301,7 +320,9 @@ async fn an_auth_method_is_not_removed_by_the_way_of_secrets_engines() {
     let officer = server.by(&token);
     let refused = officer.delete("sys/mounts/auth/approle").await.expect(400);
     assert_eq!(refused.errors(), ["cannot unmount \"auth/approle/\""]);
-    officer.get("sys/mounts/auth/approle").await.expect(400);
+    let shown = officer.get("sys/mounts/auth/approle").await.expect(200);
+    assert_eq!(shown.at("/data/type"), "approle", "the Go client and Terraform read auth methods there");
+    officer.get("sys/auth/approle").await.expect(403);
     officer.delete("sys/auth/approle").await.expect(403);
     officer.post("sys/mounts/auth/other", json!({"type": "approle"})).await.expect(400);
     server.operator().get("sys/auth/approle").await.expect(200);

@@ -40,9 +40,11 @@ const LISTS: [&str; 4] = [
 impl MountConfig {
     /// Takes over what was sent; what was not sent stays.
     pub fn update(&mut self, sent: &Fields) -> Result<(), CoreError> {
-        // A TTL of -1 or "system" means "as the system says" to Vault's tools.
+        // A TTL of -1 or "system" means "as the system says" to Vault's tools. An empty one means "as it was": the Go
+        // client sends both TTLs with every tuning, also when only a description is to change.
         let ttl = |field| match sent.text(field) {
             Ok(Some(text)) if matches!(text.as_str(), "system" | "-1") => Ok(Some(0)),
+            Ok(Some(text)) if text.is_empty() => Ok(None),
             _ => sent.ttl(field).map(|ttl: Option<Ttl>| ttl.map(Ttl::secs)),
         };
         self.default_lease_ttl = ttl("default_lease_ttl")?.unwrap_or(self.default_lease_ttl);

@@ -178,8 +178,9 @@ fn list(context: &Context<'_>, class: MountClass) -> Result<Reply, CoreError> {
     Ok(Reply::data(Value::Object(shown)))
 }
 
-/// Reads or removes a mount of the class. `sys/mounts/auth/approle` is not another way to `sys/auth/approle`, which needs
-/// `sudo`.
+/// Reads or removes a mount of the class. `sys/mounts/auth/approle` is not another way to remove `sys/auth/approle`, which
+/// needs `sudo`. It shows it, as in Vault: the Go client and Terraform read an auth method there, and `sys/auth` shows all of
+/// them without `sudo` too.
 async fn one(context: Context<'_>, path: MountPath, class: MountClass, missing: &str) -> Result<Reply, CoreError> {
     let mount: Option<Arc<Mount>> = context.open.mounts.table().at(&path).cloned();
     if context.operation == Operation::Delete {
@@ -190,7 +191,7 @@ async fn one(context: Context<'_>, path: MountPath, class: MountClass, missing: 
         context.open.wake_housekeeping();
         return Ok(Reply::empty());
     }
-    match mount.filter(|mount| mount.class == class) {
+    match mount {
         Some(mount) => Ok(Reply::data(full(&mount))),
         None => Err(CoreError::Invalid(format!("{missing} {}", context.captures.get("path")))),
     }

@@ -285,6 +285,26 @@ async fn version_1_gives_back_the_body_and_says_when_to_look_again() {
     assert_eq!(status(&server.send("LIST", "plain/a", Value::Null).await), 404);
 }
 
+/// `vault read secret/app`, where it should be `vault kv get secret/app`.
+#[tokio::test]
+async fn a_path_without_data_in_it_is_answered_with_the_way_for_who_may_go_there() {
+    let server = Server::start().await;
+    server.done("POST", "secret/data/app", json!({"data": {"a": 1}})).await;
+    for (method, word) in [("GET", "kv get"), ("POST", "kv put"), ("DELETE", "kv delete"), ("LIST", "kv list")] {
+        let sent = if method == "POST" { json!({"a": 1}) } else { Value::Null };
+        let answer = server.send(method, "secret/app", sent).await;
+        assert_eq!((status(&answer), answer.at("/data"), answer.at("/errors")), (404, &Value::Null, &Value::Null));
+        let warning = answer.at("/warnings/0").as_str().unwrap();
+        assert!(warning.starts_with("Invalid path for a versioned K/V") && warning.contains(word), "{warning}");
+    }
+    let rules = json!({"policy": r#"path "secret/data/*" { capabilities = ["read"] }"#});
+    server.done("POST", "sys/policies/acl/app", rules).await;
+    let made = server.done("POST", "auth/token/create", json!({"policies": ["app"]})).await;
+    let token = made.at("/auth/client_token").as_str().unwrap();
+    let refused = server.inner.send("GET", "secret/app", Some(token), None).await;
+    assert_eq!((status(&refused), refused.at("/warnings")), (403, &Value::Null));
+}
+
 #[tokio::test]
 async fn the_trail_shows_what_the_server_knows_of_a_version_and_no_value_and_no_note() {
     let server = Server::start().await;

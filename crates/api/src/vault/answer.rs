@@ -13,7 +13,7 @@ use std::io;
 use strongroom_core::mount::Mount;
 use strongroom_core::snapshot::Streamed;
 use strongroom_core::wrapping::{Rendered, Wrap};
-use strongroom_core::{Auth, CoreError, Endpoint, Fields, RawBody, Reply};
+use strongroom_core::{Auth, CoreError, Endpoint, Fields, Operation, RawBody, Reply};
 use strongroom_model::{Kind, Kinded, RequestId, RequestPath, SecretBytes, Timestamp};
 use zeroize::Zeroizing;
 
@@ -179,6 +179,40 @@ pub(super) fn help(endpoint: &Endpoint, mount: &Mount) -> Response<Full<Body>> {
         endpoint.help
     );
     json_body(StatusCode::OK, &json!({ "help": text, "see_also": null, "openapi": null }), false)
+}
+
+/// What a mount serves (`vault path-help secret/`).
+pub(super) fn mount_help(mount: &Mount, endpoints: &[&Endpoint]) -> Response<Full<Body>> {
+    let lines = endpoints.iter().map(|endpoint| format!("    {}\n        {}\n", endpoint.pattern, endpoint.help));
+    let text = format!(
+        "## DESCRIPTION\n\n{}\n\n## PATHS\n\nBelow `{}` there are these. Names in braces stand for yours; help on one is at \
+         its path.\n\n{}",
+        if mount.description.is_empty() { &mount.kind } else { &mount.description },
+        mount.path.with_slash(),
+        lines.collect::<Vec<_>>().join("\n"),
+    );
+    json_body(StatusCode::OK, &json!({ "help": text, "see_also": null, "openapi": null }), false)
+}
+
+/// For a path below a KV mount of version 2 that lacks `data/` or `metadata/`: the mistake of everybody who reads
+/// `secret/app` as it is written. Vault's answer is an empty one with a warning, which its clients print.
+pub(super) fn astray_in_kv(request: RequestId, operation: Operation) -> Response<Full<Body>> {
+    let verb = match operation {
+        Operation::Read => "get",
+        Operation::Write => "put",
+        Operation::Patch => "patch",
+        Operation::Delete => "delete",
+        Operation::List => "list",
+    };
+    let warning = format!(
+        "Invalid path for a versioned K/V secrets engine: the value of `app` is at `data/app` below the mount, what is \
+         known of it at `metadata/app`. On the command line use `kv {verb}`, which knows."
+    );
+    let body = json!({
+        "request_id": request, "lease_id": "", "renewable": false, "lease_duration": 0, "data": null, "wrap_info": null,
+        "warnings": [warning], "auth": null, "mount_type": "kv",
+    });
+    json_body(StatusCode::NOT_FOUND, &body, false)
 }
 
 /// An error in Vault's form.

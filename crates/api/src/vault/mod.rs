@@ -188,6 +188,13 @@ impl Vault {
     }
 
     async fn serve_open(&self, open: &Open, mut parsed: Parsed) -> Response<Full<Body>> {
+        if parsed.help
+            && let Some((mount, below)) = open.mounts.table().resolve(&parsed.visit.path)
+            && below.is_empty()
+            && parsed.visit.namespace.is_root()
+        {
+            return Box::pin(self.help_on_mount(open, parsed, mount)).await;
+        }
         match self.locate(open, &mut parsed).await {
             // Whoever throws the answer away must not have made or used up anything by asking.
             // The gate would use up a wrapping token.
@@ -267,6 +274,23 @@ impl Vault {
         }
     }
 
+    /// Which paths a mount has, for who asks for help at its top and has anything to do with it.
+    async fn help_on_mount(&self, open: &Open, parsed: Parsed, mount: Arc<Mount>) -> Response<Full<Body>> {
+        let Parsed { visit, credential, fields, memory: _memory, .. } = parsed;
+        let access = if credential.is_some() { Access::Optional } else { Access::Token };
+        let object = Object::Path { exists: None };
+        let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access, object };
+        let grant = match open.gate.admit(ask, &fields).await {
+            Ok(grant) => grant,
+            Err(error) => return answer::error(&error),
+        };
+        let result = may_ask_for_help(&grant, &mount);
+        match open.gate.conclude(grant, &fields, &result).await.and(result) {
+            Ok(_) => answer::mount_help(&mount, &endpoints(open, &mount)),
+            Err(error) => answer::error(&error),
+        }
+    }
+
     /// What an endpoint put off until its request was recorded.
     async fn carry_out(&self, open: &Open, order: route::Order) -> Result<(), CoreError> {
         match order {
@@ -293,6 +317,8 @@ impl Vault {
     async fn lead_nowhere(&self, open: &Open, parsed: Parsed, error: CoreError) -> Response<Full<Body>> {
         let Parsed { visit, credential, fields, memory: _memory, .. } = parsed;
         let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
+        let (request, operation) = (visit.request, visit.operation);
+        let astray = mount.as_ref().is_some_and(|mount| mount.is_versioned_kv()) && matches!(error, CoreError::Nothing);
         let ask = Ask { visit, credential, mount, access: Access::Token, object: Object::Path { exists: None } };
         let grant = match open.gate.admit(ask, &fields).await {
             Ok(grant) => grant,
@@ -301,6 +327,7 @@ impl Vault {
         let result = Err(error);
         match open.gate.conclude(grant, &fields, &result).await.and(result.map(|_| ())) {
             Ok(()) => answer::no_content(),
+            Err(CoreError::Nothing) if astray => answer::astray_in_kv(request, operation),
             Err(error) => answer::error(&error),
         }
     }
@@ -460,6 +487,17 @@ fn find(open: &Open, mount: &Mount, below: &str) -> Option<(Found, Captures)> {
     let method = mounts.method(mount.id)?;
     let (endpoint, captures) = route(method.endpoints(), below)?;
     Some((Found::Method(endpoint, method), captures))
+}
+
+/// All endpoints below a mount.
+fn endpoints(open: &Open, mount: &Mount) -> Vec<&'static Endpoint> {
+    let mounts = open.mounts.table();
+    let of_plugin = match (mounts.engine(mount.id), mounts.method(mount.id)) {
+        (Some(engine), _) => engine.endpoints(),
+        (None, Some(method)) => method.endpoints(),
+        (None, None) => &[],
+    };
+    table(mount).iter().map(|line| &line.endpoint).chain(of_plugin).collect()
 }
 
 /// Whether policies must give `sudo` for the path, where this server keeps it for operators: for clients that say what a

@@ -111,6 +111,13 @@ async fn init(vault: &Vault, fields: &Fields, operation: Operation) -> Result<Ra
 
 fn init_request(fields: &Fields) -> Result<Init, CoreError> {
     pgp_is_refused(fields, &["pgp_keys", "root_token_pgp_key", "recovery_pgp_keys"])?;
+    for name in ["recovery_shares", "recovery_threshold"] {
+        if fields.count(name)?.is_some_and(|count| count > 0) {
+            return Err(CoreError::Invalid(format!(
+                "parameters {name} not applicable: there are no recovery keys here; set secret_shares and secret_threshold"
+            )));
+        }
+    }
     let (shares, threshold) = shares_and_threshold(fields)?;
     Ok(Init { slots: vec![SlotSpec::Shamir { shares, threshold }] })
 }
@@ -211,8 +218,9 @@ fn chosen(fields: &Fields, field: &'static str, otherwise: u16) -> Result<Status
         .ok_or_else(wrong)
 }
 
-async fn leader(vault: &Vault, _: &Fields, _: Operation) -> Result<Raw, CoreError> {
-    vault.strongroom.open()?;
+/// One server, whatever its state: Vault answers so, too, sealed or not, where the storage knows no cluster. Clients take
+/// an error while sealed for a sign that there is one.
+async fn leader(_: &Vault, _: &Fields, _: Operation) -> Result<Raw, CoreError> {
     let body = json!({
         "ha_enabled": false, "is_self": false, "leader_address": "", "leader_cluster_address": "",
         "performance_standby": false, "performance_standby_last_remote_wal": 0,

@@ -184,7 +184,7 @@ async fn closed(server: &TestServer, paths: &[String], status: u16, text: &str) 
             let body = matches!(verb, "POST" | "PUT" | "PATCH").then(|| json!({}));
             let answer = server.send(verb, path, Some("hvs.any"), body).await;
             sent += 1;
-            let tells = ["sys/health", "sys/seal-status", "sys/init"].contains(&path.as_str());
+            let tells = ["sys/health", "sys/seal-status", "sys/init", "sys/leader"].contains(&path.as_str());
             if tells && matches!(verb, "GET" | "HEAD") {
                 assert!(verb == "HEAD" || answer.body.is_object(), "{path}");
             } else if is_public(path) {
@@ -306,6 +306,16 @@ async fn help_is_for_who_has_to_do_with_the_mount() {
     server.by(&app).get("kv1/there?help=1").await.expect(403);
     server.by("").get("secret/data/anything?help=1").await.expect(403);
     assert_eq!(help.at("/data"), &Value::Null);
+    let whole = server.by(&app).get("secret?help=1").await.expect(200);
+    assert!(whole.text_at("/help").contains("    data/{path..}\n        Reads, writes"), "{}", whole.text);
+    server.by(&app).get("kv1?help=1").await.expect(403);
+    server.by("").get("secret?help=1").await.expect(403);
+    for (path, line) in
+        [("sys", "policies/acl"), ("auth/token", "lookup-self"), ("auth/approle", "role/{name}/role-id")]
+    {
+        let whole = server.operator().get(&format!("{path}?help=1")).await.expect(200);
+        assert!(whole.text_at("/help").contains(line), "{path}: {}", whole.text);
+    }
     server.stop().await;
 }
 

@@ -195,6 +195,32 @@ async fn with_verification_nothing_changes_until_the_new_keys_have_been_handed_i
 }
 
 #[tokio::test]
+async fn a_root_token_is_made_in_the_words_of_openbao_too() {
+    let (server, keys, root) = unsealed().await;
+    let operator = server.by(&root);
+    let plain = operator.post("auth/token/create", json!({"policies": ["default"]})).await.expect(200);
+    let plain = plain.text_at("/auth/client_token");
+    for caller in [server.by(""), server.by(&plain)] {
+        caller.post("sys/generate-root-token/attempt", json!({})).await.expect(403);
+        caller.get("sys/generate-root-token/attempt").await.expect(403);
+    }
+    let sent = json!({"otp": "", "pgp_key": ""});
+    let begun = operator.send("PUT", "sys/generate-root-token/attempt", Some(sent)).await.expect(200);
+    let (nonce, otp) = (begun.text_at("/data/nonce"), begun.text_at("/data/otp"));
+    let seen = operator.get(ATTEMPT).await.expect(200);
+    assert_eq!((seen.text_at("/nonce"), seen.at("/started")), (nonce.clone(), &json!(true)), "it is the same thing");
+    let update = "sys/generate-root-token/update";
+    hand_in(&server, update, &nonce, &keys[0]).await.expect(403);
+    operator.post(update, json!({"key": keys[0], "nonce": nonce})).await.expect(200);
+    let made = operator.post(update, json!({"key": keys[2], "nonce": nonce})).await.expect(200);
+    assert_eq!((made.at("/data/complete"), made.at("/data/progress")), (&json!(true), &json!(2)));
+    let token = decoded(&made.text_at("/data/encoded_token"), &otp);
+    assert_eq!(server.by(&token).get("auth/token/lookup-self").await.expect(200).at("/data/policies/0"), "root");
+    operator.delete("sys/generate-root-token/attempt").await.expect(204);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn new_unseal_keys_are_made_in_the_words_of_openbao_too() {
     let (server, old, root) = unsealed().await;
     let operator = server.by(&root);

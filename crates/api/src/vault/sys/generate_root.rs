@@ -1,5 +1,6 @@
 //! `sys/generate-root/`: a root token from unseal keys. Anybody may begin, since there may be no token left; the nonce
-//! is told to who began, and cancelling needs it, or sudo. In Vault anybody may cancel (CVE-2026-5807).
+//! is told to who began, and cancelling needs it, or sudo. In Vault anybody may cancel (CVE-2026-5807). The same under
+//! `sys/generate-root-token/`, which OpenBao's command line asks since 2.6, for who has a token.
 
 use crate::vault::ceremony::{nonce, pgp_is_refused, share};
 use crate::vault::route::Context;

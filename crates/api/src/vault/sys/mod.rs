@@ -426,4 +426,18 @@ pub(super) const ROUTES: &[Route] = &[
         "Starts, shows or cancels the making of a root token from unseal keys."
     ),
     route!("generate-root/update", [Write], Open, generate_root::update, "Takes one unseal key towards a root token."),
+    route!(
+        "generate-root-token/attempt",
+        [Read, Write, Delete],
+        Sudo,
+        generate_root::attempt,
+        "Starts, shows or cancels the making of a root token from unseal keys."
+    ),
+    route!(
+        "generate-root-token/update",
+        [Write],
+        Token,
+        generate_root::update,
+        "Takes one unseal key towards a root token."
+    ),
 ];

@@ -43,7 +43,7 @@ pub(super) const ROUTES: &[Route] = &[
         },
         policy: "sys/incidents/{id}/report",
         parameters: &[],
-        answer: "incident, figures, timeline, stragglers",
+        answer: "incident, figures, timeline, timeline_more, stragglers",
         object: itself,
         handler: |context| Box::pin(report(context)),
     },

@@ -1,7 +1,8 @@
 //! A secret that is cut off.
 
-use crate::{ask, done, get, login, revoke, role};
+use crate::{READS_APP, ask, done, get, incident, login, revoke, role};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use strongroom_testkit::TestServer;
 
@@ -73,5 +74,44 @@ async fn a_revoked_secret_is_refused_until_a_new_version_or_lifting_and_its_cons
     assert_eq!(lift(id.clone()).await.expect(200).at("/data/incident/lifted/restored"), &json!(["version 1"]));
     server.by(&tokens[0]).get("secret/data/app/db?version=1").await.expect(200);
     lift(id).await.expect(409);
+    server.stop().await;
+}
+
+/// The timeline began a quarter of an hour before the order and ended after two hundred uses: of a secret that is read
+/// often it told nothing of what happened since, and did not say so. All logins by AppRole were called `approle` in it.
+#[tokio::test]
+async fn the_timeline_of_a_secret_that_is_read_often_goes_on_behind_the_order() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    role(&server, "cron", READS_APP).await;
+    let web = login(&server, "web").await.text_at("/auth/client_token");
+    for _ in 0..250 {
+        server.by(&web).get("secret/data/app/db").await.expect(200);
+    }
+    let cron = login(&server, "cron").await;
+    server.by(&cron.text_at("/auth/client_token")).get("secret/data/app/db").await.expect(200);
+    server.world.clock.advance(Duration::from_secs(5));
+    let id = incident(&server, json!({"secret": "secret/app/db"})).await;
+    server.by(&web).get("secret/data/app/db").await.expect(404);
+    let report = get(&server, &root, &format!("incidents/{id}/report")).await.expect(200);
+    let timeline = report.at("/data/timeline").as_array().unwrap();
+    let reads =
+        |result: &str| timeline.iter().filter(|row| row["operation"] == "read" && row["result"] == result).count();
+    assert_eq!((reads("ok"), reads("not_found")), (50, 1), "{}", report.text);
+    assert!(timeline.is_sorted_by_key(|row| row["seq"].as_u64()));
+    assert_eq!(report.at("/data/timeline_more"), true, "earlier reads are left out, and that is said");
+    // Two roles, two names, by which every command takes them.
+    let names: BTreeSet<&str> = timeline.iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let entries = get(&server, &root, "trail/query?path=secret/app/db&operation=read&order=newest&limit=2").await;
+    let named = |at: usize| entries.text_at(&format!("/data/entries/{at}/name"));
+    assert_ne!(named(0), named(1), "{}", entries.text);
+    for at in [0, 1] {
+        let entity = entries.text_at(&format!("/data/entries/{at}/entity"));
+        let found = get(&server, &root, &format!("trail/query?principal={}&limit=1", named(at))).await.expect(200);
+        assert_eq!(found.text_at("/data/entries/0/entity"), entity, "{}", found.text);
+    }
     server.stop().await;
 }

@@ -60,12 +60,17 @@ pub(super) struct Course {
     pub(super) told: Vec<Row>,
     /// Uses of the target.
     pub(super) uses: Vec<Row>,
+    /// Whether there were more of them than are kept.
+    #[serde(default)]
+    pub(super) more: bool,
 }
 
 /// How long before the order the timeline begins.
 const BEFORE: Duration = Duration::from_secs(15 * 60);
 /// Entries of a kind in it at most.
 const MOST: usize = 200;
+/// Uses before the order among them at most, the last ones: what is read often must leave room for what came after.
+const MOST_BEFORE: usize = 50;
 /// Entries of the trail after which what was kept of an open incident is taken anew.
 const STALE: u64 = 50_000;
 /// Bytes of one part that is kept: a store takes half a mebibyte under one key.
@@ -157,15 +162,17 @@ impl Incidents {
         let mut course = self.course_from(incident, begin, 0, visible).await?;
         let absent = self.trail.absent().await?;
         let is_gone = absent.iter().any(|gap| gap.to.is_none_or(|to| to >= Timestamp::from_nanos(begin)));
-        if let Some(kept) = kept.filter(|_| is_gone) {
+        if let Some(mut kept) = kept.filter(|_| is_gone) {
             course = self.course_from(incident, begin, kept.end, visible).await?;
             for (old, new) in [(kept.told, &mut course.told), (kept.uses, &mut course.uses)] {
                 let since = std::mem::replace(new, old);
                 new.extend(since);
                 new.sort_by_key(|row| row.seq);
                 new.dedup_by_key(|row| row.seq);
+                kept.more |= new.len() > MOST;
                 new.truncate(MOST);
             }
+            course.more |= kept.more;
         }
         Ok(course)
     }
@@ -191,11 +198,19 @@ impl Incidents {
             None => self.kept(&incident.id).await?.and_then(|kept| kept.object),
         };
         let closed = incident.lifted.is_some();
-        let mut course = Course { end: told.end, closed, told: told.rows, uses: Vec::new() };
-        if let Some(query) = super::figure::uses_of(incident, object.as_deref()) {
-            let visible = visible.map(|visible| visible());
-            let query = Query { from: Some(begin), start: Some(line), limit: MOST, visible, ..query };
-            course.uses = self.trail.query(query).await?.rows;
+        let mut course = Course { end: told.end, closed, told: told.rows, ..Course::default() };
+        let opened = Some(incident.opened.nanos());
+        let uses = || super::figure::uses_of(incident, object.as_deref());
+        let shows = || visible.map(|visible| visible());
+        if let (Some(before), Some(since)) = (uses(), uses()) {
+            let (from, limit) = (Some(begin), MOST_BEFORE);
+            let before = Query { from, to: opened, backwards: true, limit, visible: shows(), ..before };
+            let before = self.trail.query(before).await?;
+            let limit = MOST - MOST_BEFORE;
+            let since = Query { from: opened, start: Some(line), limit, visible: shows(), ..since };
+            let since = self.trail.query(since).await?;
+            course.more = before.next.is_some() || since.next.is_some();
+            course.uses = before.rows.into_iter().rev().filter(|row| row.seq >= line).chain(since.rows).collect();
         }
         Ok(course)
     }

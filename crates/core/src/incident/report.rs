@@ -3,9 +3,10 @@ use super::figure::Figures;
 use super::record::Incident;
 use super::store::Incidents;
 use super::view::Viewer;
+use crate::inquiry::NamedRow;
 use crate::{CoreError, Grant};
 use serde::Serialize;
-use strongroom_audit::Row;
+use std::sync::Arc;
 
 /// Everything there is to say about an incident.
 #[derive(Debug, Serialize)]
@@ -15,7 +16,9 @@ pub struct Report {
     /// What was measured, as it stands.
     pub figures: Figures,
     /// What the server did, and uses of the target around that time, in order.
-    pub timeline: Vec<Row>,
+    pub timeline: Vec<NamedRow>,
+    /// Whether there were more uses than stand there: earlier ones before the order, later ones since.
+    pub timeline_more: bool,
     /// Who has not got over it: consumers without a new version, and what could not be done yet.
     pub stragglers: Vec<String>,
 }
@@ -31,9 +34,11 @@ impl Incidents {
         timeline.extend(course.uses);
         timeline.sort_by_key(|row| row.seq);
         timeline.dedup_by_key(|row| row.seq);
+        let table = Arc::clone(&self.mounts.table());
+        let timeline = self.identity.named(&table, timeline).await;
         let incident = viewer.record(incident);
         let stragglers = stragglers(&incident, &figures);
-        Ok(Report { incident, figures, timeline, stragglers })
+        Ok(Report { incident, figures, timeline, timeline_more: course.more, stragglers })
     }
 }
 

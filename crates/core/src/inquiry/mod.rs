@@ -5,12 +5,14 @@
 //! the trail's own lines and from counts that the index keeps of them. Knows no wire form.
 
 mod consumer;
+mod named;
 mod question;
 mod review;
 mod sight;
 mod word;
 
 pub use consumer::{Consumer, Freshness, Readers, Reading};
+pub use named::NamedRow;
 pub use question::{Answer, Lack, Question};
 pub use review::{IdleAccess, IdleRule, Review, UnusedSecret};
 pub(crate) use sight::Sight;

@@ -1,12 +1,13 @@
 //! Which entries are about this: the trail's own question, with what a caller types turned into what entries say.
 
 use super::Inquiry;
+use super::named::NamedRow;
 use super::sight::Sight;
 use super::word;
 use crate::{Cidr, CoreError, Grant};
 use serde::Serialize;
 use std::sync::Arc;
-use strongroom_audit::{Absence, Page, Query, Row, Seal, Thing};
+use strongroom_audit::{Absence, Page, Query, Seal, Thing};
 use strongroom_model::{NamespacePath, Timestamp};
 use strongroom_proof::{Bundle, Statement};
 
@@ -65,7 +66,7 @@ pub struct Lack {
 /// What was found.
 pub struct Answer {
     /// The entries.
-    pub rows: Vec<Row>,
+    pub rows: Vec<NamedRow>,
     /// Where the next page begins, if there may be one.
     pub next: Option<u64>,
     /// Later entries begin here.
@@ -87,7 +88,7 @@ impl Inquiry {
     /// Which entries are about this.
     pub async fn query(&self, grant: &Grant, question: Question) -> Result<Answer, CoreError> {
         let query = self.prepare(grant, question, MOST).await?;
-        Ok(self.answer(self.trail.query(query).await?, None))
+        Ok(self.answer(self.trail.query(query).await?, None).await)
     }
 
     /// As [`Inquiry::query`], with a proof. What is not read can be proven neither to be there nor to be complete.
@@ -109,7 +110,7 @@ impl Inquiry {
             signature: String::new(),
         };
         statement.signature = hex::encode(seal.sign(statement.text().as_bytes()));
-        Ok(self.answer(page, Some(Bundle::new(statement, inclusion.entries))))
+        Ok(self.answer(page, Some(Bundle::new(statement, inclusion.entries))).await)
     }
 
     async fn prepare(&self, grant: &Grant, question: Question, most: u64) -> Result<Query, CoreError> {
@@ -173,14 +174,16 @@ impl Inquiry {
         Ok(())
     }
 
-    fn answer(&self, page: Page, proof: Option<Bundle>) -> Answer {
+    async fn answer(&self, page: Page, proof: Option<Bundle>) -> Answer {
         let now = self.clock.now();
         let behind = page.behind.map(|behind| Lack {
             entries: behind.entries,
             seconds: now.since(behind.reached).as_millis() as f64 / 1_000.0,
             reached: behind.reached,
         });
-        Answer { rows: page.rows, next: page.next, end: page.end, absent: page.absent, behind, proof }
+        let table = Arc::clone(&self.mounts.table());
+        let rows = self.identity.named(&table, page.rows).await;
+        Answer { rows, next: page.next, end: page.end, absent: page.absent, behind, proof }
     }
 
     /// The beginnings of paths and names that lie in what was typed, for who may see everything.

@@ -44,7 +44,7 @@ pub(super) async fn no_activity(_: Context<'_>) -> Result<Reply, CoreError> {
     Ok(Reply::empty())
 }
 
-/// `sys/internal/counters/activity/config`.
+/// `sys/internal/counters/config`.
 pub(super) async fn activity_config(_: Context<'_>) -> Result<Reply, CoreError> {
     Ok(Reply::data(json!({
         "enabled": "default-disabled", "queries_available": false, "reporting_enabled": false, "retention_months": 0,

@@ -177,7 +177,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!("internal/counters/activity", [Read], Token, internal::no_activity, "Clients are not counted here."),
     route!("internal/counters/activity/monthly", [Read], Token, internal::no_activity, "Clients are not counted here."),
     route!(
-        "internal/counters/activity/config",
+        "internal/counters/config",
         [Read],
         Token,
         internal::activity_config,

@@ -15,9 +15,13 @@ pub(super) async fn host_info(context: Context<'_>) -> Result<Reply, CoreError> 
 pub(super) async fn version_history(context: Context<'_>) -> Result<Reply, CoreError> {
     let versions = context.open.settings.versions.current();
     let mut previous = Value::Null;
+    // The newest is this program; of earlier ones it is not kept. Command lines print what is no text as an error.
+    let newest = versions.last().map(|known| known.version.clone());
+    let build = &context.vault.identity.build_date;
     let info = versions.iter().map(|known| {
         let previous = std::mem::replace(&mut previous, json!(known.version));
-        let shown = json!({ "timestamp_installed": known.installed, "build_date": null, "previous_version": previous });
+        let built = if newest.as_ref() == Some(&known.version) { build.as_str() } else { "" };
+        let shown = json!({ "timestamp_installed": known.installed, "build_date": built, "previous_version": previous });
         (known.version.clone(), shown)
     });
     let info: Map<String, Value> = info.collect();

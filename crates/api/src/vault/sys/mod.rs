@@ -176,13 +176,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!("internal/counters/tokens", [Read], Token, internal::count_tokens, "Counts service tokens."),
     route!("internal/counters/activity", [Read], Token, internal::no_activity, "Clients are not counted here."),
     route!("internal/counters/activity/monthly", [Read], Token, internal::no_activity, "Clients are not counted here."),
-    route!(
-        "internal/counters/config",
-        [Read],
-        Token,
-        internal::activity_config,
-        "Says that clients are not counted."
-    ),
+    route!("internal/counters/config", [Read], Token, internal::activity_config, "Says that clients are not counted."),
     route!("internal/counters/entities", [Read], Token, internal::count_entities, "Counts entities."),
     route!("internal/specs/openapi", [Read], Optional, internal::openapi, "Describes this server in OpenAPI."),
     route!("access-keys", [List, Write], Token, access_key::keys, "Lists access keys, or makes one."),

@@ -275,3 +275,38 @@ async fn what_is_hidden_is_answered_as_what_is_not_there() {
     }
     server.stop().await;
 }
+
+/// An answer that was full named the next entry, seen or not: so one saw when somebody did what one may not know of.
+#[tokio::test]
+async fn a_next_page_is_promised_only_where_there_is_something_to_see_on_it() {
+    let server = TestServer::open().await;
+    let operator = server.operator();
+    for name in ["app/db", "magpie/db"] {
+        operator.post(&format!("secret/data/{name}"), json!({"data": {"v": "value"}})).await.expect(200);
+    }
+    server
+        .policy(
+            "app",
+            "path \"secret/data/app/*\" { capabilities = [\"read\"] }\npath \"sys/trail/*\" { capabilities = [\"read\"] }",
+        )
+        .await;
+    let token = server.token(json!({"policies": ["app"]})).await;
+    for name in ["magpie/db", "app/db", "magpie/db", "app/db", "magpie/db"] {
+        operator.get(&format!("secret/data/{name}")).await.expect(200);
+    }
+    for order in ["oldest", "newest"] {
+        let question = format!("trail/query?prefix=secret/&operation=read&order={order}");
+        let of = async |token: &str, limit: usize| {
+            let answer =
+                ask(&server, token, "GET", &format!("{question}&limit={limit}"), Value::Null).await.expect(200);
+            let entries = answer.at("/data/entries").as_array().unwrap();
+            let places: Vec<u64> = entries.iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+            (places, answer.at("/data/next").as_u64())
+        };
+        let (own, next) = of(&token, 2).await;
+        assert_eq!((own.len(), next), (2, None), "{order}");
+        assert_eq!(of(&token, 1).await, (vec![own[0]], Some(own[1])), "{order}");
+        assert!(of(&server.root, 2).await.1.is_some(), "{order}");
+    }
+    server.stop().await;
+}

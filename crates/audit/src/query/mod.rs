@@ -206,11 +206,15 @@ impl Asking<'_> {
                 continue;
             }
             self.read += 1;
-            if self.page.rows.len() >= self.query.limit || self.read > MOST_LINES {
+            let answers = self.query.takes(&line) && self.may_see(&line.path);
+            // A next page is promised to who may see little only where they would see something on it: its place would
+            // tell them when somebody did what they may not know of.
+            let is_full = self.page.rows.len() >= self.query.limit && (answers || self.query.visible.is_none());
+            if is_full || self.read > MOST_LINES {
                 self.page.next = Some(line.seq);
                 return Ok(false);
             }
-            if self.query.takes(&line) && self.may_see(&line.path) {
+            if answers {
                 self.page.rows.push(Row::of(&line));
                 self.page.spots.push((facts.first, u64::from(*place)));
             }

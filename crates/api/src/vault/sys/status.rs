@@ -21,7 +21,8 @@ pub(super) async fn version_history(context: Context<'_>) -> Result<Reply, CoreE
     let info = versions.iter().map(|known| {
         let previous = std::mem::replace(&mut previous, json!(known.version));
         let built = if newest.as_ref() == Some(&known.version) { build.as_str() } else { "" };
-        let shown = json!({ "timestamp_installed": known.installed, "build_date": built, "previous_version": previous });
+        let shown =
+            json!({ "timestamp_installed": known.installed, "build_date": built, "previous_version": previous });
         (known.version.clone(), shown)
     });
     let info: Map<String, Value> = info.collect();

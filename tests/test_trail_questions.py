@@ -119,6 +119,25 @@ def test_whoever_follows_sees_each_entry_once_as_it_comes(asked_server):
     assert len(shown) == 60 and len(set(shown)) == 60
 
 
+def test_what_a_program_follows_is_a_line_for_each_entry_from_the_first_on(asked_server):
+    server = asked_server
+    server.cli("kv", "put", "secret/prod/db", "password=first")
+    assert read_often(server, "prod/db", 3) == 200
+    following = subprocess.Popen(
+        [server.bin / "strongroom", "audit", "query", "-path=secret/prod/db", "-operation=read", "-follow", "-format=json"],
+        env=server.env(VAULT_TOKEN=server.root_token), stdout=subprocess.PIPE, text=True,
+    )
+    try:
+        shown = [json.loads(following.stdout.readline()) for _ in range(3)]
+        assert read_often(server, "prod/db", 2) == 200
+        shown += [json.loads(following.stdout.readline()) for _ in range(2)]
+    finally:
+        following.terminate()
+        following.wait(timeout=20)
+    assert [entry["path"] for entry in shown] == ["secret/data/prod/db"] * 5
+    assert len({entry["seq"] for entry in shown}) == 5
+
+
 def test_no_answered_request_is_missing_after_the_server_was_killed(asked_server):
     server = asked_server
     server.cli("kv", "put", "secret/prod/db", "password=first")

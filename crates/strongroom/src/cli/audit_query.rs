@@ -104,12 +104,14 @@ fn query(session: &mut Session) -> Result<Exit, CliError> {
         }
     };
     let (none, lacks) = (entries.is_empty(), lacks.unwrap_or_default());
-    match session.parsed.is_on("stale") {
+    let follows = session.parsed.is_on("follow");
+    match session.parsed.is_on("stale") && !follows {
         true => show_with(session, &entries, &lacks)?,
-        false => show(session, &entries, true)?,
+        // What a program follows is one line for each entry, from the first one on.
+        false => show(session, &entries, !follows || format::rows(session.settings.format, &[], &[]).is_some())?,
     }
     audit_absent::say(session, &lacks);
-    if session.parsed.is_on("follow") {
+    if follows {
         // What did not fit comes first, unless the newest were shown and the rest is older.
         let newest = session.parsed.text("order") == Some("newest");
         return follow(session, &filters, start.filter(|_| !newest).unwrap_or(end), own);
@@ -246,9 +248,13 @@ fn row(entry: &Value) -> Vec<String> {
         rule if rule.is_empty() => text("reason"),
         rule => rule,
     };
+    let who = match text("name") {
+        name if name.is_empty() => text("principal"),
+        name => name,
+    };
     vec![
         text("time"),
-        text("principal"),
+        who,
         text("address"),
         text("dialect"),
         operation,

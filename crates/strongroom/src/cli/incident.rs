@@ -238,6 +238,11 @@ fn markdown(found: &Map<String, Value>) -> String {
     let timeline = items(found.get("timeline"));
     let rows: Vec<Vec<String>> = timeline.iter().map(timeline_row).collect();
     parts.extend(write(&["Time", "What", "Who", "From", "Path", "Result"], &rows));
+    if found.get("timeline_more") == Some(&Value::Bool(true)) {
+        parts.push(
+            "There were more uses before the first or after the last one here: `audit query` has them.".to_owned(),
+        );
+    }
     parts.extend(unknown(&figures).map(|text| format!("Not all of it: {text}.")));
     parts.join("\n\n")
 }
@@ -248,7 +253,11 @@ fn timeline_row(row: &Value) -> Vec<String> {
         note if note.is_empty() => text("operation"),
         note => note,
     };
-    vec![text("time"), what, text("principal"), text("address"), text("path"), text("result")]
+    let who = match text("name") {
+        name if name.is_empty() => text("principal"),
+        name => name,
+    };
+    vec![text("time"), what, who, text("address"), text("path"), text("result")]
 }
 
 pub(super) fn micros(us: u64) -> String {

@@ -14,7 +14,8 @@ pub(super) fn say(session: &mut Session, answer: &Map<String, Value>) {
     }
 }
 
-fn remarks(answer: &Map<String, Value>) -> Vec<String> {
+/// The same in words, one sentence each.
+pub(super) fn remarks(answer: &Map<String, Value>) -> Vec<String> {
     let absent = answer.get("absent").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let mut said: Vec<String> = absent.iter().map(absence).collect();
     if let Some(behind) = answer.get("behind") {

@@ -1,5 +1,6 @@
 //! `review`: the periodic review of access.
 
+use super::audit_absent;
 use super::audit_query::data;
 use super::error::CliError;
 use super::format::{self, Format, go_text};
@@ -24,6 +25,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     run: review,
 }];
 
+/// The columns of a review as csv.
+const CSV: &[&str] = &["Finding", "Principal", "Path", "Last read", "Policy", "Line"];
+
 fn review(session: &mut Session) -> Result<Exit, CliError> {
     let mut request = Request::native("trail/review");
     let reference = Reference::new(session.parsed.text("tz"), None, jiff::Timestamp::now())?;
@@ -33,7 +37,12 @@ fn review(session: &mut Session) -> Result<Exit, CliError> {
     let found = data(session, &request, "Error reviewing access")?;
     let chosen = session.settings.format;
     match chosen {
-        Format::Table | Format::Markdown | Format::Csv => {
+        Format::Csv => {
+            let text = format::rows(chosen, CSV, &csv(&found)).unwrap_or_default();
+            session.out.line(&text);
+            remarks(&found).iter().for_each(|text| session.out.say(text));
+        }
+        Format::Table | Format::Markdown => {
             let text = page(&found, chosen);
             session.out.line(&text);
         }
@@ -67,9 +76,34 @@ fn page(found: &Map<String, Value>, chosen: Format) -> String {
         parts.push(title(&format!("{heading}: {}", rows.len())));
         parts.extend(format::rows(chosen, columns, &rows).filter(|_| !rows.is_empty()));
     }
-    let limits = found.get("limits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    parts.extend(limits.iter().map(|limit| format!("Note: {}.", go_text(limit))));
+    parts.extend(remarks(found));
     parts.join("\n\n")
+}
+
+/// What the review leaves out, and what left the trail: a secret whose reads are archived is not one that nobody read.
+fn remarks(found: &Map<String, Value>) -> Vec<String> {
+    let limits = found.get("limits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let limits = limits.iter().map(|limit| format!("{}.", go_text(limit)));
+    limits.chain(audit_absent::remarks(found)).map(|text| format!("Note: {text}")).collect()
+}
+
+/// One table of all findings: a file that programs read has one heading.
+fn csv(found: &Map<String, Value>) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for (name, finding, fields) in [
+        ("unused_secrets", "unused secret", ["", "path", "last_read", "", ""]),
+        ("unused_rules", "unused rule", ["", "pattern", "", "policy", "line"]),
+    ] {
+        let rows = rows(found.get(name), &fields);
+        all.extend(rows.into_iter().map(|row| [vec![finding.to_owned()], row].concat()));
+    }
+    let access = rows(found.get("unused_access"), &[]);
+    all.extend(access.into_iter().map(|mut row| {
+        row.insert(0, "unused right".to_owned());
+        row.resize(CSV.len(), String::new());
+        row
+    }));
+    all
 }
 
 /// One row per item; one per path where an item has several.
@@ -83,4 +117,52 @@ fn rows(list: Option<&Value>, fields: &[&str]) -> Vec<Vec<String>> {
         }
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Secrets whose reads had been archived were listed as those that nobody read, without a word.
+    #[test]
+    fn a_review_says_that_reads_which_were_archived_are_not_counted() {
+        let found = json!({
+            "unused_secrets": [{"path": "secret/data/a"}],
+            "limits": ["rules are left out"],
+            "absent": [{"first": 0, "next": 10, "from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z", "archived": true}],
+        });
+        let found = found.as_object().unwrap();
+        let [limit, absent] = &remarks(found)[..] else { panic!("two remarks") };
+        assert_eq!(limit, "Note: rules are left out.");
+        assert!(absent.starts_with("Note: Entries up to 2026-01-02T00:00:00Z are archived"), "{absent}");
+        for chosen in [Format::Table, Format::Markdown] {
+            assert!(page(found, chosen).ends_with(absent.as_str()));
+        }
+    }
+
+    /// Prose and three headings came out as csv.
+    #[test]
+    fn a_review_as_csv_is_one_table_of_all_findings() {
+        let found = json!({
+            "unused_secrets": [{"path": "secret/data/a", "last_read": "2026-04-10T14:00:00Z"}, {"path": "secret/data/b"}],
+            "unused_rules": [{"policy": "app", "line": 3, "pattern": "secret/data/c/*"}],
+            "unused_access": [{"principal": "billing", "entity": "x", "paths": ["secret/data/a", "secret/data/b"]}],
+        });
+        let rows = csv(found.as_object().unwrap());
+        assert!(rows.iter().all(|row| row.len() == CSV.len()), "{rows:?}");
+        let text = format::rows(Format::Csv, CSV, &rows).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(
+            lines,
+            [
+                "Finding,Principal,Path,Last read,Policy,Line",
+                "unused secret,,secret/data/a,2026-04-10T14:00:00Z,,",
+                "unused secret,,secret/data/b,,,",
+                "unused rule,,secret/data/c/*,,app,3",
+                "unused right,billing,secret/data/a,,,",
+                "unused right,billing,secret/data/b,,,",
+            ]
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! Which askings for what is not there raise an alert.
 
 use crate::aws::Aws;
-use crate::{READS_APP, get, incident};
+use crate::{READS_APP, get, incident, login, role};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use strongroom_testkit::TestServer;
@@ -58,5 +58,57 @@ async fn who_asks_for_what_never_was_raises_no_alert_and_who_asks_for_what_was_t
     }
     let wanted = ["hidden", "held", "shredded", "removed", "pruned"];
     assert_eq!(told().await, wanted.map(|name| format!("disabled-version secret/data/app/{name}")));
+    server.stop().await;
+}
+
+/// Every login by AppRole is printed as its mount alone: what one role did kept quiet what another did.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn roles_that_the_trail_prints_alike_raise_alerts_of_their_own_and_bursts_of_their_own() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    let mut tokens = Vec::new();
+    for name in ["web", "cron"] {
+        role(&server, name, READS_APP).await;
+        tokens.push(login(&server, name).await.text_at("/auth/client_token"));
+    }
+    // A user whose login prints the name that drills keep for their canaries, whom no alert told of.
+    operator.post("sys/auth/drill", json!({"type": "userpass"})).await.expect(204);
+    operator.post("auth/drill/users/canary", json!({"password": "a long password"})).await.expect(204);
+    let canary = server.by("").post("auth/drill/login/canary", json!({"password": "a long password"})).await;
+    let canary = canary.expect(200).text_at("/auth/client_token");
+    for token in &tokens {
+        server.by(token).get("secret/data/app/db").await.expect(200);
+        // Twelve of each are no burst of either.
+        for _ in 0..12 {
+            server.by(token).get("secret/data/other").await.expect(403);
+        }
+    }
+    for _ in 0..20 {
+        server.by(&canary).get("secret/data/other").await.expect(403);
+    }
+    server.world.clock.advance(Duration::from_secs(60));
+    operator.delete("secret/data/app/db").await.expect(204);
+    for token in &tokens {
+        server.by(token).get("secret/data/app/db").await.expect(404);
+    }
+    let told = async || get(&server, &root, "alerts").await.expect(200).at("/data/alerts").as_array().unwrap().clone();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while told().await.iter().filter(|one| one["kind"] == "disabled-version").count() < 2 {
+        assert!(Instant::now() < deadline, "{:?}", told().await);
+        tokio::task::yield_now().await;
+    }
+    let told = told().await;
+    let texts: Vec<&str> = told.iter().map(|one| one["text"].as_str().unwrap()).collect();
+    assert_eq!(told.len(), 3, "{texts:?}");
+    assert!(texts[2].starts_with("drill-canary was refused 20 times"), "{texts:?}");
+    // They are told apart by the name that every command takes.
+    let mut names = Vec::new();
+    for text in &texts[..2] {
+        let name = text.strip_suffix(" still asks for secret/data/app/db, which was put out of use").unwrap();
+        let found = get(&server, &root, &format!("trail/query?principal={name}&limit=1")).await.expect(200);
+        names.push(found.text_at("/data/entries/0/entity"));
+    }
+    assert_ne!(names[0], names[1], "{texts:?}");
     server.stop().await;
 }

@@ -94,7 +94,7 @@ impl AccessKeys {
         };
         let key = AccessKey {
             id: AccessKeyId::random(&*self.entropy, TEMPORARY),
-            name: format!("{}-{}", role.name, session.name),
+            name: crate::drill::not_a_canary(format!("{}-{}", role.name, session.name)),
             entity: None,
             policies: role.policies.clone(),
             created: now,

@@ -70,7 +70,9 @@ pub struct Alert {
     pub suspicion: Suspicion,
     /// The path.
     pub path: String,
-    /// Who, as people see it.
+    /// Who: the entity, or else what the trail prints. Many logins may print the same, as those of all roles of AppRole.
+    pub by: String,
+    /// Who, as the trail prints it.
     pub principal: String,
     /// From where.
     pub address: String,
@@ -78,8 +80,10 @@ pub struct Alert {
     pub seq: u64,
     /// When.
     pub time: Timestamp,
-    /// In words.
-    pub text: String,
+    /// In words: what stands before the principal ...
+    lead: &'static str,
+    /// ... and behind it.
+    rest: String,
 }
 
 pub(super) struct Judge {
@@ -87,7 +91,7 @@ pub(super) struct Judge {
     /// Pairs of principal and object, and of principal and network, that are known.
     known: Recent<()>,
     /// By the hash of a token: who used it, and when last.
-    tokens: Recent<(String, Timestamp)>,
+    tokens: Recent<(Person, Timestamp)>,
     /// Hashes of tokens of drills.
     canaries: Recent<()>,
     /// When tokens were last revoked by anybody.
@@ -147,7 +151,7 @@ impl Judge {
 
     /// Not told within the last hour.
     fn is_news(&mut self, alert: &Alert) -> bool {
-        let key = format!("{} {} {}", alert.suspicion.word(), alert.principal, alert.path);
+        let key = format!("{} {} {}", alert.suspicion.word(), alert.by, alert.path);
         let told = self.told.get(&key).is_some_and(|told| alert.time.since(*told) < QUIET);
         if !told {
             self.told.put(&key, alert.time);
@@ -167,34 +171,31 @@ impl Judge {
     /// suspicion.
     fn after_revocation(&mut self, entry: &Line<'_>, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
         let Some(hash) = entry.token_hash.as_deref() else { return };
-        if let Some(who) = &entry.principal {
-            self.tokens.put(hash, (named(&who.display_name), time));
+        if let Some(who) = Person::of(entry) {
+            self.tokens.put(hash, (who, time));
             return;
         }
         let Some((who, used)) = self.tokens.get(hash) else { return };
         if reason(entry) != "bad token" || self.revoked.is_none_or(|revoked| revoked < *used) {
             return;
         }
-        let text = format!("a token of {who} was used on {} after it had been revoked", &*entry.path);
-        alerts.push(Alert::of(Suspicion::AfterRevocation, entry, who.clone(), seq, time, text));
+        let rest = format!(" was used on {} after it had been revoked", &*entry.path);
+        let alert = Alert::of(Suspicion::AfterRevocation, entry, who.clone(), seq, time, rest);
+        alerts.push(Alert { lead: "a token of ", ..alert });
     }
 
     fn burst(&mut self, entry: &Line<'_>, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
         if entry.outcome.as_ref().is_none_or(|outcome| outcome.result != "denied") {
             return;
         }
-        let who = entry.principal.as_ref().map(|who| named(&who.display_name));
-        let who = who.unwrap_or_else(|| format!("somebody at {}", &*entry.source.address));
-        let mut window = self.denials.take(&who).unwrap_or_default();
+        let who = Person::of(entry).unwrap_or_else(|| Person::at(&entry.source.address));
+        let mut window = self.denials.take(&who.by).unwrap_or_default();
         let count = window.add(time, BURST_WITHIN, BURST);
-        self.denials.put(&who, window);
+        self.denials.put(&who.by, window);
         if count >= BURST {
-            let text = format!(
-                "{who} was refused {BURST} times within {} s, last on {}",
-                BURST_WITHIN.as_secs(),
-                &*entry.path
-            );
-            let alert = Alert::of(Suspicion::DenialBurst, entry, who, seq, time, text);
+            let within = BURST_WITHIN.as_secs();
+            let rest = format!(" was refused {BURST} times within {within} s, last on {}", &*entry.path);
+            let alert = Alert::of(Suspicion::DenialBurst, entry, who, seq, time, rest);
             // One burst is one suspicion, whatever the paths.
             alerts.push(Alert { path: String::new(), ..alert });
         }
@@ -207,13 +208,13 @@ impl Judge {
         time: Timestamp,
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
-        let key = [&read.by, " reads ", &read.object].concat();
+        let key = [&read.who.by, " reads ", &read.object].concat();
         if self.known.get(&key).is_some() {
             return Ok(());
         }
         self.known.put(&key, ());
         let of = || Query { things: vec![Thing::Object(read.object.clone())], ..reads(time) };
-        if self.any(Query { principals: vec![read.by.clone()], ..of() }).await?.is_some() {
+        if self.any(Query { principals: vec![read.who.by.clone()], ..of() }).await?.is_some() {
             return Ok(());
         }
         // A secret that nobody read before yesterday is still finding its readers.
@@ -221,8 +222,8 @@ impl Judge {
         if first.is_none_or(|first| time.since(first) < LEARNING) {
             return Ok(());
         }
-        let text = format!("{} read {} for the first time, from {}", read.name, &*read.entry.path, read.address());
-        out.push(Alert::of(Suspicion::FirstRead, read.entry, read.name.clone(), seq, time, text));
+        let rest = format!(" read {} for the first time, from {}", &*read.entry.path, read.address());
+        out.push(Alert::of(Suspicion::FirstRead, read.entry, read.who.clone(), seq, time, rest));
         Ok(())
     }
 
@@ -234,18 +235,18 @@ impl Judge {
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
         // Nearly all come from where the last ones came from, and an address is compared sooner than its network is made.
-        let here = [&read.by, " at ", &read.entry.source.address].concat();
+        let here = [&read.who.by, " at ", &read.entry.source.address].concat();
         if self.known.get(&here).is_some() {
             return Ok(());
         }
         self.known.put(&here, ());
         let Some(network) = network(&read.entry.source.address) else { return Ok(()) };
-        let key = format!("{} from {network}", read.by);
+        let key = format!("{} from {network}", read.who.by);
         if self.known.get(&key).is_some() {
             return Ok(());
         }
         self.known.put(&key, ());
-        let of = || Query { principals: vec![read.by.clone()], ..reads(time) };
+        let of = || Query { principals: vec![read.who.by.clone()], ..reads(time) };
         let there = Query { address: Some(Box::new(move |ip| network.contains(ip))), ..of() };
         if self.any(there).await?.is_some() {
             return Ok(());
@@ -254,8 +255,8 @@ impl Judge {
         if first.is_none_or(|first| time.since(first) < LEARNING) {
             return Ok(());
         }
-        let text = format!("{} read {} from {network}, where it never read from", read.name, &*read.entry.path);
-        out.push(Alert::of(Suspicion::NewNetwork, read.entry, read.name.clone(), seq, time, text));
+        let rest = format!(" read {} from {network}, where it never read from", &*read.entry.path);
+        out.push(Alert::of(Suspicion::NewNetwork, read.entry, read.who.clone(), seq, time, rest));
         Ok(())
     }
 
@@ -274,12 +275,12 @@ impl Judge {
             return Ok(());
         }
         let things = vec![Thing::Object(read.object.clone())];
-        let had = self.any(Query { things, principals: vec![read.by.clone()], ..reads(time) }).await?;
+        let had = self.any(Query { things, principals: vec![read.who.by.clone()], ..reads(time) }).await?;
         if had.is_none() {
             return Ok(());
         }
-        let text = format!("{} still asks for {}, which was put out of use", read.name, &*read.entry.path);
-        out.push(Alert::of(Suspicion::DisabledVersion, read.entry, read.name.clone(), seq, time, text));
+        let rest = format!(" still asks for {}, which was put out of use", &*read.entry.path);
+        out.push(Alert::of(Suspicion::DisabledVersion, read.entry, read.who.clone(), seq, time, rest));
         Ok(())
     }
 
@@ -306,22 +307,41 @@ fn reads(before: Timestamp) -> Query {
 struct Read<'a> {
     entry: &'a Line<'a>,
     object: String,
+    who: Person,
+    is_ok: bool,
+}
+
+/// Somebody.
+#[derive(Clone)]
+struct Person {
     /// As the index knows them: the entity, or else what people see. An accessor would be new with every login.
     by: String,
+    /// As the trail prints them.
     name: String,
-    is_ok: bool,
+}
+
+impl Person {
+    fn of(entry: &Line<'_>) -> Option<Self> {
+        let who = entry.principal.as_ref()?;
+        let name = if who.display_name.is_empty() { "somebody".to_owned() } else { who.display_name.to_string() };
+        Some(Self { by: who.entity.as_deref().map_or_else(|| name.clone(), str::to_owned), name })
+    }
+
+    /// Nobody knows who, but from where.
+    fn at(address: &str) -> Self {
+        let name = format!("somebody at {address}");
+        Self { by: name.clone(), name }
+    }
 }
 
 impl<'a> Read<'a> {
     fn of(entry: &'a Line<'a>) -> Option<Self> {
         let (secret, mount) = (entry.secret.as_ref()?, entry.mount.as_ref()?);
-        let who = entry.principal.as_ref()?;
+        let who = Person::of(entry)?;
         if secret.act != "read" {
             return None;
         }
-        let name = named(&who.display_name);
-        let by = who.entity.as_deref().map_or_else(|| name.clone(), str::to_owned);
-        Some(Self { entry, object: object_of(&mount.accessor, &secret.name), by, name, is_ok: entry.is_ok() })
+        Some(Self { entry, object: object_of(&mount.accessor, &secret.name), who, is_ok: entry.is_ok() })
     }
 
     fn address(&self) -> &str {
@@ -330,18 +350,19 @@ impl<'a> Read<'a> {
 }
 
 impl Alert {
-    fn of(suspicion: Suspicion, entry: &Line<'_>, principal: String, seq: u64, time: Timestamp, text: String) -> Self {
+    fn of(suspicion: Suspicion, entry: &Line<'_>, who: Person, seq: u64, time: Timestamp, rest: String) -> Self {
         let (path, address) = (entry.path.to_owned(), entry.source.address.to_owned());
-        Self { suspicion, path, principal, address, seq, time, text }
+        Self { suspicion, path, by: who.by, principal: who.name, address, seq, time, lead: "", rest }
+    }
+
+    /// In words, with what people call the principal.
+    pub(super) fn text(&self, name: &str) -> String {
+        [self.lead, name, &self.rest].concat()
     }
 }
 
 fn reason<'a>(entry: &'a Line<'_>) -> &'a str {
     entry.decision.as_ref().map_or("", |decision| &*decision.reason)
-}
-
-fn named(name: &str) -> String {
-    if name.is_empty() { "somebody".to_owned() } else { name.to_owned() }
 }
 
 /// The network that an address stands for: /24, or /56 as providers give it to one customer.

@@ -12,7 +12,9 @@ pub use judge::{Alert, Suspicion};
 pub use mute::Mute;
 
 use crate::configured::Configured;
+use crate::identity::Identity;
 use crate::metrics::Metrics;
+use crate::mount::Mounts;
 use crate::records::Records;
 use crate::webhook::{Backoff, Notice, Severity, Topic, Webhooks};
 use crate::{CoreError, Grant};
@@ -44,6 +46,8 @@ pub struct Alerts {
     webhooks: Arc<Webhooks>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
+    identity: Arc<Identity>,
+    mounts: Arc<Mounts>,
 }
 
 impl Alerts {
@@ -53,6 +57,7 @@ impl Alerts {
         webhooks: &Arc<Webhooks>,
         metrics: &Arc<Metrics>,
         clock: &Arc<dyn Clock>,
+        (mounts, identity): (&Arc<Mounts>, &Arc<Identity>),
     ) -> Result<Self, CoreError> {
         Ok(Self {
             mutes: Configured::load(records, "alert-mutes").await?,
@@ -60,6 +65,8 @@ impl Alerts {
             webhooks: Arc::clone(webhooks),
             metrics: Arc::clone(metrics),
             clock: Arc::clone(clock),
+            identity: Arc::clone(identity),
+            mounts: Arc::clone(mounts),
         })
     }
 
@@ -152,19 +159,24 @@ impl Alerts {
             let labels = vec![("kind", word.to_owned()), ("result", result.to_owned())];
             self.metrics.counter("strongroom_alerts", labels).add(1);
         };
+        let table = Arc::clone(&self.mounts.table());
+        // A name that cannot be found out holds up no alert.
+        let title = self.identity.title_of(&table, &alert.by).await.ok().flatten();
+        let name = title.unwrap_or_else(|| alert.principal.clone());
+        let text = alert.text(&name);
         let now = self.clock.now();
-        if self.mutes.current().0.values().any(|mute| mute.until > now && mute.covers(&alert)) {
+        if self.mutes.current().0.values().any(|mute| mute.until > now && mute.covers(&alert, &name)) {
             count("muted");
             return Ok(());
         }
         count("raised");
-        self.trail.append(Entry::event(word, alert.path.clone(), alert.text.clone())).await?;
+        self.trail.append(Entry::event(word, alert.path.clone(), text.clone())).await?;
         let severity = match alert.suspicion {
             Suspicion::AfterRevocation => Severity::Critical,
             _ => Severity::Warning,
         };
-        let mut notice = Notice::new(Topic::Alert, word, severity, alert.text).at(alert.path);
-        notice = notice.with("principal", alert.principal).with("entry", alert.seq.to_string());
+        let mut notice = Notice::new(Topic::Alert, word, severity, text).at(alert.path);
+        notice = notice.with("principal", name).with("entry", alert.seq.to_string());
         if !alert.address.is_empty() {
             notice = notice.with("address", alert.address);
         }

@@ -41,10 +41,11 @@ impl Mute {
         Ok(self)
     }
 
-    pub(super) fn covers(&self, alert: &Alert) -> bool {
+    /// Whether it holds back an alert about somebody whom people call so.
+    pub(super) fn covers(&self, alert: &Alert, name: &str) -> bool {
         self.suspicion.is_none_or(|suspicion| suspicion == alert.suspicion)
             && self.prefix.as_ref().is_none_or(|prefix| alert.path.starts_with(prefix.as_str()))
-            && self.principal.as_ref().is_none_or(|principal| *principal == alert.principal)
+            && self.principal.as_ref().is_none_or(|principal| principal == name || *principal == alert.principal)
     }
 }
 

@@ -48,9 +48,15 @@ use strongroom_audit::Trail;
 use strongroom_model::{Clock, Entropy};
 use tokio::sync::watch;
 
-/// What the trail, policies and alerts call whoever a drill makes. No caller can have this name: those of logins and of
-/// tokens made by hand begin otherwise.
+/// What the trail, policies and alerts call whoever a drill makes. No caller can have this name: see [`not_a_canary`], and
+/// those of tokens made by hand begin otherwise.
 pub(crate) const CANARY: &str = "drill-canary";
+
+/// The name of a caller who is no drill's. A mount `drill` with a user `canary`, or a role with such a session, would raise no
+/// alerts by its name.
+pub(crate) fn not_a_canary(name: String) -> String {
+    if name.strip_prefix("access-key-").unwrap_or(&name) == CANARY { name + "-login" } else { name }
+}
 
 /// Rehearses revocation.
 pub struct Drills {

@@ -48,7 +48,7 @@ impl NewToken {
             policies: login.policies,
             renewable: true,
             entity,
-            display_name: login.display_name,
+            display_name: crate::drill::not_a_canary(login.display_name),
             metadata: login.metadata,
             path,
             mount: Some(mount),

@@ -262,7 +262,9 @@ impl Lookout {
         Ok(Self {
             inquiry: Inquiry::new(trail, mounts, &holdings.secrets, identity, policies, barrier, clock),
             events: Events::new(ground.hub(), Arc::clone(tokens), Arc::clone(identity), Arc::clone(policies)),
-            alerts: Arc::new(Alerts::load(records, trail, &holdings.webhooks, metrics, clock, (mounts, identity)).await?),
+            alerts: Arc::new(
+                Alerts::load(records, trail, &holdings.webhooks, metrics, clock, (mounts, identity)).await?,
+            ),
             devices: AuditDevices::new(ground.records(), ground.trail(), Arc::clone(&ground.hmac)),
             retention: Arc::new(retention.await?),
             incidents,

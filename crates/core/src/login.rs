@@ -75,7 +75,7 @@ impl Logins {
             return Err(CoreError::Invalid("auth methods cannot create root tokens".to_owned()));
         }
         let entity = match &login.alias {
-            Some(alias) => Some(self.identity.resolve_login(mount, alias).await?.value.id),
+            Some(alias) => Some(self.identity.resolve_login(mount, alias, login.called.as_deref()).await?.value.id),
             None => None,
         };
         let path = grant.visit().path.to_string();

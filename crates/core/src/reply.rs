@@ -131,6 +131,8 @@ pub struct Login {
     /// The name by which the method knows the principal; with the mount's accessor it leads to the entity.
     /// `None` when the method has no such name, so that no entity is made.
     pub alias: Option<String>,
+    /// What people call it, where the alias is no name that they know: a role's name beside its id.
+    pub called: Option<String>,
     /// Shown in the trail and in lookups.
     pub display_name: String,
     /// Policies of the token.

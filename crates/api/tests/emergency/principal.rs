@@ -237,3 +237,88 @@ async fn no_ordinary_way_puts_a_principal_or_a_key_in_use_again_while_an_inciden
     operator.delete(&path).await.expect(204);
     server.stop().await;
 }
+
+/// Roles were called by their ids, which nobody knows: whoever saw `approle-4f1c...` did not know which role that was, and
+/// no command took the role's name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_is_called_by_its_name_and_one_made_again_under_it_is_never_taken_for_the_one_before() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    let role_id = async || operator.get("auth/approle/role/web/role-id").await.expect(200).text_at("/data/role_id");
+    let called = async || {
+        let readers = get(&server, &root, "trail/who-reads?path=secret/app/db").await.expect(200);
+        let mut known: Vec<(String, String)> = Vec::new();
+        for one in readers.at("/data/consumers").as_array().unwrap() {
+            known.push((one["entity"].as_str().unwrap().to_owned(), one["principal"].as_str().unwrap().to_owned()));
+        }
+        known.sort();
+        known
+    };
+    let sorted = |mut wanted: Vec<(String, String)>| {
+        wanted.sort();
+        wanted
+    };
+    // One that is known from before its name was kept is called as it was, until it logs in.
+    let first_id = role_id().await;
+    let accessor = operator.get("sys/auth").await.expect(200).text_at("/data/approle~1/accessor");
+    let alias = json!({"name": first_id, "mount_accessor": accessor});
+    let first = operator.post("identity/entity-alias", alias).await.expect(200).text_at("/data/canonical_id");
+    let preview =
+        async |name: &str| ask(&server, &root, "POST", "revoke/preview", Some(json!({"principal": name}))).await;
+    assert_eq!(preview(&first).await.expect(200).at("/data/target"), &json!(format!("approle-{first_id}")));
+    preview("approle-web").await.expect(404);
+    let token = login(&server, "web").await;
+    assert_eq!(token.text_at("/auth/entity_id"), first);
+    server.by(&token.text_at("/auth/client_token")).get("secret/data/app/db").await.expect(200);
+    assert_eq!(called().await, [(first.clone(), "approle-web".to_owned())]);
+    // Every command takes the role's name, and its id as before.
+    for name in ["approle-web".to_owned(), format!("approle-{first_id}")] {
+        assert_eq!(preview(&name).await.expect(200).at("/data/target"), "approle-web", "{name}");
+        let reads = get(&server, &root, &format!("trail/reads-what?principal={name}")).await.expect(200);
+        assert_eq!(reads.at("/data/uses/0/path"), "secret/data/app/db", "{name}: {}", reads.text);
+        let found = get(&server, &root, &format!("trail/query?operation=read&principal={name}")).await.expect(200);
+        assert_eq!(found.at("/data/entries/0/name"), "approle-web", "{name}: {}", found.text);
+    }
+    // Made again: another principal, which is called by the name now. The name alone says no more who is meant.
+    operator.delete("auth/approle/role/web").await.expect(204);
+    role(&server, "web", READS_APP).await;
+    let second_id = role_id().await;
+    assert_eq!(preview("approle-web").await.expect(200).at("/data/target"), "approle-web", "nobody else came by it");
+    let token = login(&server, "web").await;
+    let second = token.text_at("/auth/entity_id");
+    assert_ne!(second, first);
+    server.by(&token.text_at("/auth/client_token")).get("secret/data/app/db").await.expect(200);
+    let old = (first.clone(), format!("approle-{first_id}"));
+    assert_eq!(called().await, sorted(vec![old.clone(), (second.clone(), "approle-web".to_owned())]));
+    let refused = preview("approle-web").await.expect(400);
+    assert!(refused.text.contains(&first) && refused.text.contains(&second), "{}", refused.text);
+    revoke(&server, &root, json!({"principal": "approle-web"})).await.expect(400);
+    // So it is for a role that has another one's name for its id.
+    operator.post("auth/approle/role/sly", json!({"role_id": "web", "token_policies": "web"})).await.expect(204);
+    let sly = login(&server, "sly").await.text_at("/auth/entity_id");
+    assert!(preview("approle-web").await.expect(400).text.contains(&sly));
+    assert_eq!(preview("approle-sly").await.expect(200).at("/data/target"), "approle-sly");
+    operator.delete(&format!("identity/entity/id/{sly}")).await.expect(204);
+    // A name goes with its alias: to another entity, and away with it.
+    let merge = json!({"from_entity_ids": [second], "to_entity_id": first, "conflicting_alias_ids_to_keep": []});
+    operator.post("identity/entity/merge", merge).await.expect(400);
+    let other = operator.post("identity/entity", json!({})).await.expect(200).text_at("/data/id");
+    operator
+        .post("identity/entity/merge", json!({"from_entity_ids": [second], "to_entity_id": other}))
+        .await
+        .expect(204);
+    assert!(preview("approle-web").await.expect(400).text.contains(&other));
+    operator.delete(&format!("identity/entity/id/{first}")).await.expect(204);
+    assert_eq!(preview("approle-web").await.expect(200).at("/data/target"), "approle-web");
+    assert_eq!(preview(&format!("approle-{second_id}")).await.expect(200).at("/data/target"), "approle-web");
+    let alias = operator.get(&format!("identity/entity/id/{other}")).await.expect(200).text_at("/data/aliases/0/id");
+    operator.post(&format!("identity/entity-alias/id/{alias}"), json!({"name": "another"})).await.expect(200);
+    preview("approle-web").await.expect(404);
+    assert_eq!(preview("approle-another").await.expect(200).at("/data/target"), "approle-another");
+    operator.delete(&format!("identity/entity/id/{other}")).await.expect(204);
+    assert_ne!(login(&server, "web").await.text_at("/auth/entity_id"), other);
+    assert_eq!(preview("approle-web").await.expect(200).at("/data/target"), "approle-web");
+    server.stop().await;
+}

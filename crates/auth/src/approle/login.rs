@@ -105,6 +105,7 @@ fn admitted(role: &Role, used: Option<&SecretId>) -> Result<Login, CoreError> {
     metadata.insert("role_name".to_owned(), role.name.to_string());
     Ok(Login {
         alias: Some(role.role_id.clone()),
+        called: Some(role.name.to_string()),
         display_name: "approle".to_owned(),
         policies: role.token.policies.clone(),
         metadata,

@@ -70,6 +70,7 @@ fn admitted(user: &User, grant: &Grant) -> Result<Login, CoreError> {
     let mount = mount.strip_prefix("auth/").unwrap_or(mount).replace('/', "-");
     Ok(Login {
         alias: Some(user.name.to_string()),
+        called: None,
         display_name: format!("{mount}-{}", user.name),
         policies: token.policies.clone(),
         metadata: [("username".to_owned(), user.name.to_string())].into_iter().collect(),

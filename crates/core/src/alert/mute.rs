@@ -41,11 +41,14 @@ impl Mute {
         Ok(self)
     }
 
-    /// Whether it holds back an alert about somebody whom people call so.
-    pub(super) fn covers(&self, alert: &Alert, name: &str) -> bool {
+    /// Whether it holds back an alert about somebody who may be named so.
+    pub(super) fn covers(&self, alert: &Alert, names: &[String]) -> bool {
         self.suspicion.is_none_or(|suspicion| suspicion == alert.suspicion)
             && self.prefix.as_ref().is_none_or(|prefix| alert.path.starts_with(prefix.as_str()))
-            && self.principal.as_ref().is_none_or(|principal| principal == name || *principal == alert.principal)
+            && self
+                .principal
+                .as_ref()
+                .is_none_or(|principal| names.contains(principal) || *principal == alert.principal)
     }
 }
 

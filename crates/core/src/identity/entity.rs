@@ -1,3 +1,4 @@
+use super::Called;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use strongroom_model::{EntityId, EntityName, PolicyName, Timestamp};
@@ -46,6 +47,9 @@ pub struct Alias {
     pub name: String,
     /// The auth mount.
     pub mount_accessor: String,
+    /// What people call it, where its name is none that they know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Called>,
     /// What people noted.
     #[serde(default)]
     pub custom_metadata: BTreeMap<String, String>,

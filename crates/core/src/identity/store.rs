@@ -23,8 +23,8 @@ pub struct Identity {
 
 /// Leads from a name, an alias or an alias id to the entity.
 #[derive(Serialize, Deserialize)]
-struct Pointer {
-    entity: EntityId,
+pub(super) struct Pointer {
+    pub(super) entity: EntityId,
 }
 
 /// How often a change is tried again when somebody else changed the same entity.
@@ -105,15 +105,25 @@ impl Identity {
         Ok(entities)
     }
 
-    /// The entity behind a login, made when it is the first. A disabled one is refused.
-    pub(crate) async fn resolve_login(&self, mount: &Mount, alias: &str) -> Result<Arc<Stored<Entity>>, CoreError> {
+    /// The entity behind a login, made when it is the first. A disabled one is refused. What people call the login, where
+    /// that is not its alias, is kept with the alias.
+    pub(crate) async fn resolve_login(
+        &self,
+        mount: &Mount,
+        alias: &str,
+        called: Option<&str>,
+    ) -> Result<Arc<Stored<Entity>>, CoreError> {
         for _ in 0..TRIES {
             if let Some(known) = self.by_alias(&mount.accessor, alias).await? {
-                return if known.value.disabled {
-                    Err(CoreError::DeniedBecause("entity is disabled".into()))
-                } else {
-                    Ok(known)
-                };
+                if known.value.disabled {
+                    return Err(CoreError::DeniedBecause("entity is disabled".into()));
+                }
+                let Some(called) = called else { return Ok(known) };
+                match self.note_called(&known, (&mount.accessor, alias), called).await {
+                    Ok(false) => return Ok(known),
+                    Ok(true) | Err(CoreError::Conflict) => continue,
+                    Err(error) => return Err(error),
+                }
             }
             let mut entity = self.blank()?;
             entity.aliases.push(self.alias(&mount.accessor, alias));
@@ -327,6 +337,9 @@ impl Identity {
             let mut txn = Txn::new().expect(entity_at(entity.id), current.rev);
             if let Some(name) = name.as_ref().filter(|name| **name != alias.name) {
                 Held::Entity(current.value.id).refuse(&self.records).await?;
+                // Nobody has come by the new one yet.
+                txn = alias.without_called(txn);
+                alias.called = None;
                 txn = txn
                     .expect_absent(alias_at(&alias.mount_accessor, name))
                     .delete(alias_at(&alias.mount_accessor, &alias.name));
@@ -421,6 +434,7 @@ impl Identity {
             id: EntityId::random(&*self.entropy),
             name: name.to_owned(),
             mount_accessor: mount_accessor.to_owned(),
+            called: None,
             custom_metadata: BTreeMap::new(),
             merged_from: Vec::new(),
             created: now,
@@ -454,11 +468,14 @@ fn check_alias_name(name: &str) -> Result<(), CoreError> {
 
 pub(super) fn with_alias(txn: Txn, alias: &Alias, entity: EntityId) -> Result<Txn, CoreError> {
     let pointer = Pointer { entity };
-    txn.put_record(alias_at(&alias.mount_accessor, &alias.name), &pointer)?
+    alias
+        .with_called(txn, entity)?
+        .put_record(alias_at(&alias.mount_accessor, &alias.name), &pointer)?
         .put_record(alias_ids().named(alias.id.as_bytes()), &pointer)
 }
 
 pub(super) fn without_alias(txn: Txn, alias: &Alias) -> Txn {
+    let txn = alias.without_called(txn);
     txn.delete(alias_at(&alias.mount_accessor, &alias.name)).delete(alias_ids().named(alias.id.as_bytes()))
 }
 

@@ -1,7 +1,8 @@
-//! What people call an entity: the name that somebody gave it, or else the one that the trail prints for its logins, the
-//! mount with the name there. Nobody gave an entity the name that it got at its first login. Both lead to it.
+//! What people call an entity: the name that somebody gave it, or else the one that is printed for its logins, the mount
+//! with the name there (for a role's id, the role's name). Nobody gave an entity the name that it got at its first login.
+//! All lead to it.
 
-use super::{Entity, Identity};
+use super::{Alias, Entity, Identity};
 use crate::CoreError;
 use crate::mount::{MountClass, MountTable};
 use crate::records::Stored;
@@ -24,11 +25,17 @@ impl Entity {
         if own != nameless(self.id) {
             return own;
         }
-        let printed = self.aliases.iter().find_map(|alias| {
-            let mount = table.by_accessor(&alias.mount_accessor)?;
-            Some(format!("{}-{}", printed_mount(mount.path.as_str()), alias.name))
-        });
-        printed.unwrap_or(own)
+        self.aliases.iter().find_map(|alias| printed(table, alias, alias.printed())).unwrap_or(own)
+    }
+
+    /// All that it may be named by, what people call it first. What others are called, too, is left to who asks.
+    pub(crate) fn names(&self, table: &MountTable) -> Vec<String> {
+        let mut names = vec![self.title(table), self.id.to_string(), self.name.to_string()];
+        for alias in &self.aliases {
+            names.extend(printed(table, alias, alias.printed()));
+            names.extend(printed(table, alias, &alias.name));
+        }
+        names
     }
 }
 
@@ -37,6 +44,12 @@ impl Identity {
     pub(crate) async fn title_of(&self, table: &MountTable, id: &str) -> Result<Option<String>, CoreError> {
         let Some(id) = EntityId::parse(id) else { return Ok(None) };
         Ok(self.by_id(id).await?.map(|entity| entity.value.title(table)))
+    }
+
+    /// All that the entity of that id may be named by, what people call it first; nothing if there is none.
+    pub(crate) async fn names_of(&self, table: &MountTable, id: &str) -> Result<Vec<String>, CoreError> {
+        let Some(id) = EntityId::parse(id) else { return Ok(Vec::new()) };
+        Ok(self.by_id(id).await?.map(|entity| entity.value.names(table)).unwrap_or_default())
     }
 
     /// The entities that a word may mean: by id, by name, or by the name that the trail prints for their logins.
@@ -59,21 +72,29 @@ impl Identity {
         Ok(all)
     }
 
-    /// The entities that log in under the name that the trail prints: the mount, a hyphen, the name there.
+    /// The entities that log in under the name that is printed: the mount, a hyphen, the name there, or that of their role.
+    /// All who ever had that name are found, lest one be taken for another.
     async fn printed(&self, table: &MountTable, word: &str) -> Result<Vec<Arc<Stored<Entity>>>, CoreError> {
         let mut found: Vec<Arc<Stored<Entity>>> = Vec::new();
         for mount in table.of(MountClass::Auth) {
             let printed = printed_mount(mount.path.as_str());
             let alias = word.strip_prefix(&printed).and_then(|rest| rest.strip_prefix('-'));
             let Some(alias) = alias.filter(|alias| !alias.is_empty()) else { continue };
-            if let Some(entity) = self.by_alias(&mount.accessor, alias).await?
-                && found.iter().all(|other| other.value.id != entity.value.id)
-            {
-                found.push(entity);
+            let known = self.by_alias(&mount.accessor, alias).await?;
+            for entity in known.into_iter().chain(self.came_as(&mount.accessor, alias).await?) {
+                if found.iter().all(|other| other.value.id != entity.value.id) {
+                    found.push(entity);
+                }
             }
         }
         Ok(found)
     }
+}
+
+/// A name of an auth mount as it is printed.
+fn printed(table: &MountTable, alias: &Alias, name: &str) -> Option<String> {
+    let mount = table.by_accessor(&alias.mount_accessor)?;
+    Some(format!("{}-{name}", printed_mount(mount.path.as_str())))
 }
 
 /// A mount as it stands in the display name of a login.

@@ -111,7 +111,7 @@ impl Tokens {
         if !role.allows_alias(alias) {
             return Err(invalid("invalid 'entity_alias' value"));
         }
-        Ok(self.identity.resolve_login(grant.mount()?, alias).await?.value.id)
+        Ok(self.identity.resolve_login(grant.mount()?, alias, None).await?.value.id)
     }
 }
 

@@ -213,6 +213,12 @@ def test_the_trail_of_production_verifies_and_an_edit_is_named(production_server
     done = server.run("audit", "verify", str(folder))
     assert done.returncode == 2
     assert f"at line {victim + 1} of {segment.name} (number {victim})" in done.stdout + done.stderr, done
+    # No server goes on with it: one that came to serve before it knew ends by itself, the next one does not serve at all.
+    for _ in range(2):
+        server.spawn()
+        assert server.process.wait(timeout=20) == 1
+        assert "cannot be continued" in server.said().splitlines()[-1], server.said()
+    assert b"".join(lines) == segment.read_bytes()[: sum(map(len, lines))]
 
 
 @pytest.mark.parametrize("kind", ["PKCS#1", "PKCS#8", "SEC 1"])

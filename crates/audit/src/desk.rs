@@ -398,6 +398,7 @@ mod tests {
                 shared: Arc::clone(&shared),
                 seal: None,
                 state: WriterState::Good,
+                held: false,
                 untold: None,
                 pending: Vec::new(),
                 buffer: Vec::new(),

@@ -12,6 +12,9 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, Open
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// The beginning of a line up to its kind is shorter than this.
+const BEGINNING: u64 = 256;
+
 /// How much of the end is read at first; doubled until a checkpoint is in it.
 const FIRST_WINDOW: u64 = 64 * 1024;
 
@@ -140,6 +143,27 @@ impl Segment {
         Ok((bytes, start == 0))
     }
 
+    /// The last line that is a checkpoint by its beginning, if another line stands before it: where it begins, the line
+    /// before, and the line itself.
+    pub(crate) fn last_checkpoint(&self) -> io::Result<Option<(u64, Vec<u8>, Vec<u8>)>> {
+        let mut size = FIRST_WINDOW;
+        loop {
+            let (bytes, all) = self.tail(size)?;
+            let found = last_checkpoint(&bytes).and_then(|start| bytes.split_at_checked(start));
+            if let Some((front, tail)) = found
+                && let Some(front) = front.strip_suffix(b"\n")
+            {
+                let before = front.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
+                let line = tail.split(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
+                return Ok(Some((self.len - tail.len() as u64, before, line)));
+            }
+            if all {
+                return Ok(None);
+            }
+            size = size.saturating_mul(2);
+        }
+    }
+
     /// The lines from the last checkpoint to the end; all lines when there is none.
     pub(crate) fn since_checkpoint(&self) -> io::Result<Vec<u8>> {
         let mut size = FIRST_WINDOW;
@@ -223,21 +247,53 @@ fn create_aside(folder: &Path, name: &str) -> io::Result<(String, File)> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// The line with this number, without its line feed. None when no segment has it. Reads one segment up to that line.
+/// The line with this number, without its line feed. None when no segment has it. Looks for it by halves, since lines are
+/// numbered in order; in a segment where they are not (which is for the check of the chain to tell) it may miss it.
 pub(crate) fn line(folder: &Path, seq: u64) -> io::Result<Option<Vec<u8>>> {
     let Some(first) = segments(folder)?.into_iter().rev().find(|first| *first <= seq) else { return Ok(None) };
-    let mut reader = BufReader::with_capacity(256 * 1024, File::open(folder.join(segment_name(first)))?);
+    let mut file = File::open(folder.join(segment_name(first)))?;
+    let start = at_or_before(&file, seq)?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut reader = BufReader::with_capacity(NEAR as usize, file);
     let mut line = Vec::new();
-    for _ in first..=seq {
+    loop {
         line.clear();
-        if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 {
+        if reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)? == 0 || line.pop() != Some(b'\n') {
             return Ok(None);
         }
+        match Header::parse(&line) {
+            Some(header) if header.seq == seq => return Ok(Some(line)),
+            Some(header) if header.seq < seq => {}
+            _ => return Ok(None),
+        }
     }
-    if line.pop() != Some(b'\n') {
-        return Ok(None);
+}
+
+/// So near before a line that reading on is as fast as looking further.
+const NEAR: u64 = 64 * 1024;
+
+/// Where a line begins that has this number or, not far before it, a lower one.
+fn at_or_before(file: &File, seq: u64) -> io::Result<u64> {
+    let (mut low, mut high) = (0, file.metadata()?.len());
+    while high.saturating_sub(low) > NEAR {
+        let middle = low + (high - low) / 2;
+        match line_behind(file, middle)? {
+            Some((start, found)) if found <= seq => low = start,
+            _ => high = middle,
+        }
     }
-    Ok(Header::parse(&line).is_some_and(|header| header.seq == seq).then_some(line))
+    Ok(low)
+}
+
+/// The first line that begins behind this place, and its number. None when there is none, or none that can be read.
+fn line_behind(file: &File, place: u64) -> io::Result<Option<(u64, u64)>> {
+    let mut reader = file.try_clone()?;
+    reader.seek(SeekFrom::Start(place))?;
+    let mut reader = BufReader::with_capacity(4 * 1024, reader);
+    let passed = reader.skip_until(b'\n')? as u64;
+    let mut beginning = Vec::new();
+    reader.take(BEGINNING).read_to_end(&mut beginning)?;
+    Ok(Header::parse(&beginning).map(|header| (place + passed, header.seq)))
 }
 
 /// The last `count` lines of the trail, oldest first.

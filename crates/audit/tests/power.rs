@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use strongroom_audit::{DeviceSpec, Options, Place, Report, Trail, TrailError, VerifyOptions, verify};
-use support::{Key, ManualClock, entry, folder, lines, open, segments};
+use strongroom_audit::{DeviceSpec, Options, Place, Query, Report, Trail, TrailError, VerifyOptions, verify};
+use support::{Key, ManualClock, entry, folder, lines, open, refusal, segments};
 use tempfile::TempDir;
 
 /// Whether the trail was signed before the lines that get lost.
@@ -147,9 +147,11 @@ async fn the_same_before_a_signature_is_no_power_failure_and_is_refused() {
         let file = last_segment(&dir);
         let damaged = damage(load(&file));
         fs::write(&file, &damaged).unwrap();
-        let Err(error) = reopen(&dir, Options::default()).await else { panic!("{what}: it was opened") };
+        let error = refusal(reopen(&dir, Options::default()).await).await.expect(what);
         assert!(matches!(error, TrailError::Broken { .. }), "{what}: {error}");
         assert!(error.to_string().contains("checkpoint 10"), "{what}: {error}");
+        let Err(again) = reopen(&dir, Options::default()).await else { panic!("{what}: it was opened again") };
+        assert!(again.to_string().contains("checkpoint 10"), "{what}: {again}");
         assert_eq!((aside(&dir).len(), fs::read(&file).unwrap() == damaged), (0, true), "{what}");
     }
 }
@@ -282,5 +284,115 @@ async fn a_device_that_had_lines_which_were_lost_gets_those_that_took_their_numb
     let text = fs::read_to_string(&out).unwrap();
     for number in 0..10 {
         assert!(text.contains(&format!("anew/{number}\"")), "{number}");
+    }
+}
+
+/// Three signed stretches: lines 1 to 3, 5 to 7 and 9 to 11, with checkpoints 4, 8 and 12; line 13 is not signed.
+async fn stretches() -> TempDir {
+    let dir = folder();
+    let trail = reopen(&dir, Options::default()).await.unwrap();
+    for round in 0..3 {
+        append(&trail, round * 4 + 1..=round * 4 + 3).await;
+        trail.set_seal(Some(Key::new(1, 1))).await;
+        trail.set_seal(None).await;
+    }
+    append(&trail, 13..=13).await;
+    trail.close().await;
+    dir
+}
+
+const EDITS: [(&str, fn(&mut Vec<Vec<u8>>, usize)); 5] = [
+    ("other text in", |lines, at| {
+        let text = String::from_utf8_lossy(&lines[at]).replace("\"dialect\"", "\"dialekt\"");
+        lines[at] =
+            text.replace("\"generation\":1", "\"generation\":2").replace("\"trail\":\"", "\"trail\":\"0").into_bytes();
+    }),
+    ("without", |lines, at| drop(lines.remove(at))),
+    ("twice", |lines, at| lines.insert(at, lines[at].clone())),
+    ("behind the next one", |lines, at| lines.swap(at, at + 1)),
+    ("torn", |lines, at| lines[at].truncate(40)),
+];
+
+/// What a server whose trail was edited while it was stopped does before it is known: nothing that would cover it up.
+#[tokio::test]
+async fn an_edit_before_the_last_signature_stops_the_server_soon_after_its_start_and_keeps_the_next_one_from_starting()
+{
+    for at in 0..12 {
+        for (what, edit) in EDITS {
+            let dir = stretches().await;
+            let file = last_segment(&dir);
+            let mut edited = load(&file);
+            edit(&mut edited, at);
+            fs::write(&file, edited.concat()).unwrap();
+            if let Ok(trail) = reopen(&dir, Options::default()).await {
+                trail.set_seal(Some(Key::new(1, 1))).await;
+                let asked = trail.query(Query::default()).await;
+                assert!(asked.is_err(), "{what} line {at}: a question was answered");
+                assert!(!trail.checked().await, "{what} line {at}");
+                assert!(trail.append(entry("read", "secret/after")).await.is_err(), "{what} line {at}");
+                let health = trail.health();
+                assert_eq!((health.writable, health.error.is_some()), (false, true), "{what} line {at}");
+                trail.close().await;
+                assert_eq!(fs::read(&file).unwrap(), edited.concat(), "{what} line {at}: something was written");
+            }
+            let Err(error) = reopen(&dir, Options::default()).await else { panic!("{what} line {at}: it was opened") };
+            assert!(error.to_string().contains("behind it is signed"), "{what} line {at}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trail_that_was_put_right_again_is_opened() {
+    let dir = stretches().await;
+    let file = last_segment(&dir);
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, String::from_utf8_lossy(&whole).replace("secret/2", "secret/x")).unwrap();
+    for _ in 0..2 {
+        assert!(refusal(reopen(&dir, Options::default()).await).await.is_some());
+        assert!(dir.path().join("trail/check-failed").exists());
+    }
+    fs::write(&file, whole).unwrap();
+    for _ in 0..2 {
+        assert!(refusal(reopen(&dir, Options::default()).await).await.is_none());
+    }
+    assert!(!dir.path().join("trail/check-failed").exists());
+}
+
+#[tokio::test]
+async fn the_end_of_the_segment_before_belongs_to_what_is_checked() {
+    let dir = folder();
+    let trail = reopen(&dir, Options { segment_bytes: 1, ..Options::default() }).await.unwrap();
+    append(&trail, 1..=3).await;
+    trail.close().await;
+    let trail = reopen(&dir, Options::default()).await.unwrap();
+    append(&trail, 4..=6).await;
+    trail.set_seal(Some(Key::new(1, 1))).await;
+    trail.set_seal(None).await;
+    trail.close().await;
+    let before = segments(&dir).into_iter().rev().nth(1).unwrap();
+    let text = fs::read_to_string(&before).unwrap();
+    assert!(text.contains("secret/2"), "{text}");
+    fs::write(before, text.replace("secret/2", "secret/x")).unwrap();
+    let error = refusal(reopen(&dir, Options::default()).await).await.unwrap();
+    assert!(error.to_string().contains("does not continue the line before it"), "{error}");
+    assert!(reopen(&dir, Options::default()).await.is_err());
+}
+
+/// What an older file left on the disk, or somebody who has no key: signatures that were good for other lines.
+#[tokio::test]
+async fn older_lines_with_their_signature_at_the_end_are_set_aside_at_this_start_or_the_next() {
+    for (from, at_once) in [(4, true), (3, false)] {
+        let dir = stretches().await;
+        let file = last_segment(&dir);
+        let mut lines = load(&file);
+        let older = lines[from..=4].to_vec();
+        lines.extend(older.clone());
+        fs::write(&file, lines.concat()).unwrap();
+        let opened = refusal(reopen(&dir, Options::default()).await).await;
+        assert_eq!(opened.is_none(), at_once, "{opened:?}");
+        assert!(refusal(reopen(&dir, Options::default()).await).await.is_none());
+        let kept = aside(&dir);
+        assert_eq!(kept, [("00000000000000000000.jsonl.cut-14".to_owned(), older.concat())]);
+        assert_eq!(check(&dir).first_bad, None);
     }
 }

@@ -20,6 +20,7 @@ use reload::Reload;
 use signal::{Hangup, Signal, Signals};
 use statsd::{Collector, Sender};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use strongroom_api::{Listener, LogControl, Server};
@@ -155,8 +156,14 @@ impl Running {
         serving.spawn(Arc::clone(&self.server).run(listeners, stopped));
         let mut manager = Manager::of_process();
         manager.ready();
+        let (mut ended, strongroom) = (Ok(()), Arc::clone(&self.strongroom));
+        let mut broken = pin!(strongroom.trail_broken());
         loop {
             tokio::select! {
+                error = &mut broken => {
+                    ended = Err(error.into());
+                    break;
+                }
                 _ = serving.join_next() => break,
                 () = manager.live() => {}
                 signal = signals.next() => match signal {
@@ -186,6 +193,6 @@ impl Running {
             () = end => {}
             () = manager.live() => {}
         }
-        Ok(())
+        ended
     }
 }

@@ -53,9 +53,16 @@ impl Barrier {
     /// Whether a record is vouched for at that place, without reading it: for who is about to write there. What somebody
     /// put there behind the barrier's back is not noticed; [`Barrier::get`] notices, and a commit writes over it.
     pub async fn lists(&self, at: &Address) -> Result<bool, BarrierError> {
+        Ok(self.revision(at).await?.is_some())
+    }
+
+    /// The revision of the record that is vouched for at that place, without reading it: for who read it a moment ago, and
+    /// wants to know whether it is still the same.
+    pub async fn revision(&self, at: &Address) -> Result<Option<Revision>, BarrierError> {
         let keys = self.interior.keys()?;
         let place = keys.place(at);
-        Ok(self.interior.surely_page(&keys, place.bucket()).await?.find(&place).is_some())
+        let page = self.interior.surely_page(&keys, place.bucket()).await?;
+        Ok(page.find(&place).map(|listed| Revision(listed.generation)))
     }
 
     /// Records of the shelf after the given place (from the start when `None`), at most `limit`; fewer only when there

@@ -69,6 +69,46 @@ async fn a_shelf_lists_its_own_records_page_by_page_and_by_number() {
 }
 
 #[tokio::test]
+async fn records_of_one_long_name_are_listed_on_one_page_and_those_of_a_short_one_each_on_its_own() {
+    let (store, barrier) = fresh().await;
+    let shelves = || [shelf("a").within("x"), shelf("b"), shelf("c").within("x").within("y")].map(|one| one.beside(9));
+    let all = |name: &str| {
+        let [a, b, c] = shelves();
+        [a.named(name), b.ordered(7, name), b.ordered(8, name), c.named(name)]
+    };
+    let pages = async || -> usize { rows(&*store).await.iter().filter(|row| row.key.first() == Some(&3)).count() };
+    // The first record of a namespace brings its key.
+    barrier.commit(put(&shelf("z").named("z"), "v")).await.unwrap();
+    let before = pages().await;
+    // Two names may meet on one page by chance, so these are bounds that hold all the same.
+    for (name, more) in [("long-name", 0..=1), ("longer-name", 0..=2), ("earlier", 4..=6)] {
+        barrier.commit(all(name).iter().fold(Txn::new(), |txn, at| txn.put(at.clone(), b"v".to_vec()))).await.unwrap();
+        assert!(more.contains(&(pages().await - before)), "{name}");
+    }
+    drop(barrier);
+    let barrier = reopen(&store).await.unwrap();
+    for name in ["long-name", "longer-name", "earlier"] {
+        for at in all(name) {
+            assert_eq!(text(&barrier, &at).await.unwrap().as_deref(), Some("v"), "{name}");
+        }
+    }
+    let [_, b, _] = shelves();
+    let (mut after, mut seen) = (None, Vec::new());
+    while let Some(record) = barrier.scan(&b, after.as_ref(), 1).await.unwrap().pop() {
+        after = Some(b.ordered(record.number, &record.name));
+        seen.push(record.number);
+    }
+    assert_eq!(seen, [7, 7, 7, 8, 8, 8]);
+    barrier.commit(all("long-name").iter().fold(Txn::new(), |txn, at| txn.delete(at.clone()))).await.unwrap();
+    assert!(text(&barrier, &all("long-name")[3]).await.unwrap().is_none());
+    assert_eq!(text(&barrier, &all("longer-name")[3]).await.unwrap().as_deref(), Some("v"));
+    // A record that is cut out is noticed as any other is.
+    let cut = rows(&*store).await.into_iter().filter(|row| row.key.first() == Some(&1) && row.key.len() == 41);
+    overwrite(&*store, cut.map(|row| (row.key, None)).collect()).await;
+    assert!(matches!(text(&barrier, &all("longer-name")[1]).await, Err(BarrierError::Tampered { .. })));
+}
+
+#[tokio::test]
 async fn expectations_hold_or_nothing_happens() {
     let (_, barrier) = fresh().await;
     let (a, b) = (shelf("k").named("a"), shelf("k").named("b"));

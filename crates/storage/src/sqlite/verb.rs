@@ -143,9 +143,7 @@ impl Group<'_> {
             return Ok(Committed::Conflict(unmet));
         }
         let rev = Revision(self.rev.0 + 1);
-        for op in &txn.ops {
-            self.change(op, rev)?;
-        }
+        self.change(&txn.ops, rev)?;
         self.remember(txn, rev)?;
         self.rev = rev;
         Ok(Committed::At(rev))
@@ -168,16 +166,16 @@ impl Group<'_> {
         Ok(unmet)
     }
 
-    fn change(&self, op: &Op, rev: Revision) -> rusqlite::Result<()> {
-        match op {
-            Op::Put { key, value } => {
-                let sql = "INSERT INTO kv (key, value, rev) VALUES (?1, ?2, ?3)
-                           ON CONFLICT (key) DO UPDATE SET value = excluded.value, rev = excluded.rev";
-                self.connection.prepare_cached(sql)?.execute(params![key, value, number(rev.0)])?;
-            }
-            Op::Delete { key } => {
-                self.connection.prepare_cached("DELETE FROM kv WHERE key = ?1")?.execute([key])?;
-            }
+    fn change(&self, ops: &[Op], rev: Revision) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO kv (key, value, rev) VALUES (?1, ?2, ?3)
+                   ON CONFLICT (key) DO UPDATE SET value = excluded.value, rev = excluded.rev";
+        let mut put = self.connection.prepare_cached(sql)?;
+        let mut delete = self.connection.prepare_cached("DELETE FROM kv WHERE key = ?1")?;
+        for op in ops {
+            match op {
+                Op::Put { key, value } => put.execute(params![key, value, number(rev.0)])?,
+                Op::Delete { key } => delete.execute([key])?,
+            };
         }
         Ok(())
     }

@@ -204,7 +204,7 @@ pub(crate) async fn measure_stored(table: &mut Table, program: &Path, stored: us
     let with = at_work(program, folder.path(), &token).await?;
     for (what, found) in [("no lease", &without), (format!("{stored} leases").as_str(), &with)] {
         table.figure(&format!("start with {what}, median of {STARTS}"), found.start, "ms", None);
-        table.figure("... last file of the trail, which a start reads", found.trail, "MiB", None);
+        table.figure("... last file of the trail", found.trail, "MiB", None);
         table.figure("... memory after the same requests", found.resident, "MiB", None);
     }
     let growth = (with.resident - without.resident) * 1e6 / stored as f64;

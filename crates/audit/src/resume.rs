@@ -13,9 +13,10 @@
 use crate::chain::{Head, Header, ORIGIN, Signatures, Walk, damaged, hash, is_whole};
 use crate::folder::{Folder, Segment, segments};
 use crate::{Checkpoint, Entry, TrailError};
-use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use strongroom_model::Timestamp;
 
@@ -83,7 +84,7 @@ impl Rest {
         let checked = self.walk(hurry);
         if let (Err(why), Some(folder)) = (&checked, self.path.parent())
             && !hurry.load(Ordering::Relaxed)
-            && let Err(error) = fs::write(folder.join(DOUBT), why)
+            && let Err(error) = note_doubt(folder, why)
         {
             tracing::error!(%error, "that the audit trail was changed could not be noted beside it");
         }
@@ -127,6 +128,12 @@ impl Rest {
 
 /// A file beside the segments that says why the last server stopped trusting them.
 const DOUBT: &str = "check-failed";
+
+fn note_doubt(folder: &Path, why: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(folder.join(DOUBT))?;
+    writeln!(file, "{why}")
+}
 
 /// How far the lines of a segment hold.
 struct Examined {
@@ -356,7 +363,6 @@ mod tests {
     use crate::chain::genesis;
     use crate::folder::line;
     use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-    use std::path::Path;
 
     /// Lines of about 512 bytes with a checkpoint in the middle and one nearly at the end, the last of them `lines`.
     fn segment(folder: &Path, lines: u64) {

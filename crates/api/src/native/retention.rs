@@ -157,8 +157,12 @@ async fn hold(context: Context<'_>) -> Result<Reply, CoreError> {
         from: time(fields, "from")?,
         to: time(fields, "to")?,
     };
+    let remark = match &hold.principal {
+        Some(word) => open.inquiry.remark_on(context.grant, word).await?,
+        None => None,
+    };
     open.retention.place(context.grant, &open.inquiry, hold).await?;
-    Ok(Reply::empty())
+    Ok(Reply { warnings: remark.into_iter().collect(), ..Reply::empty() })
 }
 
 fn time(fields: &Fields, field: &'static str) -> Result<Option<Timestamp>, CoreError> {

@@ -110,7 +110,7 @@ async fn query(context: Context<'_>) -> Result<Reply, CoreError> {
         Some(true) => context.open.inquiry.query_proven(context.grant, question).await?,
         _ => context.open.inquiry.query(context.grant, question).await?,
     };
-    let Answer { rows, next, end, absent, behind, proof } = answer;
+    let Answer { rows, next, end, absent, behind, proof, warnings } = answer;
     let mut data = Map::new();
     data.insert("entries".to_owned(), to_json(&rows)?);
     data.insert("next".to_owned(), json!(next));
@@ -124,7 +124,7 @@ async fn query(context: Context<'_>) -> Result<Reply, CoreError> {
     if let Some(proof) = proof {
         data.insert("proof".to_owned(), to_json(&proof)?);
     }
-    told(&context, &Value::Object(data))
+    told_with(&context, &Value::Object(data), &warnings)
 }
 
 async fn who_reads(context: Context<'_>) -> Result<Reply, CoreError> {
@@ -136,7 +136,7 @@ async fn who_reads(context: Context<'_>) -> Result<Reply, CoreError> {
 async fn reads_what(context: Context<'_>) -> Result<Reply, CoreError> {
     let principal = needed(context.fields, "principal")?;
     let reading = context.open.inquiry.reads_what(context.grant, &principal).await?;
-    told(&context, &reading)
+    told_with(&context, &reading, &reading.warnings)
 }
 
 async fn review(context: Context<'_>) -> Result<Reply, CoreError> {
@@ -216,7 +216,15 @@ pub(super) fn needed(fields: &Fields, field: &'static str) -> Result<String, Cor
 
 /// The answer in the native envelope, as text: it would fill the trail with itself.
 pub(super) fn told(context: &Context<'_>, data: &impl Serialize) -> Result<Reply, CoreError> {
-    let body = json!({ "request": context.grant.visit().request, "data": to_json(data)? });
+    told_with(context, data, &[])
+}
+
+/// As [`told`], with what the caller should know beside it.
+fn told_with(context: &Context<'_>, data: &impl Serialize, warnings: &[String]) -> Result<Reply, CoreError> {
+    let mut body = json!({ "request": context.grant.visit().request, "data": to_json(data)? });
+    if let Some(fields) = body.as_object_mut().filter(|_| !warnings.is_empty()) {
+        fields.insert("warnings".to_owned(), json!(warnings));
+    }
     Ok(Reply::raw("application/json", format!("{body}\n")))
 }
 

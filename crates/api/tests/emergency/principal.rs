@@ -5,6 +5,8 @@ use crate::network::from_elsewhere;
 use crate::{READS_APP, ask, credentials, done, get, incident, lift, login, revoke, role};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
+use strongroom_model::Clock as _;
 use strongroom_testkit::TestServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -320,5 +322,66 @@ async fn a_role_is_called_by_its_name_and_one_made_again_under_it_is_never_taken
     operator.delete(&format!("identity/entity/id/{other}")).await.expect(204);
     assert_ne!(login(&server, "web").await.text_at("/auth/entity_id"), other);
     assert_eq!(preview("approle-web").await.expect(200).at("/data/target"), "approle-web");
+    server.stop().await;
+}
+
+/// A name that is misspelt did nothing and reads nothing, as somebody who did nothing: that was the whole answer.
+#[tokio::test]
+async fn a_name_that_nobody_bears_is_remarked_on_wherever_it_would_pass_without_a_word() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    let token = login(&server, "web").await;
+    let entity = token.text_at("/auth/entity_id");
+    server.by(&token.text_at("/auth/client_token")).get("secret/data/app/db").await.expect(200);
+    let until = server.world.clock.now().plus(Duration::from_secs(3_600)).to_string();
+    let asks = async |name: &str| {
+        let mute = json!({"principal": name, "reason": "a test", "until": until});
+        let hold = json!({"principal": name, "reason": "a test"});
+        [
+            get(&server, &root, &format!("trail/query?principal={name}")).await,
+            get(&server, &root, &format!("trail/query?principal=root,{name}")).await,
+            get(&server, &root, &format!("trail/reads-what?principal={name}")).await,
+            ask(&server, &root, "POST", "alerts/mutes/one", Some(mute)).await,
+            ask(&server, &root, "POST", "trail/holds/one", Some(hold)).await,
+        ]
+    };
+    for answer in asks("approle-wbe").await {
+        let warnings = answer.at("/warnings").as_array().unwrap_or_else(|| panic!("{}", answer.text));
+        assert!(warnings[0].as_str().unwrap().contains("called `approle-wbe`"), "{}", answer.text);
+        assert_eq!((answer.status.as_u16(), warnings.len()), (200, 1), "{}", answer.text);
+    }
+    ask(&server, &root, "DELETE", "trail/holds/one?reason=over", None).await.expect(204);
+    for name in ["approle-web", "approle", &entity, "root"] {
+        for answer in asks(name).await {
+            assert!(!answer.text.contains("warnings"), "{name}: {}", answer.text);
+            assert!([200, 204].contains(&answer.status.as_u16()), "{name}: {}", answer.text);
+        }
+        ask(&server, &root, "DELETE", "trail/holds/one?reason=over", None).await.expect(204);
+    }
+    // Whoever may not know of somebody is told what they are told of nobody.
+    server.policy("asks", r#"path "sys/trail/query" { capabilities = ["read"] }"#).await;
+    let asker = server.token(json!({"policies": ["asks"], "no_default_policy": true})).await;
+    let told = async |name: &str| {
+        let answer = get(&server, &asker, &format!("trail/query?principal={name}")).await.expect(200);
+        assert_eq!(answer.at("/data/entries"), &json!([]));
+        answer.text_at("/warnings/0").replace(name, "...")
+    };
+    assert_eq!(told("approle-web").await, told("approle-wbe").await);
+    // A hold on one of two who bear a name would hold nothing of the other.
+    operator.delete("auth/approle/role/web").await.expect(204);
+    role(&server, "web", READS_APP).await;
+    login(&server, "web").await;
+    let hold = json!({"principal": "approle-web", "reason": "a test"});
+    let refused = ask(&server, &root, "POST", "trail/holds/two", Some(hold)).await.expect(400);
+    assert!(refused.text.contains(&entity), "{}", refused.text);
+    // Leases that are not there are no target, as a secret or a mount that is not there is none.
+    let misspelt = json!({"lease_prefix": "databse/creds"});
+    let ordered = json!({"lease_prefix": "databse/creds", "reason": "a test"});
+    for (path, body) in [("revoke/preview", misspelt), ("revoke", ordered)] {
+        let refused = ask(&server, &root, "POST", path, Some(body)).await.expect(404);
+        assert!(refused.text.contains("no lease lies below `databse/creds`"), "{}", refused.text);
+    }
     server.stop().await;
 }

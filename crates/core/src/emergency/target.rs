@@ -174,8 +174,22 @@ impl Emergency {
             paths.is_empty() || paths.iter().any(|path| shows(acl, path))
         };
         let target = target.filter(known).ok_or_else(|| unknown(aim))?;
+        self.meets_leases(&target)?;
         self.spares(grant, &target).await?;
         Ok(target)
+    }
+
+    /// Refuses a beginning of leases with none below it: whoever misspelt it would think them cut off.
+    fn meets_leases(&self, target: &Target) -> Result<(), CoreError> {
+        match target {
+            Target::LeasePrefix { prefix } if !self.rooms.leases.any_below(prefix) => {
+                Err(CoreError::NotFound(format!(
+                    "no lease lies below `{prefix}`, so there is nothing to cut off: a beginning is whole parts of the ids of \
+                 leases, such as `database/creds/app`; `strongroom list sys/leases/lookup/` lists them part by part"
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn secret(&self, text: &str) -> Result<Option<Target>, CoreError> {

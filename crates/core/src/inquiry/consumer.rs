@@ -103,6 +103,9 @@ pub struct Reading {
     /// What is not counted, since it is not in the trail any more.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub absent: Vec<Absence>,
+    /// What the caller should know beside it.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// The version in force.
@@ -158,7 +161,11 @@ impl Inquiry {
             uses.push(Consumer::of(&one, self.name_of(&one).await?, path, in_force));
         }
         uses.sort_by_key(|one| std::cmp::Reverse(one.last.max(one.last_refused)));
-        Ok(Reading { principal: principal.to_owned(), uses, absent: self.trail.absent().await? })
+        let warnings = match uses.is_empty() {
+            true => self.remarks_on(&sight, &[principal.to_owned()]).await?,
+            false => Vec::new(),
+        };
+        Ok(Reading { principal: principal.to_owned(), uses, absent: self.trail.absent().await?, warnings })
     }
 
     async fn in_force(&self, aim: &Aim) -> Result<InForce, CoreError> {

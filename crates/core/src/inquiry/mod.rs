@@ -9,6 +9,7 @@ mod named;
 mod question;
 mod review;
 mod sight;
+mod stranger;
 mod word;
 
 pub use consumer::{Consumer, Freshness, Readers, Reading};

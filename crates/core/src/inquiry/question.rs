@@ -77,6 +77,8 @@ pub struct Answer {
     pub behind: Option<Lack>,
     /// A proof that the entries stand in the trail, if one was asked for.
     pub proof: Option<Bundle>,
+    /// What the caller should know beside it.
+    pub warnings: Vec<String>,
 }
 
 const USUAL: u64 = 100;
@@ -87,12 +89,15 @@ const MOST_PROVEN: u64 = 200;
 impl Inquiry {
     /// Which entries are about this.
     pub async fn query(&self, grant: &Grant, question: Question) -> Result<Answer, CoreError> {
+        let words = question.principals.clone();
         let query = self.prepare(grant, question, MOST).await?;
-        Ok(self.answer(self.trail.query(query).await?, None).await)
+        let answer = self.answer(self.trail.query(query).await?, None).await;
+        self.remarked(grant, answer, &words).await
     }
 
     /// As [`Inquiry::query`], with a proof. What is not read can be proven neither to be there nor to be complete.
     pub async fn query_proven(&self, grant: &Grant, question: Question) -> Result<Answer, CoreError> {
+        let words = question.principals.clone();
         let query = self.prepare(grant, question, MOST_PROVEN).await?;
         if !Sight::of(grant, &self.mounts)?.is_whole() {
             // The lines of a proof are whole entries: hashes, policies and metadata that an answer leaves out.
@@ -110,7 +115,8 @@ impl Inquiry {
             signature: String::new(),
         };
         statement.signature = hex::encode(seal.sign(statement.text().as_bytes()));
-        Ok(self.answer(page, Some(Bundle::new(statement, inclusion.entries))).await)
+        let answer = self.answer(page, Some(Bundle::new(statement, inclusion.entries))).await;
+        self.remarked(grant, answer, &words).await
     }
 
     async fn prepare(&self, grant: &Grant, question: Question, most: u64) -> Result<Query, CoreError> {
@@ -183,7 +189,16 @@ impl Inquiry {
         });
         let table = Arc::clone(&self.mounts.table());
         let rows = self.identity.named(&table, page.rows).await;
-        Answer { rows, next: page.next, end: page.end, absent: page.absent, behind, proof }
+        let warnings = Vec::new();
+        Answer { rows, next: page.next, end: page.end, absent: page.absent, behind, proof, warnings }
+    }
+
+    /// The answer, with a remark for each of these words that names nobody. The one that got an answer does.
+    async fn remarked(&self, grant: &Grant, mut answer: Answer, words: &[String]) -> Result<Answer, CoreError> {
+        if words.len() > 1 || answer.rows.is_empty() {
+            answer.warnings = self.remarks_on(&Sight::of(grant, &self.mounts)?, words).await?;
+        }
+        Ok(answer)
     }
 
     /// The beginnings of paths and names that lie in what was typed, for who may see everything.
@@ -198,10 +213,14 @@ impl Inquiry {
         Ok(found.iter().map(|entity| entity.value.id.to_string()).collect())
     }
 
-    /// The one entity that a word means.
+    /// The one entity that a word means; where it may mean several, an id is asked for.
     pub(crate) async fn entity_named(&self, word: &str) -> Result<Option<String>, CoreError> {
         let mut found = self.entities_called(word).await?;
-        Ok(found.pop().filter(|_| found.is_empty()))
+        if found.len() > 1 {
+            let problem = format!("may mean {}: name one of them by its id", found.join(", "));
+            return Err(CoreError::Field { field: "principal".to_owned(), problem });
+        }
+        Ok(found.pop())
     }
 }
 

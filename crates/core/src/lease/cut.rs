@@ -80,6 +80,14 @@ impl Leases {
         }
     }
 
+    /// Whether there are leases below a path, as they are counted.
+    pub(crate) fn any_below(&self, prefix: &str) -> bool {
+        self.below(prefix).iter().any(|part| {
+            self.book.ledger.count_of(part.mount, &part.path) > 0
+                || !self.book.lost.of_path(part.mount, &part.path).is_empty()
+        })
+    }
+
     /// Changes whenever a lease ended or failed to.
     pub(crate) fn progress(&self) -> tokio::sync::watch::Receiver<u64> {
         self.book.progress.subscribe()

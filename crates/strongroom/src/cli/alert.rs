@@ -51,7 +51,8 @@ pub(crate) const COMMANDS: &[Command] = &[
             let body = object(flags.map(|flag| (flag, text(flag))));
             let request =
                 Request { method: "POST", body: Some(body.into()), ..Request::native(format!("alerts/mutes/{name}")) };
-            session.send(&request).doing(|| format!("Error muting {name}"))?;
+            let reply = session.send(&request).doing(|| format!("Error muting {name}"))?;
+            session.warn_natively(&reply);
             session.success(&format!("Success! Muted: {name}"));
             Ok(Exit::Good)
         },

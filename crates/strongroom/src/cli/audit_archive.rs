@@ -178,7 +178,8 @@ fn place(session: &mut Session) -> Result<Exit, CliError> {
         ("from", time("from")?),
         ("to", time("to")?),
     ]);
-    session.send(&post(&format!("trail/holds/{name}"), &body)).doing(|| format!("Error placing {name}"))?;
+    let reply = session.send(&post(&format!("trail/holds/{name}"), &body)).doing(|| format!("Error placing {name}"))?;
+    session.warn_natively(&reply);
     session.success(&format!("Success! Placed the hold: {name}"));
     Ok(Exit::Good)
 }

@@ -80,6 +80,8 @@ struct Page {
     lacks: Map<String, Value>,
     /// The id of the request that asked for it.
     request: String,
+    /// What the server says beside it.
+    warnings: Vec<String>,
 }
 
 fn query(session: &mut Session) -> Result<Exit, CliError> {
@@ -94,6 +96,10 @@ fn query(session: &mut Session) -> Result<Exit, CliError> {
     let end = loop {
         let wanted = (limit - entries.len()).min(PAGE);
         let (page, _) = ask(session, &filters, wanted as u64, start, false)?;
+        // Later pages say what the first one does.
+        if own.is_empty() {
+            session.warn_of(&page.warnings);
+        }
         entries.extend(page.entries);
         // Later pages lack what the first one does, or less.
         lacks.get_or_insert(page.lacks);
@@ -178,7 +184,7 @@ fn ask(
     if proof {
         request = request.query("proof", "true");
     }
-    let (request, mut data) = answered(session, &request, "Error asking the trail")?;
+    let Answered { request, mut data, warnings } = answered(session, &request, "Error asking the trail")?;
     let number = |data: &Map<String, Value>, name: &str| data.get(name).and_then(Value::as_u64);
     let (next, end) = (number(&data, "next"), number(&data, "end").unwrap_or_default());
     let lacks = audit_absent::FIELDS.into_iter().filter_map(|name| data.remove_entry(name)).collect();
@@ -186,23 +192,35 @@ fn ask(
         Some(Value::Array(entries)) => entries,
         _ => Vec::new(),
     };
-    Ok((Page { entries, next, end, lacks, request }, data.remove("proof")))
+    Ok((Page { entries, next, end, lacks, request, warnings }, data.remove("proof")))
 }
 
 /// The data of a native answer.
 pub(super) fn data(session: &mut Session, request: &Request, doing: &str) -> Result<Map<String, Value>, CliError> {
-    answered(session, request, doing).map(|(_, data)| data)
+    let answered = answered(session, request, doing)?;
+    session.warn_of(&answered.warnings);
+    Ok(answered.data)
 }
 
-/// The id of the request, and the data of the native answer to it.
-fn answered(session: &mut Session, request: &Request, doing: &str) -> Result<(String, Map<String, Value>), CliError> {
+/// A native answer.
+struct Answered {
+    /// The id of the request.
+    request: String,
+    data: Map<String, Value>,
+    warnings: Vec<String>,
+}
+
+fn answered(session: &mut Session, request: &Request, doing: &str) -> Result<Answered, CliError> {
     let reply = session.send(request).doing(|| doing.to_owned())?;
     let body: Value = serde_json::from_slice(&reply.body).map_err(|error| {
         CliError::Answer(format!("it is not JSON (line {}, column {})", error.line(), error.column()))
     })?;
+    let warnings = format::warnings(&body);
     match body {
         Value::Object(mut fields) => match fields.remove("data") {
-            Some(Value::Object(data)) => Ok((fields.get("request").map(go_text).unwrap_or_default(), data)),
+            Some(Value::Object(data)) => {
+                Ok(Answered { request: fields.get("request").map(go_text).unwrap_or_default(), data, warnings })
+            }
             _ => Err(CliError::Answer("it has no data; is this a Strongroom?".to_owned())),
         },
         _ => Err(CliError::Answer("it is no object; is this a Strongroom?".to_owned())),
@@ -301,6 +319,7 @@ fn prove(
 ) -> Result<Exit, CliError> {
     let file = session.parsed.text("proof").unwrap_or_default().to_owned();
     let (page, proof) = ask(session, filters, limit, start, true)?;
+    session.warn_of(&page.warnings);
     let Some(proof) = proof else { return Err(CliError::Answer("it carries no proof".to_owned())) };
     let written = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file);
     let written = written.and_then(|mut to| to.write_all(proof.to_string().as_bytes()));

@@ -57,6 +57,12 @@ pub(crate) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default()
 }
 
+/// The warnings of a native answer.
+pub(crate) fn warnings(body: &Value) -> Vec<String> {
+    let warnings = body.get("warnings").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    warnings.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
 /// Rows under a heading that is underlined, columns four spaces apart; an empty cell reads `n/a`.
 pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();

@@ -304,8 +304,21 @@ impl Session {
     pub(crate) fn warn(&mut self, secret: &Secret) {
         let Some(warnings) = &secret.warnings else { return };
         if self.settings.format == Format::Table {
+            self.warn_of(warnings);
+        }
+    }
+
+    /// Warnings that what is printed in no format carries.
+    pub(crate) fn warn_of(&mut self, warnings: &[String]) {
+        if !warnings.is_empty() {
             let list: String = warnings.iter().map(|warning| format!("\n  * {warning}\n")).collect();
             self.out.say(&format!("WARNING! The server has something to say about this:\n{list}"));
         }
+    }
+
+    /// Those of a native answer.
+    pub(crate) fn warn_natively(&mut self, reply: &Reply) {
+        let body: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        self.warn_of(&format::warnings(&body));
     }
 }

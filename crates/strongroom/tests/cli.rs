@@ -611,6 +611,39 @@ fn every_other_noun_goes_to_its_address() {
 }
 
 #[test]
+fn an_answer_of_the_trail_is_shown_in_the_zone_by_field_and_with_what_the_server_says_beside_it() {
+    let entries = json!([
+        {"time": "2026-04-10T14:00:00.5Z", "principal": "web", "operation": "read", "result": "ok", "version": 2},
+        {"time": "2026-12-31T23:30:00Z", "principal": "cron", "operation": "read", "result": "ok"},
+    ]);
+    let body = json!({
+        "request": "r", "data": {"entries": entries, "next": null, "end": 9}, "warnings": ["nobody is called `wbe`"],
+    });
+    let server = Fake::start(move |_, _| Answer::json(200, body.clone()));
+    let home = Home::new();
+    let ran = home.run(&server, &["audit", "query", "-principal=web,wbe", "-tz=Europe/Berlin"]);
+    assert!(
+        ran.out.contains("2026-04-10T16:00:00.5+02:00") && ran.out.contains("2027-01-01T00:30:00+01:00"),
+        "{}",
+        ran.out
+    );
+    assert!(ran.err.contains("nobody is called `wbe`") && ran.code == 0, "{} {}", ran.code, ran.err);
+    let ran = home.run(&server, &["audit", "query", "-tz=Europe/Berlin", "-format=json"]);
+    assert!(ran.out.contains("2026-04-10T14:00:00.5Z"), "{}", ran.out);
+    let ran = home.run(&server, &["audit", "query", "-field=version"]);
+    assert_eq!((ran.out.as_str(), ran.code), ("2\n\n", 0), "{}", ran.err);
+    let ran = home.run(&server, &["audit", "query", "-field=vresion"]);
+    assert_eq!((ran.out.as_str(), ran.code), ("", 1));
+    assert!(ran.err.contains("Field \"vresion\" not present in entries"), "{}", ran.err);
+    let asked = server.requests().len();
+    for line in [&["audit", "query", "-source=nowhere"][..], &["revoke", "-source=nowhere", "-reason=x"]] {
+        let ran = home.run(&server, line);
+        assert!(ran.code == 1 && ran.err.contains("flag -source is "), "{line:?}: {}", ran.err);
+    }
+    assert_eq!(server.requests().len(), asked);
+}
+
+#[test]
 fn mistakes_in_the_line_end_with_one_and_repeat_no_value() {
     let server = Fake::start(|_, _| Answer::empty(204));
     let home = Home::new();

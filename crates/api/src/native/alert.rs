@@ -2,6 +2,7 @@
 
 use super::route::{Context, Parameter, Route, itself};
 use super::shipping::{some, wrong};
+use super::trail::to_json;
 use serde_json::json;
 use strongroom_core::alert::{Mute, Suspicion};
 use strongroom_core::{Access, CoreError, Endpoint, Operation, Reply};
@@ -30,7 +31,7 @@ pub(super) const ROUTES: &[Route] = &[
         },
         policy: "sys/alerts",
         parameters: &[],
-        answer: "alerts, mutes",
+        answer: "alerts, mutes, absent",
         object: itself,
         handler: |context| Box::pin(list(context)),
     },
@@ -55,7 +56,11 @@ async fn list(context: Context<'_>) -> Result<Reply, CoreError> {
         let kind = row.operation.strip_prefix("alert-").unwrap_or(&row.operation);
         json!({ "kind": kind, "time": row.time, "path": row.path, "text": row.note, "seq": row.seq })
     });
-    Ok(Reply::data(json!({ "alerts": rows.collect::<Vec<_>>(), "mutes": context.open.alerts.mutes() })))
+    let mut data = json!({ "alerts": rows.collect::<Vec<_>>(), "mutes": context.open.alerts.mutes() });
+    if let Some(fields) = data.as_object_mut().filter(|_| !page.absent.is_empty()) {
+        fields.insert("absent".to_owned(), to_json(&page.absent)?);
+    }
+    Ok(Reply::data(data))
 }
 
 async fn change(context: Context<'_>) -> Result<Reply, CoreError> {

@@ -25,6 +25,11 @@ pub(super) fn path_of(settings: &AwsSettings, text: String) -> Result<String, Co
     Ok(format!("{mount}/{name}"))
 }
 
+/// Whether it is written as an ARN, be it ours or not.
+pub(super) fn is_one(text: &str) -> bool {
+    text.starts_with("arn:")
+}
+
 /// Without the hyphen and six characters that stand for one secret of a name.
 fn without_suffix(name: &str) -> &str {
     match name.rsplit_once('-') {

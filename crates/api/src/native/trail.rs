@@ -13,9 +13,9 @@ const FILTERS: &[Parameter] = &[
     parameter(
         "path",
         "string",
-        "A path in any spelling: as in policies, as on the command line, or an ARN of a secret or parameter.",
+        "Paths in any spelling: as in policies, as on the command line, or ARNs of secrets or parameters; by commas.",
     ),
-    parameter("prefix", "string", "The beginning of paths."),
+    parameter("prefix", "string", "Beginnings of paths; by commas."),
     parameter(
         "principal",
         "string",
@@ -155,8 +155,8 @@ fn question(context: &Context<'_>) -> Result<Question, CoreError> {
         Some(_) => return Err(wrong("order", "must be oldest or newest".to_owned())),
     };
     Ok(Question {
-        path: given(fields, "path")?.map(named).transpose()?,
-        prefix: given(fields, "prefix")?,
+        paths: places(fields, "path")?.into_iter().map(named).collect::<Result<_, _>>()?,
+        prefixes: places(fields, "prefix")?,
         principals: words(fields, "principal")?,
         operations: words(fields, "operation")?,
         outcomes: words(fields, "outcome")?,
@@ -193,6 +193,17 @@ fn given(fields: &Fields, field: &str) -> Result<Option<String>, CoreError> {
         Some(text) if text.trim().is_empty() => Err(empty(field)),
         text => Ok(text),
     }
+}
+
+/// Paths, if they are there. A path may have a comma itself, so what is in one piece is sought as well.
+fn places(fields: &Fields, field: &str) -> Result<Vec<String>, CoreError> {
+    let Some(text) = given(fields, field)? else { return Ok(Vec::new()) };
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let mut places: Vec<String> = parts.map(str::to_owned).collect();
+    if !places.contains(&text) && !arn::is_one(&text) {
+        places.push(text);
+    }
+    Ok(places)
 }
 
 /// Words, if they are there.

@@ -66,6 +66,20 @@ async fn a_filter_by_a_word_that_no_entry_has_is_refused_with_those_that_there_a
         let is_own = |one: &Value| one["dialect"] == "internal" && one["kind"] == "event";
         assert!(!entries.is_empty() && entries.iter().all(is_own), "{with}: {}", answer.text);
     }
+    // Two paths by a comma are two, and a path that has one is found by its name.
+    for name in ["a,b", "c", "d"] {
+        server.operator().post(&format!("secret/data/{name}"), json!({"data": {"v": 1}})).await.expect(200);
+    }
+    for (filter, wanted) in [
+        ("path=secret/c,secret/d", vec!["secret/data/c", "secret/data/d"]),
+        ("path=secret/a,b", vec!["secret/data/a,b"]),
+        ("prefix=secret/data/c,secret/data/d", vec!["secret/data/c", "secret/data/d"]),
+    ] {
+        let answer = get(&server, &root, &format!("trail/query?{filter}&operation=create")).await.expect(200);
+        let entries = answer.at("/data/entries").as_array().unwrap();
+        let paths: Vec<&str> = entries.iter().map(|one| one["path"].as_str().unwrap()).collect();
+        assert_eq!(paths, wanted, "{filter}: {}", answer.text);
+    }
     let both = get(&server, &root, "trail/query?dialect=internal,vault").await.expect(200);
     let has = |kind: &str| both.at("/data/entries").as_array().unwrap().iter().any(|one| one["kind"] == kind);
     assert!(has("event") && has("outcome") && !has("intent"), "{}", both.text);

@@ -114,6 +114,7 @@ async fn what_is_older_than_it_is_kept_leaves_and_every_answer_says_so() {
     {
         assert_eq!(scene.get(&format!("trail/{question}")).await.at("/data/absent/0"), &archived, "{question}");
     }
+    assert_eq!(scene.get("alerts").await.at("/data/absent/0"), &archived, "alerts may have been among them");
     let later = scene.get("trail/query?from=2026-12-08T00:00:00Z").await;
     assert_eq!((later.at("/data/absent"), later.at("/data/behind")), (&Value::Null, &Value::Null));
     // All of it is checked elsewhere, by the key of the trail's checkpoints.

@@ -14,10 +14,10 @@ use strongroom_proof::{Bundle, Statement};
 /// What is sought. What is not given lets everything pass; several values mean any of them.
 #[derive(Default)]
 pub struct Question {
-    /// A path, in any spelling: as policies have it, as the command line has it, or as typed through another API.
-    pub path: Option<String>,
-    /// The beginning of paths.
-    pub prefix: Option<String>,
+    /// Paths, in any spelling: as policies have it, as the command line has it, or as typed through another API.
+    pub paths: Vec<String>,
+    /// Beginnings of paths.
+    pub prefixes: Vec<String>,
     /// Names, ids or display names of entities, or accessors of tokens.
     pub principals: Vec<String>,
     /// Operations, or acts on secrets.
@@ -139,8 +139,8 @@ impl Inquiry {
         }
         let visible = sight.clone();
         Ok(Query {
-            things: question.path.map(|path| sight.things(&path)).unwrap_or_default(),
-            prefixes: question.prefix.map(|prefix| prefixes(&sight, &prefix)).unwrap_or_default(),
+            things: question.paths.iter().flat_map(|path| sight.things(path)).collect(),
+            prefixes: question.prefixes.iter().flat_map(|prefix| prefixes(&sight, prefix)).collect(),
             principals,
             operations: question.operations,
             outcomes: question.outcomes,

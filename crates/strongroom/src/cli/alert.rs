@@ -27,6 +27,7 @@ pub(crate) const COMMANDS: &[Command] = &[
                 Some(text) => session.out.line(&text),
                 None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
             }
+            super::audit_absent::say(session, &found);
             Ok(if rows.is_empty() { Exit::Negative } else { Exit::Good })
         },
     },

@@ -3,7 +3,7 @@
 use super::audit_absent;
 use super::error::{CliError, Doing};
 use super::format::{self, Format, go_text};
-use super::grammar::{Command, Exit, switch, valued};
+use super::grammar::{Command, Exit, Parsed, switch, valued};
 use super::moment::Reference;
 use super::request::Request;
 use super::session::Session;
@@ -18,12 +18,12 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     usage: "[flags]",
     about: "Ask the trail who did what, when, from where, and by which rule",
     details: "\n    $ strongroom audit query -path=secret/prod/db -from=14:00 -to=15:00 -date=2026-04-10\n\n\
-              Times are UTC unless -tz names a zone. Filters that take several values take them\n\
-              with commas. Needs `read` on sys/trail/query and shows what your policies show;\n\
+              Times are UTC unless -tz names a zone; json has them in UTC. Filters that take several\n\
+              values, paths too, take them with commas. -field prints one of each entry, a line each. Needs `read` on sys/trail/query and shows what your policies show;\n\
               with `sudo` on that path, everything. Ends with 3 when nothing was found.",
     flags: &[
-        valued("path", "path", "A path in any spelling: as in policies, as for kv, or an ARN"),
-        valued("prefix", "path", "The beginning of paths"),
+        valued("path", "path", "Paths in any spelling: as in policies, as for kv, or ARNs"),
+        valued("prefix", "path", "Beginnings of paths"),
         valued("principal", "name", "Names, ids or display names of entities, or accessors"),
         valued("operation", "word", "read, create, update, patch, delete, list, or an act such as read-metadata"),
         valued("outcome", "word", "ok, failed, or the kind of an error, such as denied"),
@@ -37,7 +37,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         valued("from", "time", "From then on: 14:00, 2026-04-10T14:00, or 2h for two hours ago"),
         valued("to", "time", "Before then"),
         valued("date", "date", "The date of -from and -to; without them, that whole day"),
-        valued("tz", "zone", "The zone in which times are read, as Europe/Berlin"),
+        valued("tz", "zone", "The zone in which times are read and shown, as Europe/Berlin"),
         valued("order", "word", "oldest or newest first"),
         valued("limit", "n", "Entries to show; 100 when not given"),
         valued("page", "n", "Where to begin, as the page before said"),
@@ -133,6 +133,7 @@ fn query(session: &mut Session) -> Result<Exit, CliError> {
 
 fn filters(session: &Session) -> Result<Vec<(&'static str, String)>, CliError> {
     let parsed = &session.parsed;
+    check_source(parsed)?;
     let mut filters = Vec::new();
     for (flag, name) in [
         ("path", "path"),
@@ -165,6 +166,15 @@ fn filters(session: &Session) -> Result<Vec<(&'static str, String)>, CliError> {
         }
     }
     Ok(filters)
+}
+
+/// The server speaks of an address, which is another flag here.
+pub(super) fn check_source(parsed: &Parsed) -> Result<(), CliError> {
+    let Some(text) = parsed.text("source") else { return Ok(()) };
+    match strongroom_core::Cidr::parse(text) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(CliError::usage(format!("flag -source is {error}"))),
+    }
 }
 
 fn ask(
@@ -229,7 +239,14 @@ fn answered(session: &mut Session, request: &Request, doing: &str) -> Result<Ans
 
 fn show(session: &mut Session, entries: &[Value], heading: bool) -> Result<(), CliError> {
     let chosen = session.settings.format;
-    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    if let Some(field) = session.settings.field.clone() {
+        return show_each(session, entries, field);
+    }
+    let zone = match session.parsed.text("tz") {
+        Some(name) => Some(Reference::new(Some(name), None, jiff::Timestamp::now())?),
+        None => None,
+    };
+    let rows: Vec<Vec<String>> = entries.iter().map(|entry| row(entry, zone.as_ref())).collect();
     match format::rows(chosen, HEADING, &rows) {
         Some(_) if rows.is_empty() => {}
         Some(text) if heading => session.out.line(&text),
@@ -245,9 +262,25 @@ fn show(session: &mut Session, entries: &[Value], heading: bool) -> Result<(), C
     Ok(())
 }
 
+/// The one field of each entry, a line each, which is empty where an entry has no such field.
+fn show_each(session: &mut Session, entries: &[Value], field: String) -> Result<(), CliError> {
+    let of = |entry: &Value| entry.get(&field).cloned();
+    if !entries.is_empty() && !session.parsed.is_on("follow") && entries.iter().all(|entry| of(entry).is_none()) {
+        return Err(CliError::FieldAbsent { field, place: "entries" });
+    }
+    for value in entries.iter().map(of) {
+        let line = match (session.settings.format, value) {
+            (Format::Json, value) => value.unwrap_or_default().to_string(),
+            (_, value) => value.map(|value| go_text(&value)).unwrap_or_default(),
+        };
+        session.out.line(&line);
+    }
+    Ok(())
+}
+
 /// As [`show`]; what programs read has the answer's shortcomings in it.
 fn show_with(session: &mut Session, entries: &[Value], lacks: &Map<String, Value>) -> Result<(), CliError> {
-    if format::rows(session.settings.format, &[], &[]).is_some() {
+    if session.settings.field.is_some() || format::rows(session.settings.format, &[], &[]).is_some() {
         return show(session, entries, true);
     }
     let mut whole = lacks.clone();
@@ -255,7 +288,7 @@ fn show_with(session: &mut Session, entries: &[Value], lacks: &Map<String, Value
     session.show_value(&Value::Object(whole), String::new).map(|_| ())
 }
 
-fn row(entry: &Value) -> Vec<String> {
+fn row(entry: &Value, zone: Option<&Reference>) -> Vec<String> {
     let text = |name: &str| entry.get(name).map(go_text).unwrap_or_default();
     let micros = entry.get("duration_us").and_then(Value::as_u64).unwrap_or_default();
     let operation = match text("act") {
@@ -270,8 +303,9 @@ fn row(entry: &Value) -> Vec<String> {
         name if name.is_empty() => text("principal"),
         name => name,
     };
+    let time = text("time");
     vec![
-        text("time"),
+        zone.map_or_else(|| time.clone(), |zone| zone.shown(&time)),
         who,
         text("address"),
         text("dialect"),

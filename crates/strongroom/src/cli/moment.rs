@@ -37,6 +37,13 @@ impl Reference {
         Ok(Some((self.instant(date.at(0, 0, 0, 0))?, self.instant(next.at(0, 0, 0, 0))?)))
     }
 
+    /// An instant as it is read off in the zone; what is none stays as it is.
+    pub(crate) fn shown(&self, text: &str) -> String {
+        let Ok(instant) = text.parse::<Timestamp>() else { return text.to_owned() };
+        let offset = self.zone.to_offset(instant);
+        instant.display_with_offset(offset).to_string()
+    }
+
     /// Reads a time; gives it in RFC 3339, in UTC.
     pub(crate) fn read(&self, flag: &str, text: &str) -> Result<String, CliError> {
         let text = text.trim();
@@ -83,6 +90,18 @@ mod tests {
         let now = "2026-11-21T12:00:00Z".parse().unwrap();
         let reference = Reference::new(zone, date, now).unwrap_or_else(|error| panic!("{error}"));
         reference.read("from", text).unwrap_or_else(|error| error.to_string())
+    }
+
+    #[test]
+    fn times_are_shown_in_the_zone_with_its_offset() {
+        let reference = Reference::new(Some("Europe/Berlin"), None, Timestamp::UNIX_EPOCH).unwrap_or_else(|_| panic!());
+        for (given, shown) in [
+            ("2026-04-10T14:00:00.25Z", "2026-04-10T16:00:00.25+02:00"),
+            ("2026-01-10T23:30:00Z", "2026-01-11T00:30:00+01:00"),
+            ("soon", "soon"),
+        ] {
+            assert_eq!(reference.shown(given), shown);
+        }
     }
 
     #[test]

@@ -89,6 +89,7 @@ fn revoke(session: &mut Session) -> Result<Exit, CliError> {
 }
 
 fn target(session: &Session) -> Result<Map<String, Value>, CliError> {
+    super::audit_query::check_source(&session.parsed)?;
     let given = TARGETS.iter().filter_map(|(flag, name)| Some(((*name).to_owned(), json!(session.parsed.text(flag)?))));
     let body: Map<String, Value> = given.collect();
     match body.len() {

@@ -120,7 +120,7 @@ impl Records {
         let records = self.meters.list.over(self.barrier.scan(shelf, after, limit)).await?;
         let listed = records.into_iter().map(|record| {
             let value = decode(shelf.kind, &record.bytes)?;
-            Ok(Listed { name: record.name, number: record.number, value })
+            Ok(Listed { name: record.name, number: record.number, value, rev: record.rev })
         });
         listed.collect()
     }
@@ -188,6 +188,8 @@ pub struct Listed<T> {
     pub number: u64,
     /// The record.
     pub value: T,
+    /// The commit that wrote it.
+    pub rev: Revision,
 }
 
 impl<T> Listed<T> {

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 
 /// Names in one message; each takes a lock until it is done.
-const MOST: usize = 32;
+const MOST: usize = 64;
 /// Messages at once. While one is under way, all who come gather for the next.
 const AT_ONCE: usize = 1;
 

@@ -15,6 +15,7 @@ use crate::token::TokenKey;
 use std::sync::Arc;
 use strongroom_barrier::{Shelf, Txn};
 use strongroom_model::{Clock, EntityId, MountId, Timestamp};
+use strongroom_storage::Revision;
 use tokio::sync::watch;
 
 /// Records looked at in one go.
@@ -51,10 +52,15 @@ impl Book {
     }
 
     /// As [`Book::get`], past the cache: for walks over many, which would drive everything else out of it.
-    pub(super) async fn peek(&self, key: &LeaseKey) -> Result<Option<Lease>, CoreError> {
+    pub(super) async fn peek(&self, key: &LeaseKey) -> Result<Option<Stored<Lease>>, CoreError> {
         let at = key.at();
-        let record = self.records.barrier().get(&at).await?;
-        record.map(|record| decode(at.shelf.kind, &record.bytes)).transpose()
+        let Some(record) = self.records.barrier().get(&at).await? else { return Ok(None) };
+        Ok(Some(Stored { value: decode(at.shelf.kind, &record.bytes)?, rev: record.rev }))
+    }
+
+    /// Whether a lease is still as it was read.
+    pub(super) async fn is_still(&self, key: &LeaseKey, rev: Revision) -> Result<bool, CoreError> {
+        Ok(self.records.barrier().revision(&key.at()).await? == Some(rev))
     }
 
     /// A page of the leases of a path, after one of them.
@@ -234,10 +240,25 @@ impl Book {
 
     /// Forgets a lease, whatever became of it meanwhile: its credential is gone, or given up.
     pub(super) async fn forget(&self, key: &LeaseKey, haste: Haste) -> Result<(), CoreError> {
+        match self.get(key).await? {
+            Some(known) => self.forget_known(key, known, haste).await,
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Book::forget`], for who has just read it.
+    pub(super) async fn forget_known(
+        &self,
+        key: &LeaseKey,
+        mut known: Arc<Stored<Lease>>,
+        haste: Haste,
+    ) -> Result<(), CoreError> {
         loop {
-            let Some(stored) = self.get(key).await? else { return Ok(()) };
-            match self.ledger.commit_in(haste, stored.value.removed(key, stored.rev)).await {
-                Err(CoreError::Conflict) => continue,
+            match self.ledger.commit_in(haste, known.value.removed(key, known.rev)).await {
+                Err(CoreError::Conflict) => {
+                    let Some(now) = self.get(key).await? else { return Ok(()) };
+                    known = now;
+                }
                 Err(error) => return Err(error),
                 Ok(_) => {
                     self.lost.remove(key);

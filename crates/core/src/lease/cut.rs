@@ -185,7 +185,7 @@ impl Leases {
                     after = Some(shelf.named(&last.name));
                     for link in links {
                         match self.book.unless_lost(&link.value, self.book.peek(&link.value).await)? {
-                            Some(lease) => see(&link.value, &lease),
+                            Some(lease) => see(&link.value, &lease.value),
                             None => lost.extend(self.book.lost.find(&link.value).map(|why| (link.value, why))),
                         }
                     }

@@ -2,7 +2,7 @@
 
 use super::lane::{Lane, Making};
 use super::ledger::Haste;
-use super::record::{Cause, Lease, LeaseKey, Stage, lane_at};
+use super::record::{Cause, Lease, LeaseKey, SUFFIX, Stage, lane_at};
 use super::{GRACE, Granted, Issuance, LeaseOrder, LeaseOwner, Leases};
 use crate::event::{EventKind, Note};
 use crate::mount::{Mount, mount_at};
@@ -81,7 +81,7 @@ impl Leases {
         let (lane, (ttl, warnings)) =
             (self.lane(mount.id, &issuance.lane), self.life(mount, bearer, &issuance, self.book.now())?);
         let _asker = self.book.ledger.asker();
-        let key = LeaseKey { mount: mount.id, path, suffix: base62::random(&*self.entropy, 24) };
+        let key = LeaseKey { mount: mount.id, path, suffix: base62::random(&*self.entropy, SUFFIX) };
         let id = key.id(&mount.path);
         let lease = pending(bearer, issuance, ttl, self.book.now());
         let pending = self.record(&lane, key, lease).await?;

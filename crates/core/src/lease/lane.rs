@@ -4,7 +4,8 @@
 //! Knows when the lane's next turn is, what is being made in it, and how its outside system does; does no work itself.
 
 use super::beat::Beat;
-use super::record::{Cause, LaneNote, LeaseKey, backoff};
+use super::record::{Cause, LaneNote, Lease, LeaseKey, backoff};
+use crate::records::Stored;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +36,7 @@ struct State {
     making: HashMap<String, bool>,
     urgent: VecDeque<LeaseKey>,
     /// Recalled leases that wait, and how many more are in hand.
-    recalled: VecDeque<(LeaseKey, Cause)>,
+    recalled: VecDeque<Recalled>,
     recalled_in_hand: usize,
     outage: Option<Outage>,
     outages: u64,
@@ -47,6 +48,13 @@ pub(super) struct Outage {
     pub(super) failures: u32,
     pub(super) until: Timestamp,
     pub(super) error: String,
+}
+
+/// A lease that is to end by a recall, as it was read.
+pub(super) struct Recalled {
+    pub(super) key: LeaseKey,
+    pub(super) lease: Arc<Stored<Lease>>,
+    pub(super) cause: Cause,
 }
 
 impl Lane {
@@ -93,13 +101,13 @@ impl Lane {
     }
 
     /// Leases to be ended that are marked by a recall only.
-    pub(super) fn push_recalled(&self, keys: Vec<LeaseKey>, cause: Cause) {
-        self.state().recalled.extend(keys.into_iter().map(|key| (key, cause)));
+    pub(super) fn push_recalled(&self, leases: impl Iterator<Item = Recalled>) {
+        self.state().recalled.extend(leases);
         self.hurry.notify_one();
     }
 
     /// The next of them; it is in hand until [`Lane::recalled_over`].
-    pub(super) fn take_recalled(&self) -> Option<(LeaseKey, Cause)> {
+    pub(super) fn take_recalled(&self) -> Option<Recalled> {
         let mut state = self.state();
         let taken = state.recalled.pop_front();
         state.recalled_in_hand += usize::from(taken.is_some());

@@ -30,8 +30,12 @@ const WINDOW: Duration = Duration::from_millis(100);
 const GATHER: Duration = Duration::from_millis(2);
 /// From so many credentials on that are asked for at once ...
 const CROWD: usize = 16;
-/// ... it waits so long.
+/// ... it waits so long ...
 const GATHER_IN_CROWD: Duration = Duration::from_millis(6);
+/// ... and on, up to this, while for so many of them the outside system is asked, or will be: it has enough to do then, and
+/// makes none later because the record of another one came a moment later.
+const GATHER_LONGEST: Duration = Duration::from_millis(20);
+const ELSEWHERE: usize = 12;
 /// Changes that nobody waits for are committed when there are so many ...
 const ENOUGH: usize = 64;
 /// ... or after so long. They lie at random places of the store, so the more go together the fewer pages each writes.
@@ -209,17 +213,32 @@ impl Ledger {
         }
     }
 
-    /// Waits a moment for company; on and on while nobody waits for any of these changes and they are few.
+    /// Waits a moment for company; on and on while nobody waits for any of these changes and they are few, or while waiting
+    /// keeps nobody from anything.
     async fn gather(&self, waiting: &mut VecDeque<Job>, jobs: &mut mpsc::Receiver<Job>) {
         let begun = Instant::now();
         loop {
+            fill(waiting, jobs);
+            if waiting.len() >= ENOUGH || jobs.is_closed() {
+                return;
+            }
             sleep(self.patience()).await;
             fill(waiting, jobs);
-            let at_leisure = waiting.iter().all(|job| job.haste == Haste::AtLeisure);
-            if !at_leisure || waiting.len() >= ENOUGH || begun.elapsed() >= GATHER_AT_LEISURE || jobs.is_closed() {
+            let longest = match waiting.iter().all(|job| job.haste == Haste::AtLeisure) {
+                true => GATHER_AT_LEISURE,
+                false if self.is_busy_elsewhere(waiting.len()) => GATHER_LONGEST,
+                false => return,
+            };
+            if begun.elapsed() >= longest {
                 return;
             }
         }
+    }
+
+    /// Whether most of many that ask for a credential wait for something else than these changes.
+    fn is_busy_elsewhere(&self, waiting: usize) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed);
+        asked >= CROWD && asked.saturating_sub(waiting) >= ELSEWHERE
     }
 
     /// As many of those that wait as fit into one transaction, of which none changes what another changes or looks at;

@@ -6,10 +6,11 @@
 
 use super::Leases;
 use super::book::{Book, PAGE};
-use super::lane::Lane;
+use super::lane::{Lane, Recalled};
 use super::record::{Cause, Change, Lease, LeaseKey, Recall, RecallScope, Stage, of_entity, of_token, recalls};
 use super::whole::Walk;
 use crate::CoreError;
+use crate::records::Stored;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -141,13 +142,16 @@ impl Book {
         &self,
         scope: &RecallScope,
         (walk, after): (&mut Option<Walk>, &mut Option<Vec<u8>>),
-    ) -> Result<Option<Vec<(LeaseKey, Lease)>>, CoreError> {
+    ) -> Result<Option<Vec<(LeaseKey, Stored<Lease>)>>, CoreError> {
         let shelf = match scope {
             RecallScope::Path { mount, path } => {
                 let walk = walk.get_or_insert_with(|| Walk::over(*mount, path));
                 let Some(page) = walk.next(self).await? else { return Ok(None) };
-                let key = |suffix| LeaseKey { mount: *mount, path: path.clone(), suffix };
-                return Ok(Some(page.into_iter().map(|listed| (key(listed.text()), listed.value)).collect()));
+                let found = page.into_iter().map(|listed| {
+                    let key = LeaseKey { mount: *mount, path: path.clone(), suffix: listed.text() };
+                    (key, Stored { value: listed.value, rev: listed.rev })
+                });
+                return Ok(Some(found.collect()));
             }
             RecallScope::Token(token) => of_token(*token),
             RecallScope::Entity { entity, .. } => of_entity(*entity),
@@ -224,22 +228,24 @@ impl Leases {
         let (recall, mut after, mut given) = (sweep.open.recall.clone(), None, 0);
         let mut walk = None;
         while let Some(page) = self.book.page_of(&recall.scope, (&mut walk, &mut after)).await? {
-            let (mut marks, mut gifts) = (Vec::new(), BTreeMap::<String, Vec<LeaseKey>>::new());
+            let (mut marks, mut gifts) = (Vec::new(), BTreeMap::<_, Vec<Recalled>>::new());
             let now = self.book.now();
-            for (key, lease) in page.into_iter().filter(|(key, lease)| recall.covers(key, lease)) {
-                match &lease.stage {
-                    Stage::Active if !self.is_slow(sweep, &key, &lease) => {
-                        gifts.entry(lease.lane).or_default().push(key)
+            for (key, lease) in page.into_iter().filter(|(key, lease)| recall.covers(key, &lease.value)) {
+                match &lease.value.stage {
+                    Stage::Active if !self.is_slow(sweep, &key, &lease.value) => {
+                        let lane = (key.mount, lease.value.lane.clone());
+                        let gift = Recalled { key, lease: Arc::new(lease), cause: recall.cause };
+                        gifts.entry(lane).or_default().push(gift);
                     }
                     // One that failed before is tried at once.
-                    Stage::Revoking(_) if !is_first || lease.due <= now => {}
+                    Stage::Revoking(_) if !is_first || lease.value.due <= now => {}
                     _ => marks.push(key),
                 }
             }
             self.book.mark(&marks, recall.cause).await?;
-            for (name, keys) in gifts {
-                given += keys.len();
-                self.give(sweep, &name, keys).await;
+            for (lane, leases) in gifts {
+                given += leases.len();
+                self.give(sweep, lane, leases).await;
             }
         }
         if let (RecallScope::Path { mount, path }, Some(walk)) = (&recall.scope, walk)
@@ -257,17 +263,13 @@ impl Leases {
     }
 
     /// Gives leases of one lane to it, and waits until it has room for more.
-    async fn give(self: &Arc<Self>, sweep: &mut Sweep, name: &str, keys: Vec<LeaseKey>) {
-        let mut mounts = BTreeMap::<MountId, Vec<LeaseKey>>::new();
-        keys.into_iter().for_each(|key| mounts.entry(key.mount).or_default().push(key));
-        for (mount, keys) in mounts {
-            let lane = self.lane(mount, name);
-            lane.push_recalled(keys, sweep.open.recall.cause);
-            lane.beat.ring();
-            sweep.used.insert((mount, name.to_owned()), Arc::clone(&lane));
-            if tokio::time::timeout(PATIENCE, self.has_room(&lane, AHEAD)).await.is_err() {
-                sweep.slow.insert((mount, name.to_owned()));
-            }
+    async fn give(self: &Arc<Self>, sweep: &mut Sweep, (mount, name): (MountId, String), leases: Vec<Recalled>) {
+        let lane = self.lane(mount, &name);
+        lane.push_recalled(leases.into_iter());
+        lane.beat.ring();
+        sweep.used.insert((mount, name.clone()), Arc::clone(&lane));
+        if tokio::time::timeout(PATIENCE, self.has_room(&lane, AHEAD)).await.is_err() {
+            sweep.slow.insert((mount, name));
         }
     }
 

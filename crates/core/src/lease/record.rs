@@ -14,6 +14,10 @@ use strongroom_storage::Revision;
 
 const ROOT: NamespaceId = NamespaceId::ROOT;
 
+/// How long the random part of a lease's id is. One more than leases of earlier versions have, whose records lie elsewhere:
+/// those of one lease are listed together since.
+pub(super) const SUFFIX: usize = 25;
+
 /// What names a lease whatever its mount's path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct LeaseKey {
@@ -301,9 +305,14 @@ pub(super) struct LaneNote {
     pub(super) longest: Ttl,
 }
 
+/// A shelf on which records have the names of leases: those of one lease come and go together.
+fn lease_shelf(kind: &'static str) -> Shelf {
+    Shelf::new(kind, ROOT).beside(SUFFIX)
+}
+
 /// The leases of a path.
 pub(super) fn leases(mount: MountId, path: &str) -> Shelf {
-    Shelf::new("lease", ROOT).within(mount.as_bytes()).within(path)
+    lease_shelf("lease").within(mount.as_bytes()).within(path)
 }
 
 /// The paths of a mount that have leases.
@@ -314,17 +323,17 @@ pub(super) fn paths(mount: MountId) -> Shelf {
 /// What is to be done next in a lane: what is pending, at the end of its grace; what is active, at its end; what is
 /// revoking, at its next attempt.
 pub(super) fn due(mount: MountId, lane: &str) -> Shelf {
-    Shelf::new("lease-due", ROOT).within(mount.as_bytes()).within(lane)
+    lease_shelf("lease-due").within(mount.as_bytes()).within(lane)
 }
 
 /// Leases that end with a token.
 pub(super) fn of_token(token: TokenKey) -> Shelf {
-    Shelf::new("lease-of-token", ROOT).within(token.as_bytes())
+    lease_shelf("lease-of-token").within(token.as_bytes())
 }
 
 /// Leases of an entity, by whichever token.
 pub(super) fn of_entity(entity: EntityId) -> Shelf {
-    Shelf::new("lease-of-entity", ROOT).within(entity.as_bytes())
+    lease_shelf("lease-of-entity").within(entity.as_bytes())
 }
 
 /// Recalls that are not carried out yet.
@@ -342,7 +351,7 @@ pub(super) fn lane_at(mount: MountId, lane: &str) -> Address {
 
 /// Leases whose revocation failed by their own fault.
 pub(super) fn failing() -> Shelf {
-    Shelf::new("lease-failing", ROOT)
+    lease_shelf("lease-failing")
 }
 
 pub(super) fn failing_at(key: &LeaseKey) -> Address {

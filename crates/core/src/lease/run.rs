@@ -4,10 +4,11 @@
 
 use super::lane::Lane;
 use super::ledger::Haste;
-use super::record::{Cause, LeaseKey, Turn};
+use super::record::{Cause, Lease, LeaseKey, Turn};
 use crate::CoreError;
-use crate::records::Listed;
+use crate::records::{Listed, Stored};
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use strongroom_barrier::Address;
 use strongroom_model::Timestamp;
 use tokio::sync::Semaphore;
@@ -39,12 +40,11 @@ pub(super) struct Turned {
     pub(super) why: Why,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Why {
     /// Marked as to be revoked.
     Marked,
-    /// Recalled for this cause, and not marked itself.
-    Recalled(Cause),
+    /// Recalled for this cause, and not marked itself; as it was read then.
+    Recalled(Cause, Arc<Stored<Lease>>),
     /// Its time is over; nobody waits for it.
     Expired,
 }
@@ -52,9 +52,9 @@ pub(super) enum Why {
 impl Why {
     /// How soon it is to be forgotten when its credential is gone. Of leases that go by the thousand each is awaited by
     /// nobody; what expired goes in small groups, with pauses by how long their commits take.
-    pub(super) fn haste(self) -> Haste {
+    pub(super) fn haste(&self) -> Haste {
         match self {
-            Why::Recalled(_) => Haste::AtLeisure,
+            Why::Recalled(..) => Haste::AtLeisure,
             Why::Marked | Why::Expired => Haste::Soon,
         }
     }

@@ -7,7 +7,7 @@
 use super::book::{Book, PAGE};
 use super::record::{Change, Lease, LeaseKey, Turn, due, failing_at};
 use crate::CoreError;
-use crate::records::Listed;
+use crate::records::{Listed, Stored};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use strongroom_barrier::{Address, BarrierError};
@@ -104,7 +104,7 @@ impl Walk {
 struct Found {
     key: LeaseKey,
     turn: Address,
-    lease: Option<Lease>,
+    lease: Option<Stored<Lease>>,
 }
 
 impl Book {
@@ -134,8 +134,10 @@ impl Book {
     /// The leases of a path that can be read, where a walk cannot get past those that cannot.
     async fn readable(&self, mount: MountId, path: &str) -> Result<Vec<Listed<Lease>>, CoreError> {
         let found = self.by_turns(mount, path).await?;
-        let listed =
-            |found: Found| Some(Listed { name: found.key.suffix.into_bytes(), number: 0, value: found.lease? });
+        let listed = |found: Found| {
+            let Stored { value, rev } = found.lease?;
+            Some(Listed { name: found.key.suffix.into_bytes(), number: 0, value, rev })
+        };
         Ok(found.into_iter().filter_map(listed).collect())
     }
 

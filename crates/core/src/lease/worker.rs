@@ -7,7 +7,7 @@
 
 use super::book::PAGE;
 use super::diary::note_of;
-use super::lane::Lane;
+use super::lane::{Lane, Recalled};
 use super::ledger::Haste;
 use super::pace::Turn as Go;
 use super::record::{Cause, LONGEST_WAIT, Lease, LeaseKey, Revoking, Stage, Turn, backoff, due};
@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep_until};
 /// Revocations that an outside system is asked for at once, where it carries out each by itself.
 const AT_ONCE: usize = 8;
 /// Those that it is asked for at once where it carries out many by one act: while it is about one group, the next gathers.
-const IN_COMPANY: u32 = 8;
+const IN_COMPANY: u32 = 16;
 /// Leases in hand: those beside the ones above wait for their turn, the trail or the disk.
 const IN_HAND: usize = 256;
 /// Leases in hand that merely expired: so few that a server that gets requests is soon rid of them.
@@ -88,7 +88,7 @@ impl Leases {
             while run.down.is_none() && ending.len() < IN_HAND {
                 let Some(turned) = self.next_or_later(lane, &mut run).await? else { break };
                 run.in_hand.insert(turned.key.suffix.clone());
-                run.expired += usize::from(turned.why == Why::Expired);
+                run.expired += usize::from(matches!(turned.why, Why::Expired));
                 let (now, leases, lane, permits) = (run.now, Arc::clone(self), Arc::clone(lane), Arc::clone(&permits));
                 ending.spawn(async move {
                     let end = leases.end_one(&lane, &turned, now, &permits).await;
@@ -109,9 +109,9 @@ impl Leases {
                 None if run.down.is_some() || run.is_over() => break,
                 None => continue,
                 Some(Ok((turned, end))) => {
-                    run.expired -= usize::from(turned.why == Why::Expired);
+                    run.expired -= usize::from(matches!(turned.why, Why::Expired));
                     let noted = run.note(lane, &turned.key, end, &permits);
-                    if matches!(turned.why, Why::Recalled(_)) {
+                    if matches!(turned.why, Why::Recalled(..)) {
                         lane.recalled_over();
                         self.book.moved();
                     }
@@ -154,9 +154,9 @@ impl Leases {
         {
             return Ok(Some(turned));
         }
-        while let Some((key, cause)) = lane.take_recalled() {
+        while let Some(Recalled { key, lease, cause }) = lane.take_recalled() {
             if !run.in_hand.contains(&key.suffix) {
-                return Ok(Some(Turned { key, why: Why::Recalled(cause) }));
+                return Ok(Some(Turned { key, why: Why::Recalled(cause, lease) }));
             }
             lane.recalled_over();
         }
@@ -232,10 +232,10 @@ impl Leases {
         permits: &Semaphore,
     ) -> Result<End, CoreError> {
         // Read before it waits for its turn, so that who has it asks at once, together with others.
-        let Some(waiting) = self.book.unless_lost(key, self.book.get(key).await)? else { return Ok(End::Passed) };
+        let Some(waiting) = self.as_read(key, why).await? else { return Ok(End::Passed) };
         let share = self.share_of(key, &waiting.value).await;
         let Ok(permit) = permits.acquire_many(share).await else { return Ok(End::Passed) };
-        let Some(stored) = self.book.unless_lost(key, self.book.get(key).await)? else { return Ok(End::Passed) };
+        let Some(stored) = self.as_it_is(key, waiting).await? else { return Ok(End::Passed) };
         let lease = &stored.value;
         let cause = match &lease.stage {
             _ if lane.is_making(&key.suffix) => return Ok(End::Passed),
@@ -243,7 +243,7 @@ impl Leases {
             Stage::Active if lease.expires <= now => Cause::Expired,
             Stage::Pending if lease.due <= now => Cause::Interrupted,
             stage => match why {
-                Why::Recalled(cause) if *stage == Stage::Active => *cause,
+                Why::Recalled(cause, _) if *stage == Stage::Active => *cause,
                 _ => return Ok(End::Passed),
             },
         };
@@ -271,7 +271,7 @@ impl Leases {
                 entry.duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
                 entry.outcome = Some(Outcome::ok());
                 self.trail.append(entry).await?;
-                self.forget(key, why.haste()).await?;
+                self.forget(key, &stored, why.haste()).await?;
                 self.events.tell(Note::lease(EventKind::LeaseCut, &self.id_of(key), Some(cause.words())));
                 self.meters.revoked.add(1);
                 Ok(End::Gone)
@@ -279,9 +279,30 @@ impl Leases {
         }
     }
 
-    async fn forget(&self, key: &LeaseKey, haste: Haste) -> Result<(), CoreError> {
+    /// The lease as it was read last; read now, unless it was a moment ago.
+    async fn as_read(&self, key: &LeaseKey, why: &Why) -> Result<Option<Arc<Stored<Lease>>>, CoreError> {
+        match why {
+            Why::Recalled(_, lease) => Ok(Some(Arc::clone(lease))),
+            Why::Marked | Why::Expired => self.book.unless_lost(key, self.book.get(key).await),
+        }
+    }
+
+    /// The lease as it is now, which is mostly what was read.
+    async fn as_it_is(
+        &self,
+        key: &LeaseKey,
+        read: Arc<Stored<Lease>>,
+    ) -> Result<Option<Arc<Stored<Lease>>>, CoreError> {
+        // What fails here fails below too, and is told apart there.
+        if self.book.is_still(key, read.rev).await.unwrap_or(false) {
+            return Ok(Some(read));
+        }
+        self.book.unless_lost(key, self.book.get(key).await)
+    }
+
+    async fn forget(&self, key: &LeaseKey, known: &Arc<Stored<Lease>>, haste: Haste) -> Result<(), CoreError> {
         let began = Instant::now();
-        self.book.forget(key, haste).await?;
+        self.book.forget_known(key, Arc::clone(known), haste).await?;
         if haste == Haste::Soon {
             self.pace.took(began.elapsed());
         }

@@ -12,7 +12,7 @@ use strongroom_model::{Kind, Kinded as _, MountPath, RoleName, Timestamp};
 async fn a_login_lives_as_long_as_its_lease_and_the_trail_tells_of_both_ends() {
     let world = World::new().await;
     let (id, login) = world.login("pg-app").await;
-    assert!(id.starts_with("db/creds/pg-app/") && id.len() == "db/creds/pg-app/".len() + 24, "{id}");
+    assert!(id.starts_with("db/creds/pg-app/") && id.len() == "db/creds/pg-app/".len() + 25, "{id}");
     assert_eq!((world.state(&id).await, world.count()), (Some("active"), 1));
     let asked = world.trail.recent(usize::MAX).await;
     assert!(asked.iter().any(|line| line.contains(&format!("\"lease_id\":\"{id}\"")) && line.contains(&login)));

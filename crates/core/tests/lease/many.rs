@@ -54,7 +54,7 @@ async fn a_system_that_ends_many_logins_by_one_act_is_asked_for_many_at_once() {
     let told = world.events("lease-revoke").await;
     assert!(ids.iter().all(|id| told.iter().filter(|entry| entry["lease_id"] == **id).count() == 1));
     let most = world.outside.most_at_once.load(Ordering::SeqCst);
-    assert!((9..=64).contains(&most), "{most}");
+    assert!((9..=128).contains(&most), "{most}");
 }
 
 #[tokio::test]

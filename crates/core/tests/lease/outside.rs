@@ -135,6 +135,7 @@ impl AuthMethod for Door {
     async fn call(&self, _call: Call<'_>) -> Result<Outcome, CoreError> {
         Ok(Outcome::Login(Box::new(Login {
             alias: Some("ann".to_owned()),
+            called: None,
             display_name: "door-ann".to_owned(),
             policies: vec![PolicyName::parse("all")?],
             metadata: Default::default(),

@@ -33,8 +33,7 @@ impl Note {
     }
 
     fn read(note: &Map<String, Value>) -> Result<Self, CoreError> {
-        serde_json::from_value(Value::Object(note.clone()))
-            .map_err(|_| CoreError::Unreadable { kind: "database lease" })
+        Self::deserialize(note).map_err(|_| CoreError::Unreadable { kind: "database lease" })
     }
 }
 

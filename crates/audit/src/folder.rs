@@ -18,6 +18,9 @@ const BEGINNING: u64 = 256;
 /// How much of the end is read at first; doubled until a checkpoint is in it.
 const FIRST_WINDOW: u64 = 64 * 1024;
 
+/// More than is written in a second, the longest that an open server leaves lines without a signature.
+const FAR: u64 = 16 * 1024 * 1024;
+
 /// The name of the segment that begins with this line.
 pub(crate) fn segment_name(first: u64) -> String {
     format!("{first:020}.jsonl")
@@ -144,7 +147,7 @@ impl Segment {
     }
 
     /// The last line that is a checkpoint by its beginning, if another line stands before it: where it begins, the line
-    /// before, and the line itself.
+    /// before, and the line itself. Not looked for further than [`FAR`] from the end.
     pub(crate) fn last_checkpoint(&self) -> io::Result<Option<(u64, Vec<u8>, Vec<u8>)>> {
         let mut size = FIRST_WINDOW;
         loop {
@@ -157,7 +160,7 @@ impl Segment {
                 let line = tail.split(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
                 return Ok(Some((self.len - tail.len() as u64, before, line)));
             }
-            if all {
+            if all || size >= FAR {
                 return Ok(None);
             }
             size = size.saturating_mul(2);

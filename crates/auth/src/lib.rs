@@ -4,6 +4,7 @@
 //! methods share (the `token_*` fields of a role, lists of networks) lives beside the folders.
 
 pub mod approle;
+mod failures;
 mod network;
 mod sent;
 mod token_terms;

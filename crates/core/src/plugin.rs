@@ -6,7 +6,7 @@
 
 use crate::drill::Rehearses;
 use crate::lease::{Diary, Issuance, LeaseEnd, LeaseOrder, LeaseTerms};
-use crate::mount::{Holding, MountClass, MountSpec, Neighbours, OutsideLogin};
+use crate::mount::{Holding, LockoutLimits, MountClass, MountSpec, Neighbours, OutsideLogin};
 use crate::password_policy::PasswordPolicies;
 use crate::records::{Listed, PutRecord, Records, Stored};
 use crate::rotation::{Alarm, Methods};
@@ -207,6 +207,11 @@ impl MountContext {
         let records = MountRecords { records: Arc::clone(records), mount };
         let (passwords, clock, entropy) = (Arc::clone(passwords), Arc::clone(clock), Arc::clone(entropy));
         Self { records, passwords, clock, entropy, neighbours }
+    }
+
+    /// When the mount shuts out whoever fails to log in, as it is tuned now.
+    pub fn lockout(&self) -> LockoutLimits {
+        self.neighbours.lockout()
     }
 
     /// The present moment.

@@ -1,6 +1,7 @@
 //! Mounts: enabled, shown, tuned, moved, disabled; and that one never sees what another keeps.
 
 use serde_json::{Value, json};
+use std::time::Duration;
 use strongroom_testkit::TestServer;
 
 #[tokio::test]
@@ -408,5 +409,100 @@ async fn the_catalog_of_plugins_lists_what_can_be_enabled_and_takes_nothing_new(
     operator.get("sys/plugins/catalog/none").await.expect(400);
     let added = json!({"sha256": "00", "command": "x"});
     operator.post("sys/plugins/catalog/secret/mine", added).await.expect(400);
+    server.stop().await;
+}
+
+/// The setting was taken and read back by nobody, and the limits stayed as they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auth_mount_is_tuned_to_when_failed_logins_shut_somebody_out() {
+    let server = TestServer::open().await;
+    let (operator, stranger) = (server.operator(), server.by(""));
+    for kind in ["userpass", "approle"] {
+        operator.post(&format!("sys/auth/{kind}"), json!({"type": kind})).await.expect(204);
+    }
+    let untouched = operator.get("sys/auth/userpass/tune").await.expect(200);
+    assert!(!untouched.text.contains("lockout"), "{}", untouched.text);
+    let tune = async |kind: &str, config: Value| {
+        operator.post(&format!("sys/auth/{kind}/tune"), json!({"user_lockout_config": config})).await
+    };
+    // As Vault's command line sends it, and as people do.
+    let sent = json!({"lockout_threshold": "2", "lockout_duration": "2m", "lockout_counter_reset_duration": "1m"});
+    tune("userpass", sent).await.expect(204);
+    let read = operator.get("sys/auth/userpass/tune").await.expect(200);
+    for (field, value) in [
+        ("user_lockout_threshold", json!(2)),
+        ("user_lockout_duration", json!(120)),
+        ("user_lockout_counter_reset_duration", json!(60)),
+        ("user_lockout_disable", json!(false)),
+    ] {
+        assert_eq!(read.at(&format!("/data/{field}")), &value, "{}", read.text);
+    }
+    let listed = operator.get("sys/auth").await.expect(200);
+    assert_eq!(listed.at("/data/userpass~1/config/user_lockout_config/user_lockout_duration"), 120);
+    operator.post("auth/userpass/users/ann", json!({"password": "a long password"})).await.expect(204);
+    let login = async |password: &str| {
+        stranger.post("auth/userpass/login/ann", json!({"password": password})).await.status.as_u16()
+    };
+    let seconds = |seconds| server.world.clock.advance(Duration::from_secs(seconds));
+    // A failure counts for a minute, and two shut out for two.
+    assert_eq!(login("wrong").await, 400);
+    seconds(60);
+    assert_eq!(login("wrong").await, 400);
+    assert_eq!(login("a long password").await, 200);
+    assert_eq!((login("wrong").await, login("wrong").await), (400, 400));
+    seconds(119);
+    assert_eq!(login("a long password").await, 403);
+    let locked = operator.get("sys/locked-users").await.expect(200);
+    assert!(locked.text.contains("ann"), "{}", locked.text);
+    seconds(1);
+    assert_eq!(login("a long password").await, 200);
+    // What is not sent stays; `system` is as usual; switched off it holds at once, also for who is shut out.
+    assert_eq!((login("wrong").await, login("wrong").await), (400, 400));
+    assert_eq!(login("a long password").await, 403);
+    tune("userpass", json!({"lockout_disable": true, "lockout_duration": "system"})).await.expect(204);
+    for _ in 0..6 {
+        assert_eq!(login("wrong").await, 400);
+    }
+    assert_eq!(login("a long password").await, 200);
+    let read = operator.get("sys/auth/userpass/tune").await.expect(200);
+    assert_eq!(
+        (read.at("/data/user_lockout_threshold"), read.at("/data/user_lockout_duration")),
+        (&json!(2), &json!(0))
+    );
+    // A role of AppRole is shut out by its id, where that was asked for.
+    operator.post("auth/approle/role/web", json!({"role_id": "web-id"})).await.expect(204);
+    let secret =
+        operator.post("auth/approle/role/web/secret-id", json!({})).await.expect(200).text_at("/data/secret_id");
+    let login = async |role: &str, secret: &str| {
+        stranger.post("auth/approle/login", json!({"role_id": role, "secret_id": secret})).await.status.as_u16()
+    };
+    for _ in 0..8 {
+        assert_eq!(login("web-id", "wrong").await, 400);
+    }
+    assert_eq!(login("web-id", &secret).await, 200);
+    tune("approle", json!({"lockout_threshold": 3})).await.expect(204);
+    for _ in 0..2 {
+        assert_eq!((login("web-id", "wrong").await, login("none", "wrong").await), (400, 400));
+    }
+    assert_eq!(login("web-id", &secret).await, 200, "a success ends counting");
+    for _ in 0..3 {
+        assert_eq!((login("web-id", "wrong").await, login("none", "wrong").await), (400, 400));
+    }
+    assert_eq!((login("web-id", &secret).await, login("none", "wrong").await), (403, 400));
+    let accessor = operator.get("sys/auth").await.expect(200).text_at("/data/approle~1/accessor");
+    operator.post(&format!("sys/locked-users/{accessor}/unlock/web-id"), json!({})).await.expect(204);
+    assert_eq!(login("web-id", &secret).await, 200);
+    // Where nobody is shut out, and what is no limit.
+    for (kind, config) in [
+        ("token", json!({"lockout_threshold": "2"})),
+        ("userpass", json!({"lockout_threshold": "many"})),
+        ("userpass", json!({"lockout_threshold": -1})),
+        ("userpass", json!({"lockout_duration": "soon"})),
+        ("userpass", json!({"lockout_duration": "20000d"})),
+        ("userpass", json!("2")),
+    ] {
+        tune(kind, config.clone()).await.expect(400);
+        assert_eq!(operator.get("sys/auth/userpass/tune").await.expect(200).at("/data"), read.at("/data"), "{config}");
+    }
     server.stop().await;
 }

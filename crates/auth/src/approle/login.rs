@@ -39,10 +39,25 @@ impl AppRole {
         let Some(role) = self.roles.by_role_id(role_id).await? else {
             return Err(self.refuse_unknown(key.as_ref()).await?);
         };
-        let found = if role.value.bind_secret_id { Some(self.bound_secret(&role.value, key).await?) } else { None };
+        let counts = self.context.lockout().tuned;
+        if counts {
+            self.failures.check(role_id).await?;
+        }
+        let found = if role.value.bind_secret_id {
+            match self.bound_secret(&role.value, key).await {
+                Err(CoreError::BadCredentials(_)) if counts => return Err(self.count(role_id).await?),
+                found => Some(found?),
+            }
+        } else {
+            None
+        };
         let used = found.as_ref().map(|(_, used)| &used.value);
         check_source(&role.value, used, source)?;
         let login = admitted(&role.value, used)?;
+        // Before the use is counted, which must not be done twice when this has to be tried again.
+        if counts {
+            self.failures.forget(role_id).await?;
+        }
         if let Some((key, used)) = &found {
             self.secret_ids.spend(&role, key, used).await?;
         }
@@ -53,6 +68,14 @@ impl AppRole {
     async fn refuse_unknown(&self, key: Option<&SecretKey>) -> Result<CoreError, CoreError> {
         let Some(key) = key else { return Ok(CoreError::Missing("secret_id")) };
         self.secret_ids.find(&Instance::nobody(), key).await?;
+        Ok(WRONG)
+    }
+
+    /// The refusal of a wrong secret id, counted.
+    async fn count(&self, role_id: &str) -> Result<CoreError, CoreError> {
+        if self.failures.count(role_id).await? {
+            tracing::warn!(role_id, "too many failed logins by one role id: it is shut out for a while");
+        }
         Ok(WRONG)
     }
 

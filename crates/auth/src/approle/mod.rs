@@ -4,7 +4,8 @@
 //! Invariants: a secret id is shown once and kept only as a keyed hash; it belongs to one *instance* of a role, so the
 //! secret ids of a deleted role are powerless from the commit that deletes it, even if the server dies before they are
 //! removed; a counted use is durable before the login is granted; a stranger cannot tell an unknown role id from a
-//! wrong secret id. Does not make tokens or entities: the core does.
+//! wrong secret id, unless the mount is tuned to shut out roles by their ids, of which there are only those that are known
+//! (otherwise nobody is: secret ids are drawn at random, and who knows a role id could shut out its machines). Does not make tokens or entities: the core does.
 
 mod endpoint;
 mod login;
@@ -16,6 +17,7 @@ mod secret_id_call;
 mod secret_ids;
 mod setting;
 
+use crate::failures::Failures;
 use async_trait::async_trait;
 use roles::Roles;
 use secret_ids::SecretIds;
@@ -23,7 +25,7 @@ use serde_json::{Map, Value};
 use setting::Setting;
 use std::sync::Arc;
 use strongroom_core::{
-    AuthMethod, Call, Captures, CoreError, Endpoint, MountContext, Operation, Outcome, Reply, Terms,
+    AuthMethod, Call, Captures, CoreError, Endpoint, Lockout, MountContext, Operation, Outcome, Reply, Terms,
 };
 use strongroom_model::RoleName;
 
@@ -31,12 +33,14 @@ use strongroom_model::RoleName;
 pub fn start(context: MountContext) -> Arc<dyn AuthMethod> {
     let secret_ids = SecretIds::new(context.clone());
     let roles = Roles::new(context.clone(), secret_ids.clone());
-    Arc::new(AppRole { roles, secret_ids, context })
+    let failures = Failures::new(context.clone(), ("approle-failure", "approle-failure-end"));
+    Arc::new(AppRole { roles, secret_ids, failures, context })
 }
 
 struct AppRole {
     roles: Roles,
     secret_ids: SecretIds,
+    failures: Failures,
     context: MountContext,
 }
 
@@ -71,9 +75,34 @@ impl AuthMethod for AppRole {
         self.tidy().await.map(drop)
     }
 
+    fn lockout(&self) -> Option<&dyn Lockout> {
+        Some(self)
+    }
+
     async fn wipe(&self) -> Result<(), CoreError> {
         self.roles.wipe().await?;
+        self.failures.wipe().await?;
         self.secret_ids.wipe().await
+    }
+}
+
+#[async_trait]
+impl Lockout for AppRole {
+    async fn shut_out(&self) -> Result<Vec<String>, CoreError> {
+        let mut ids = Vec::new();
+        if self.context.lockout().tuned {
+            for id in self.failures.shut_out().await? {
+                if self.roles.by_role_id(&id).await?.is_some() {
+                    ids.push(id);
+                }
+            }
+        }
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    async fn let_in(&self, alias: &str) -> Result<(), CoreError> {
+        self.failures.forget(alias).await
     }
 }
 

@@ -16,10 +16,10 @@ impl UserPass {
     pub(super) async fn login(&self, name: &RoleName, call: &Call<'_>) -> Result<Login, CoreError> {
         let password = sent_password(call.fields)?.ok_or(CoreError::Missing("password"))?;
         // Before and after waiting: who is shut out takes no place in the queue, and who is shut out meanwhile no turn.
-        self.failures.check(name).await?;
+        self.failures.check(name.as_str()).await?;
         let place = self.pool.enter()?;
         let _turn = self.turns.take(name).await;
-        self.failures.check(name).await?;
+        self.failures.check(name.as_str()).await?;
         let user = self.users.find(name).await?;
         let fits = fits(&place, user.as_deref(), password).await?;
         let Some(user) = user.filter(|_| fits) else {
@@ -29,15 +29,15 @@ impl UserPass {
         if !admits(&user.value.terms.token.bound_cidrs, call.grant.visit().source.address) {
             return Err(CoreError::Denied);
         }
-        self.failures.forget(name).await?;
+        self.failures.forget(name.as_str()).await?;
         admitted(&user.value, call.grant)
     }
 
     async fn refuse(&self, name: &RoleName, grant: &Grant) -> Result<CoreError, CoreError> {
-        if self.failures.count(name).await? {
+        if self.failures.count(name.as_str()).await? {
             // Without the name: some people type their password there.
             let request = grant.visit().request;
-            tracing::warn!(%request, "too many failed logins under one name: it is shut out for a quarter of an hour");
+            tracing::warn!(%request, "too many failed logins under one name: it is shut out for a while");
         }
         Ok(WRONG)
     }

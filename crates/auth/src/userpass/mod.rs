@@ -1,12 +1,11 @@
 //! Userpass: people log in with a user name and a password. Serves the paths that Vault's method of this name has.
 //!
 //! Invariants: a password is kept only as an Argon2id hash; a stranger cannot tell an unknown user from a wrong password,
-//! neither by the answer nor by the work done; five wrong passwords in a row shut a name out for fifteen minutes, whether
-//! or not there is such a user, and a restart does not forget it; at most half of the cores compute hashes at once. Does
+//! neither by the answer nor by the work done; five wrong passwords in a row (or as the mount is tuned) shut a name out for
+//! fifteen minutes, whether or not there is such a user, and a restart does not forget it; at most half of the cores compute hashes at once. Does
 //! not make tokens or entities: the core does.
 
 mod endpoint;
-mod failures;
 mod login;
 mod password;
 mod pool;
@@ -15,8 +14,8 @@ mod user;
 mod user_call;
 mod users;
 
+use crate::failures::Failures;
 use async_trait::async_trait;
-use failures::Failures;
 use pool::Pool;
 use serde_json::{Map, Value};
 use std::sync::{Arc, LazyLock};
@@ -31,7 +30,8 @@ pub use password::hashes_computed;
 
 /// Starts the method for one mount. Reads nothing: users and failed logins are looked up when they are needed.
 pub fn start(context: MountContext) -> Arc<dyn AuthMethod> {
-    let (users, failures) = (Users::new(context.clone()), Failures::new(context.clone()));
+    let (users, failures) =
+        (Users::new(context.clone()), Failures::new(context.clone(), ("userpass-failure", "userpass-failure-end")));
     Arc::new(UserPass { users, failures, turns: Turns::new(), pool: &POOL, context })
 }
 
@@ -91,8 +91,8 @@ impl Lockout for UserPass {
     async fn shut_out(&self) -> Result<Vec<String>, CoreError> {
         let mut names = Vec::new();
         for name in self.failures.shut_out().await? {
-            if self.users.find(&name).await?.is_some() {
-                names.push(name.to_string());
+            if self.users.find(&RoleName::parse(&name)?).await?.is_some() {
+                names.push(name);
             }
         }
         names.sort_unstable();
@@ -100,7 +100,7 @@ impl Lockout for UserPass {
     }
 
     async fn let_in(&self, alias: &str) -> Result<(), CoreError> {
-        self.failures.forget(&RoleName::parse(alias)?).await
+        self.failures.forget(RoleName::parse(alias)?.as_str()).await
     }
 }
 

@@ -1,3 +1,4 @@
+use super::LockoutConfig;
 use crate::{CoreError, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -25,7 +26,10 @@ pub struct MountConfig {
     /// Lists that Vault's clients set and read back: header names, keys left in clear by devices.
     #[serde(default)]
     pub lists: BTreeMap<String, Vec<String>>,
-    /// Further settings that are kept and given back (`user_lockout_config`, ...).
+    /// When failed logins shut somebody out, if that was tuned; auth mounts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lockout: Option<LockoutConfig>,
+    /// Further settings that are kept and given back.
     #[serde(default)]
     pub other: Map<String, Value>,
 }
@@ -67,6 +71,9 @@ impl MountConfig {
             }
             self.token_type = kind;
         }
+        if let Some(sent) = sent.object("user_lockout_config")?.filter(|sent| !sent.map().is_empty()) {
+            self.lockout.get_or_insert_default().update(&sent)?;
+        }
         for name in LISTS {
             if let Some(list) = sent.list(name)? {
                 self.lists.insert(name.to_owned(), list);
@@ -90,6 +97,9 @@ impl MountConfig {
         }
         for (name, list) in &self.lists {
             shown.insert(name.clone(), json!(list));
+        }
+        if let Some(lockout) = &self.lockout {
+            shown.insert("user_lockout_config".into(), Value::Object(lockout.shown()));
         }
         shown.extend(self.other.clone());
         shown

@@ -5,11 +5,13 @@
 //! that survives a crash.
 
 mod config;
+mod lockout;
 mod neighbour;
 mod roster;
 mod table;
 
 pub use config::{MountConfig, MountSpec};
+pub use lockout::{LockoutConfig, LockoutLimits};
 pub use neighbour::{Holding, Neighbours, OutsideLogin};
 pub(crate) use table::mount_at;
 pub use table::{Mount, MountClass, MountTable, Mounts};

@@ -1,7 +1,7 @@
 //! Whether a login of an outside system is another mount's already. Passwords of such logins are changed, and whoever else
 //! holds one is locked out by each change, so a plug-in asks before it takes one. Names no mount to the one who asks.
 
-use super::MountTable;
+use super::{LockoutLimits, MountTable};
 use crate::CoreError;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Weak};
@@ -37,6 +37,12 @@ pub struct Neighbours {
 impl Neighbours {
     pub(super) fn of(mount: MountId, table: &Arc<ArcSwap<MountTable>>, turn: &Arc<Mutex<()>>) -> Self {
         Self { table: Arc::downgrade(table), mount, turn: Arc::clone(turn) }
+    }
+
+    /// When this mount shuts out whoever fails to log in.
+    pub(crate) fn lockout(&self) -> LockoutLimits {
+        let table = self.table.upgrade().map(|table| table.load_full());
+        LockoutLimits::of(table.and_then(|table| table.by_id(self.mount)?.config.lockout))
     }
 
     /// Waits until no other plug-in is about to take a login: to be held from asking to having written it down.

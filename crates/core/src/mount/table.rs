@@ -99,6 +99,26 @@ enum Plugin {
     Engine(Arc<dyn SecretsEngine>),
 }
 
+impl Plugin {
+    fn method(&self) -> Option<&dyn AuthMethod> {
+        match self {
+            Plugin::Method(method) => Some(&**method),
+            Plugin::None | Plugin::Engine(_) => None,
+        }
+    }
+}
+
+/// Refuses to tune when somebody is shut out where nobody ever is.
+fn check_lockout(mount: &Mount, method: Option<&dyn AuthMethod>) -> Result<(), CoreError> {
+    match mount.config.lockout {
+        Some(_) if method.and_then(AuthMethod::lockout).is_none() => Err(CoreError::Invalid(format!(
+            "tuning of user lockout configuration for type \"{}\" not allowed: it shuts nobody out",
+            mount.kind
+        ))),
+        _ => Ok(()),
+    }
+}
+
 impl MountTable {
     /// The mount that a path lies in (the longest that fits), and what follows it in the path.
     pub fn resolve(&self, path: &RequestPath) -> Option<(Arc<Mount>, String)> {
@@ -315,6 +335,7 @@ impl Mounts {
         }
         let mount = self.make(path, class, spec);
         let plugin = self.start(&mount);
+        check_lockout(&mount, plugin.method())?;
         let txn = Txn::new().put_record(shelf().named(mount.id.as_bytes()), &mount)?;
         let id = mount.id;
         table.insert(mount, plugin);
@@ -357,6 +378,7 @@ impl Mounts {
         };
         let mut changed = Mount::clone(current);
         change(&mut changed)?;
+        check_lockout(&changed, table.method(changed.id).as_deref())?;
         self.save(&changed).await?;
         let id = changed.id;
         table.replace(changed);

@@ -254,6 +254,10 @@ fn tuned(mount: &Mount, (default, longest): (u64, u64)) -> Map<String, Value> {
     shown.insert("default_lease_ttl".into(), json!(in_force(mount.config.default_lease_ttl, default)));
     shown.insert("max_lease_ttl".into(), json!(in_force(mount.config.max_lease_ttl, longest)));
     shown.insert("description".into(), json!(mount.description));
+    if let Some(lockout) = &mount.config.lockout {
+        shown.remove("user_lockout_config");
+        shown.extend(lockout.shown());
+    }
     if !mount.options.is_empty() {
         shown.insert("options".into(), json!(mount.options));
     }

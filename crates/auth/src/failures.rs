@@ -1,76 +1,103 @@
 //! Failed logins: counted per name, and the name shut out when there are too many.
 //!
-//! The limits are the defaults of Vault's user lockout. Counted is by the parsed name, so no other spelling of it begins
-//! anew (CVE-2025-6004), and for names without a user too, so that being shut out does not tell who has one (Vault counts
-//! known users only). Counts are records, so a restart does not reset them. Each costs the one who makes it a password
-//! hash, and each failure removes more dead records than it adds, so strangers cannot fill the store: what is alive is at
-//! most what the pool can compute in fifteen minutes.
+//! The limits are those that the mount is tuned to, or the defaults of Vault's user lockout. Counts are records, so a
+//! restart does not reset them. Each failure removes more dead records than it adds, so strangers cannot fill the store:
+//! who counts names that strangers make up must have each cost them something. Does not know what a name is: whoever counts
+//! has parsed it, so that no other spelling of it begins anew (CVE-2025-6004).
 
-use super::{BATCH, TRIES};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use strongroom_barrier::{Address, Shelf, Txn};
+use strongroom_core::mount::LockoutLimits;
 use strongroom_core::{CoreError, MountContext, MountRecords, Stored};
-use strongroom_model::{RoleName, Timestamp};
+use strongroom_model::Timestamp;
 
-/// So many failures in a row shut a name out.
-const THRESHOLD: u32 = 5;
-/// How long after the last failure they are remembered, and so how long a name is shut out.
-const SPAN: Duration = Duration::from_secs(15 * 60);
+/// How often a change is tried again when somebody else changed the same record.
+const TRIES: usize = 16;
+/// Records that one transaction removes.
+const BATCH: usize = 24;
 /// Dead records that each failure removes.
 const SWEEP: usize = 4;
 
 #[derive(Serialize, Deserialize)]
 struct Failure {
-    count: u32,
+    count: u64,
+    /// When the last one was; in older records, a quarter of an hour before their end.
+    #[serde(default)]
+    last: Option<Timestamp>,
     /// From then on this record means nothing.
     ends: Timestamp,
+}
+
+impl Failure {
+    /// Whether the last one was less than so long ago.
+    fn is_within(&self, span: Duration, now: Timestamp) -> bool {
+        self.last.map_or(self.ends > now, |last| last.plus(span) > now)
+    }
+
+    fn shuts_out(&self, limits: &LockoutLimits, now: Timestamp) -> bool {
+        !limits.disabled && self.count >= limits.threshold && self.is_within(limits.duration, now)
+    }
 }
 
 /// Stands on a shelf that is ordered by the ends of failures.
 #[derive(Serialize, Deserialize)]
 struct End {
-    name: RoleName,
+    name: String,
 }
 
-pub(super) struct Failures {
+pub(crate) struct Failures {
     context: MountContext,
+    /// The shelves of the counts, and of their ends.
+    shelves: (&'static str, &'static str),
 }
 
 impl Failures {
-    pub(super) fn new(context: MountContext) -> Self {
-        Self { context }
+    pub(crate) fn new(context: MountContext, shelves: (&'static str, &'static str)) -> Self {
+        Self { context, shelves }
     }
 
     /// Refuses a name that is shut out, in Vault's words, which do not say why.
-    pub(super) async fn check(&self, name: &RoleName) -> Result<(), CoreError> {
-        match self.alive(name).await? {
-            Some(failure) if failure.value.count >= THRESHOLD => Err(CoreError::Denied),
+    pub(crate) async fn check(&self, name: &str) -> Result<(), CoreError> {
+        let (limits, now) = (self.context.lockout(), self.context.now());
+        if limits.disabled {
+            return Ok(());
+        }
+        match self.find(name).await? {
+            Some(failure) if failure.value.shuts_out(&limits, now) => Err(CoreError::Denied),
             _ => Ok(()),
         }
     }
 
     /// Counts a failure. Durable when it returns; says whether the name is shut out now.
-    pub(super) async fn count(&self, name: &RoleName) -> Result<bool, CoreError> {
+    pub(crate) async fn count(&self, name: &str) -> Result<bool, CoreError> {
+        let limits = self.context.lockout();
+        if limits.disabled {
+            return Ok(false);
+        }
         for _ in 0..TRIES {
-            match self.try_count(name).await {
+            match self.try_count(name, &limits).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(count) => {
                     self.sweep().await?;
-                    return Ok(count >= THRESHOLD);
+                    return Ok(count >= limits.threshold);
                 }
             }
         }
         Err(CoreError::Conflict)
     }
 
-    async fn try_count(&self, name: &RoleName) -> Result<u32, CoreError> {
+    async fn try_count(&self, name: &str, limits: &LockoutLimits) -> Result<u64, CoreError> {
         let (now, found) = (self.context.now(), self.find(name).await?);
-        let before = found.as_ref().filter(|found| found.value.ends > now).map_or(0, |found| found.value.count);
-        let failure = Failure { count: before.saturating_add(1), ends: now.plus(SPAN) };
+        let before = found
+            .as_ref()
+            .filter(|found| found.value.is_within(limits.counter_reset, now))
+            .map_or(0, |found| found.value.count);
+        let ends = now.plus(limits.duration.max(limits.counter_reset));
+        let failure = Failure { count: before.saturating_add(1), last: Some(now), ends };
         let mut txn = match &found {
             Some(found) => Txn::new().expect(self.at(name), found.rev),
             None => Txn::new().expect_absent(self.at(name)),
@@ -79,22 +106,22 @@ impl Failures {
         if let Some(found) = found.filter(|found| found.value.ends != failure.ends) {
             txn = txn.delete(self.end_at(found.value.ends, name));
         }
-        txn = self.records().put(txn, self.end_at(failure.ends, name), &End { name: name.clone() })?;
+        txn = self.records().put(txn, self.end_at(failure.ends, name), &End { name: name.to_owned() })?;
         txn = self.records().put(txn, self.at(name), &failure)?;
         self.records().commit(txn).await?;
         Ok(failure.count)
     }
 
     /// The names that are shut out now, whether there is such a user or not.
-    pub(super) async fn shut_out(&self) -> Result<Vec<RoleName>, CoreError> {
-        let now = self.context.now();
+    pub(crate) async fn shut_out(&self) -> Result<Vec<String>, CoreError> {
+        let (limits, now) = (self.context.lockout(), self.context.now());
         let listed = self.records().scan_all::<Failure>(&self.shelf()).await?;
-        let alive = listed.iter().filter(|listed| listed.value.count >= THRESHOLD && listed.value.ends > now);
-        alive.map(|listed| Ok(RoleName::parse(&listed.text())?)).collect()
+        let shut = listed.iter().filter(|listed| listed.value.shuts_out(&limits, now));
+        Ok(shut.map(|listed| listed.text()).collect())
     }
 
     /// Forgets what failed before a success.
-    pub(super) async fn forget(&self, name: &RoleName) -> Result<(), CoreError> {
+    pub(crate) async fn forget(&self, name: &str) -> Result<(), CoreError> {
         for _ in 0..TRIES {
             let Some(found) = self.find(name).await? else { return Ok(()) };
             match self.remove(name, &found).await {
@@ -105,7 +132,7 @@ impl Failures {
         Err(CoreError::Conflict)
     }
 
-    async fn remove(&self, name: &RoleName, found: &Stored<Failure>) -> Result<(), CoreError> {
+    async fn remove(&self, name: &str, found: &Stored<Failure>) -> Result<(), CoreError> {
         let txn = Txn::new().expect(self.at(name), found.rev).delete(self.at(name));
         self.records().commit(txn.delete(self.end_at(found.value.ends, name))).await
     }
@@ -118,7 +145,7 @@ impl Failures {
             let name = end.value.name;
             let removed = match self.find(&name).await? {
                 Some(found) if found.value.ends.nanos() == end.number => self.remove(&name, &found).await,
-                _ => self.records().commit(Txn::new().delete(self.ends().ordered(end.number, name.as_str()))).await,
+                _ => self.records().commit(Txn::new().delete(self.ends().ordered(end.number, &name))).await,
             };
             match removed {
                 Ok(()) | Err(CoreError::Conflict) => {}
@@ -129,7 +156,7 @@ impl Failures {
     }
 
     /// Removes everything.
-    pub(super) async fn wipe(&self) -> Result<(), CoreError> {
+    pub(crate) async fn wipe(&self) -> Result<(), CoreError> {
         for shelf in [self.shelf(), self.ends()] {
             loop {
                 let page = self.records().scan::<IgnoredAny>(&shelf, None, BATCH).await?;
@@ -147,12 +174,7 @@ impl Failures {
         Ok(())
     }
 
-    async fn alive(&self, name: &RoleName) -> Result<Option<Arc<Stored<Failure>>>, CoreError> {
-        let now = self.context.now();
-        Ok(self.find(name).await?.filter(|found| found.value.ends > now))
-    }
-
-    async fn find(&self, name: &RoleName) -> Result<Option<Arc<Stored<Failure>>>, CoreError> {
+    async fn find(&self, name: &str) -> Result<Option<Arc<Stored<Failure>>>, CoreError> {
         self.records().get(&self.at(name)).await
     }
 
@@ -161,18 +183,18 @@ impl Failures {
     }
 
     fn shelf(&self) -> Shelf {
-        self.records().shelf("userpass-failure")
+        self.records().shelf(self.shelves.0)
     }
 
     fn ends(&self) -> Shelf {
-        self.records().shelf("userpass-failure-end")
+        self.records().shelf(self.shelves.1)
     }
 
-    fn at(&self, name: &RoleName) -> Address {
-        self.shelf().named(name.as_str())
+    fn at(&self, name: &str) -> Address {
+        self.shelf().named(name)
     }
 
-    fn end_at(&self, ends: Timestamp, name: &RoleName) -> Address {
-        self.ends().ordered(ends.nanos(), name.as_str())
+    fn end_at(&self, ends: Timestamp, name: &str) -> Address {
+        self.ends().ordered(ends.nanos(), name)
     }
 }

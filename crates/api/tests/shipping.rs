@@ -121,6 +121,16 @@ async fn a_destination_that_cannot_be_is_refused_with_what_to_do() {
         let answer = ask(&server, "POST", "shipping/one", new).await.expect(400);
         assert!(answer.text.contains(why) && !answer.text.contains("s3cret"), "{}", answer.text);
     }
+    // A collector that nothing would ever be sent to, for which nothing would ever be archived.
+    for at in ["127.0.0.1:6514", "localhost:6514", "[::1]:6514", "169.254.169.254:6514", "[::ffff:127.0.0.1]:6514"] {
+        for transport in ["tcp", "udp", "tls"] {
+            let new = json!({"type": "syslog", "transport": transport, "address": at});
+            let answer = ask(&server, "POST", "shipping/one", new).await.expect(400);
+            assert!(answer.text.contains("-internal"), "{transport} {at}: {}", answer.text);
+        }
+    }
+    let new = json!({"type": "syslog", "transport": "tcp", "address": "255.255.255.255:6514", "internal": true});
+    ask(&server, "POST", "shipping/one", new).await.expect(400);
     ask(&server, "POST", "shipping/Bad.Name", json!({"type": "file", "path": "/tmp/x"})).await.expect(400);
     let answer = ask(&server, "POST", "webhooks/one", json!({"url": "https://127.0.0.1/"})).await.expect(400);
     assert!(answer.text.contains("internal"), "{}", answer.text);

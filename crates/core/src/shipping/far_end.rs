@@ -3,9 +3,10 @@
 use super::Replay;
 use super::carrier::Carrier;
 use crate::CoreError;
-use crate::webhook::{Hidden, Target, Trust};
+use crate::webhook::{Hidden, Reach, Target, Trust};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use strongroom_audit::{Form, Trail};
 use strongroom_model::{SecretString, Timestamp};
@@ -182,7 +183,7 @@ impl NewShipper {
             }
             FarEnd::File { .. } => {}
             FarEnd::Syslog { transport, tag, .. } => {
-                check(transport)?;
+                check(transport, internal)?;
                 // APP-NAME (RFC 5424, 6): 1 to 48 printable characters.
                 if !(1..=48).contains(&tag.len()) || !tag.bytes().all(|byte| (33..=126).contains(&byte)) {
                     return Err(CoreError::Invalid("the tag must have 1 to 48 visible ASCII characters".to_owned()));
@@ -191,7 +192,7 @@ impl NewShipper {
             FarEnd::Socket { transport: Transport::Udp { .. } } => {
                 return Err(CoreError::Invalid("lines go through tcp, tls or unix; udp is for syslog only".to_owned()));
             }
-            FarEnd::Socket { transport } => check(transport)?,
+            FarEnd::Socket { transport } => check(transport, internal)?,
             FarEnd::Https { url, host, ca, .. } => *host = Target::parse(url.get(), ca.as_deref(), internal)?.place(),
         }
         Ok(Shipper { name, to, form, internal, from, added: now })
@@ -218,7 +219,7 @@ impl Shipper {
     }
 }
 
-fn check(transport: &Transport) -> Result<(), CoreError> {
+fn check(transport: &Transport, internal: bool) -> Result<(), CoreError> {
     let address = match transport {
         Transport::Unix { path } if path.is_absolute() => return Ok(()),
         Transport::Unix { .. } => return Err(CoreError::Invalid("the path of the socket must be absolute".to_owned())),
@@ -228,7 +229,17 @@ fn check(transport: &Transport) -> Result<(), CoreError> {
         }
         Transport::Udp { address } | Transport::Tcp { address } => address,
     };
-    host_and_port(address).map(|_| ())
+    let (host, _) = host_and_port(address)?;
+    // What is no address is looked up anew for each connection, and judged then.
+    let known = match host.eq_ignore_ascii_case("localhost") {
+        true => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        false => host.parse::<IpAddr>().ok(),
+    };
+    let refusal = known.and_then(|address| Reach { internal }.refusal(address));
+    refusal.map_or(Ok(()), |why| {
+        let remedy = if internal { "name another" } else { "allow it with `internal` (`-internal`), or name another" };
+        Err(CoreError::Invalid(format!("nothing would be sent to {address}, while all of it is kept: {why}; {remedy}")))
+    })
 }
 
 /// `host:port`, `[address]:port`.

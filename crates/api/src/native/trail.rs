@@ -33,7 +33,11 @@ const FILTERS: &[Parameter] = &[
     parameter("subject", "string", "The name of a login in its outside system; with its events."),
     parameter("request", "string", "The id of a request."),
     parameter("namespace", "string", "The namespace."),
-    parameter("kind", "string", "outcome (when not given), intent, event; by commas."),
+    parameter(
+        "kind",
+        "string",
+        "outcome, intent, event, by commas; outcome when not given, and event with subject or internal.",
+    ),
     parameter("from", "string", "From this time on, in RFC 3339."),
     parameter("to", "string", "Before this time, in RFC 3339."),
     parameter("start", "integer", "The page: the `next` of the page before, or an `end` to see what came later."),

@@ -283,6 +283,10 @@ async fn a_role_is_called_by_its_name_and_one_made_again_under_it_is_never_taken
         let found = get(&server, &root, &format!("trail/query?operation=read&principal={name}")).await.expect(200);
         assert_eq!(found.at("/data/entries/0/name"), "approle-web", "{name}: {}", found.text);
     }
+    // A login asks as nobody, and is named by whom it led to.
+    let logins = get(&server, &root, "trail/query?path=auth/approle/login").await.expect(200);
+    let row = logins.at("/data/entries/0");
+    assert_eq!((&row["name"], &row["principal"]), (&json!("approle-web"), &json!(null)), "{}", logins.text);
     // Made again: another principal, which is called by the name now. The name alone says no more who is meant.
     operator.delete("auth/approle/role/web").await.expect(204);
     role(&server, "web", READS_APP).await;

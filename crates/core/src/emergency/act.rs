@@ -18,11 +18,13 @@ struct Done {
     rotated: bool,
     /// Whether a rotation is still to come, or to end.
     waits: bool,
+    /// How many leases it marked, where that is the act.
+    leases: u64,
 }
 
 impl Done {
     fn of(how: impl Into<String>) -> Self {
-        Self { how: how.into(), version: None, rotated: false, waits: false }
+        Self { how: how.into(), version: None, rotated: false, waits: false, leases: 0 }
     }
 }
 
@@ -147,7 +149,7 @@ impl Emergency {
         if incident.cut.is_some() {
             return Ok(incident);
         }
-        let Done { how, version, rotated, waits } = self.cut_target(&incident).await?;
+        let Done { how, version, rotated, waits, leases } = self.cut_target(&incident).await?;
         self.hold(&incident, version.filter(|_| !rotated)).await?;
         let cut = Cut { at: self.rooms.clock.now(), how, version, rotated };
         let refused = self.is_refused(&incident, &cut).await?.then(|| self.rooms.clock.now());
@@ -157,6 +159,10 @@ impl Emergency {
                 kept.acknowledged = kept.acknowledged.or(Some(acknowledged));
                 kept.cut = Some(cut.clone());
                 kept.refused = refused;
+                // Some may have ended before anybody counts what is left.
+                if let Some(step) = kept.step(StepKind::Leases) {
+                    step.total = step.total.max(leases);
+                }
                 if waits && !kept.steps.iter().any(|step| step.what == StepKind::Rotation) {
                     kept.steps.push(Step::new(StepKind::Rotation));
                 }
@@ -219,7 +225,8 @@ impl Emergency {
                     Some(scope) => self.rooms.leases.cut_off(&scope).await?,
                     None => 0,
                 };
-                Ok(Done::of(format!("{count} leases are marked; each is gone when its system says so")))
+                let how = format!("{count} leases are marked; each is gone when its system says so");
+                Ok(Done { leases: count, ..Done::of(how) })
             }
             Target::Mount { mount, .. } => {
                 self.rooms.blocks.add(block(Blocked::Mount(*mount)), &Ok).await?;

@@ -15,7 +15,7 @@ pub struct NamedRow {
     /// The entry.
     #[serde(flatten)]
     pub row: Row,
-    /// The entity's name now, or the one of its login where nobody named it.
+    /// The entity's name now, or the one of its login where nobody named it; of a login, that of the entity that it led to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -26,7 +26,9 @@ impl Identity {
         let mut known: HashMap<String, Option<String>> = HashMap::new();
         let mut named = Vec::with_capacity(rows.len());
         for row in rows {
-            let name = match &row.entity {
+            // Whoever logs in asks as nobody: they are named by whom the login led to.
+            let who = row.entity.as_ref().or_else(|| row.issued_to.as_ref().filter(|_| row.principal.is_none()));
+            let name = match who {
                 None => None,
                 Some(id) => match known.get(id) {
                     Some(name) => name.clone(),

@@ -33,7 +33,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
         valued("subject", "name", "The name of a login in its database; with its events"),
         valued("request", "id", "The id of a request"),
         valued("in-namespace", "path", "The namespace"),
-        valued("kind", "word", "outcome, intent, event; outcome when not given"),
+        valued("kind", "word", "outcome, intent, event; outcome when not given, event too with -subject or internal"),
         valued("from", "time", "From then on: 14:00, 2026-04-10T14:00, or 2h for two hours ago"),
         valued("to", "time", "Before then"),
         valued("date", "date", "The date of -from and -to; without them, that whole day"),

@@ -262,7 +262,7 @@ fn entry(number: u64, habit: Habit) -> Entry {
     entry.secret = Some(SecretNote { name: secret, act: "read".to_owned() });
     entry.version = Some(3);
     entry.token_hash = Some(format!("hmac-sha256:{number:064x}"));
-    entry.principal = Some(Principal {
+    entry.principal = Some(Arc::new(Principal {
         entity: Some(EntityId::from_bytes([who as u8; 16])),
         accessor: format!("accessor{who:06}{token:010}"),
         display_name: format!("approle-{who}"),
@@ -270,7 +270,7 @@ fn entry(number: u64, habit: Habit) -> Entry {
         identity_policies: Vec::new(),
         metadata: Default::default(),
         token_type: TokenType::Service,
-    });
+    }));
     entry.source = SourceNote { address: format!("10.0.{}.{who}", who % 7), port: 40_000 };
     entry.decision = Some(DecisionNote {
         granted: true,

@@ -87,14 +87,20 @@ pub(crate) async fn read(mut body: Incoming, limit: usize, budget: &Budget) -> R
 }
 
 /// Appends without leaving an unwiped copy behind when the vector grows.
+#[inline]
 pub(crate) fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
-    if bytes.capacity() < bytes.len() + data.len() {
-        let mut larger = Vec::with_capacity((bytes.len() + data.len()).next_power_of_two());
-        larger.extend_from_slice(bytes);
-        bytes.zeroize();
-        **bytes = larger;
+    if bytes.capacity() - bytes.len() < data.len() {
+        grow_wiped(bytes, data.len());
     }
     bytes.extend_from_slice(data);
+}
+
+#[cold]
+fn grow_wiped(bytes: &mut Zeroizing<Vec<u8>>, more: usize) {
+    let mut larger = Vec::with_capacity((bytes.len() + more).next_power_of_two());
+    larger.extend_from_slice(bytes);
+    bytes.zeroize();
+    **bytes = larger;
 }
 
 /// Reads bytes that are at hand as [`Held::json_object`] reads a body.

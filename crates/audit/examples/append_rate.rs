@@ -62,7 +62,8 @@ fn entry(number: u64) -> Entry {
         reason: "granted".to_owned(),
     });
     entry.outcome = Some(Outcome::ok());
-    entry.response_data = serde_json::json!({ "data": { "password": format!("hmac-sha256:{}", "c3".repeat(32)) } });
+    entry.response_data =
+        serde_json::json!({ "data": { "password": format!("hmac-sha256:{}", "c3".repeat(32)) } }).into();
     entry.duration_us = 180;
     entry
 }

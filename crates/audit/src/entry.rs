@@ -3,9 +3,10 @@
 //! An entry may be read by everybody who may read the trail: whoever builds it has already replaced values by keyed
 //! hashes (see [`crate::redact`]). Fields added later have defaults, so that old trails stay readable.
 
+use crate::redact::Redacted;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use strongroom_model::{Kind, Principal, RequestId};
 
 /// What happened: one request, in the terms of the trail. Everything in it may be read by who may read the trail;
@@ -41,7 +42,7 @@ pub struct Entry {
     pub version: Option<u64>,
     /// Who asked, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<Principal>,
+    pub principal: Option<Arc<Principal>>,
     /// Keyed hash of the token that was sent, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_hash: Option<String>,
@@ -57,8 +58,8 @@ pub struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// The request's parameters, every leaf a keyed hash.
-    #[serde(skip_serializing_if = "Value::is_null", default)]
-    pub request_data: Value,
+    #[serde(skip_serializing_if = "Redacted::is_null", default)]
+    pub request_data: Redacted,
     /// Request headers that the operator chose to record, by lower-case name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub request_headers: BTreeMap<String, Vec<String>>,
@@ -66,8 +67,8 @@ pub struct Entry {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wrap_ttl: Option<u64>,
     /// The answer's data, every leaf a keyed hash.
-    #[serde(skip_serializing_if = "Value::is_null", default)]
-    pub response_data: Value,
+    #[serde(skip_serializing_if = "Redacted::is_null", default)]
+    pub response_data: Redacted,
     /// The login that the answer hands out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response_auth: Option<AuthNote>,
@@ -120,10 +121,10 @@ impl Entry {
             source: SourceNote { address: String::new(), port: 0 },
             decision: None,
             outcome: None,
-            request_data: Value::Null,
+            request_data: Redacted::default(),
             request_headers: BTreeMap::new(),
             wrap_ttl: None,
-            response_data: Value::Null,
+            response_data: Redacted::default(),
             response_auth: None,
             lease_id: None,
             subject: None,

@@ -37,7 +37,7 @@ pub use error::TrailError;
 pub use index::{Index, IndexFinding, IndexReport, Line, check_index, object_of, path_object, rebuild_index};
 pub use proof::Inclusion;
 pub use query::{AddressTest, Behind, Page, PathTest, Query, Row, Thing};
-pub use redact::{Redactor, redact, redact_except, redact_text, spell_hash};
+pub use redact::{Hidden, Redacted, Redactor, redact_text, spell_hash};
 pub use ship::{CopyFile, Form, Formatter, Lines, Numbered, Parcel, Reader};
 pub use trail::{Options, Place, Receipt, Seal, SyncMode, Trail, TrailHealth};
 pub use verify::{Finding, Report, VerifyOptions, verify};

@@ -4,7 +4,9 @@
 //! trail learns no value. Names are kept. Vault hashes strings only and leaves numbers, booleans and anything that
 //! looks like a time in clear; here every leaf is hashed, since a PIN is a number. Holds no key.
 
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
 /// Deeper values are replaced whole; requests cannot nest deeper than the JSON parser allows (128) anyway.
 const MAX_DEPTH: usize = 64;
@@ -45,52 +47,119 @@ pub fn redact_text(text: &str, redactor: &dyn Redactor) -> String {
     spell_hash(&redactor.hmac(text.as_bytes()))
 }
 
-/// A keyed hash as Vault spells it. At once: `hex::encode` goes digit by digit, and an entry has a dozen of them.
+/// A keyed hash as Vault spells it.
 pub fn spell_hash(hash: &[u8; 32]) -> String {
-    const NAME: &[u8] = b"hmac-sha256:";
-    let mut spelt = [0; NAME.len() + 64];
-    let (name, digits) = spelt.split_at_mut(NAME.len());
-    name.copy_from_slice(NAME);
-    // Fails only for another length.
-    let _ = hex::encode_to_slice(hash, digits);
-    String::from_utf8_lossy(&spelt).into_owned()
+    Spelt::new(hash).text().to_owned()
 }
 
-/// The same structure with every string, number and boolean replaced by its hash; `null` stays. A number is hashed as
-/// it is written, so `5` and `"5"` have the same hash.
-pub fn redact(value: &Value, redactor: &dyn Redactor) -> Value {
-    redact_except(value, &[], redactor)
+/// A keyed hash, spelt in place. At once: `hex::encode` goes digit by digit, and an entry has a dozen of them.
+struct Spelt([u8; NAME.len() + 64]);
+
+/// What each of them begins with.
+const NAME: &[u8] = b"hmac-sha256:";
+
+impl Spelt {
+    fn new(hash: &[u8; 32]) -> Self {
+        let mut spelt = [0; NAME.len() + 64];
+        let (name, digits) = spelt.split_at_mut(NAME.len());
+        name.copy_from_slice(NAME);
+        // Fails only for another length.
+        let _ = hex::encode_to_slice(hash, digits);
+        Self(spelt)
+    }
+
+    fn text(&self) -> &str {
+        // Letters and digits of ASCII alone.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
-/// As [`redact`], but leaves those leaves in clear whose nearest name is listed: elements of a list count as having
-/// the list's name.
-pub fn redact_except(value: &Value, clear: &[&str], redactor: &dyn Redactor) -> Value {
-    walk(value, false, 0, &Rule { clear, redactor })
+/// Data of a request or of an answer as it stands in a line: JSON whose leaves are keyed hashes, put into words once.
+#[derive(Clone, Debug, Default)]
+pub struct Redacted(Option<Box<RawValue>>);
+
+impl Redacted {
+    /// What somebody puts into words, who has hidden what must be. `None` where that fails.
+    pub fn of(shown: &impl Serialize) -> Option<Self> {
+        to_raw_value(shown).ok().map(|text| Self(Some(text)))
+    }
+
+    /// Every leaf of a value hidden.
+    pub fn hiding(value: &Value, redactor: &dyn Redactor) -> Self {
+        // A value can always be put into words.
+        Self::of(&Hidden::new(value, redactor)).unwrap_or_default()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_null(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The same, taken apart.
+    pub fn value(&self) -> Value {
+        self.0.as_ref().and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
+    }
 }
 
-struct Rule<'a> {
-    clear: &'a [&'a str],
+impl From<Value> for Redacted {
+    /// Of a value in which nothing has to be hidden.
+    fn from(value: Value) -> Self {
+        if value.is_null() { Self::default() } else { Self::of(&value).unwrap_or_default() }
+    }
+}
+
+impl Serialize for Redacted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Redacted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self((text.get() != "null").then_some(text)))
+    }
+}
+
+/// A value to be put into words with every string, number and boolean replaced by its hash; `null` stays, and so do
+/// names. A number is hashed as it is written, so `5` and `"5"` have the same hash.
+pub struct Hidden<'a> {
+    value: &'a Value,
+    depth: usize,
     redactor: &'a dyn Redactor,
 }
 
-fn walk(value: &Value, in_clear: bool, depth: usize, rule: &Rule<'_>) -> Value {
-    if depth > MAX_DEPTH {
-        return Value::String("hmac-sha256:left out, nested too deeply".to_owned());
+impl<'a> Hidden<'a> {
+    /// Hides a value's leaves.
+    pub fn new(value: &'a Value, redactor: &'a dyn Redactor) -> Self {
+        Self { value, depth: 0, redactor }
     }
-    match value {
-        Value::Null => Value::Null,
-        Value::Object(fields) => {
-            let each = fields.iter().map(|(name, inner)| {
-                let named = rule.clear.contains(&name.as_str());
-                (name.clone(), walk(inner, named, depth + 1, rule))
-            });
-            Value::Object(each.collect::<Map<_, _>>())
+
+    fn inside(&self, value: &'a Value) -> Self {
+        Self { value, depth: self.depth + 1, redactor: self.redactor }
+    }
+
+    fn leaf<S: Serializer>(&self, text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+        let spelt = Spelt::new(&self.redactor.hmac(text.as_bytes()));
+        serializer.serialize_str(spelt.text())
+    }
+}
+
+impl Serialize for Hidden<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.depth > MAX_DEPTH {
+            return serializer.serialize_str("hmac-sha256:left out, nested too deeply");
         }
-        Value::Array(items) => items.iter().map(|item| walk(item, in_clear, depth + 1, rule)).collect(),
-        leaf if in_clear => leaf.clone(),
-        Value::String(text) => Value::String(redact_text(text, rule.redactor)),
-        Value::Number(number) => Value::String(redact_text(&number.to_string(), rule.redactor)),
-        Value::Bool(flag) => Value::String(redact_text(if *flag { "true" } else { "false" }, rule.redactor)),
+        match self.value {
+            Value::Null => serializer.serialize_unit(),
+            Value::Object(fields) => {
+                serializer.collect_map(fields.iter().map(|(name, inner)| (name, self.inside(inner))))
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(|item| self.inside(item))),
+            Value::String(text) => self.leaf(text, serializer),
+            Value::Number(number) => self.leaf(&number.to_string(), serializer),
+            Value::Bool(flag) => self.leaf(if *flag { "true" } else { "false" }, serializer),
+        }
     }
 }
 
@@ -123,7 +192,7 @@ mod tests {
     fn no_leaf_stays_but_null_and_every_name_does() {
         let text = r#"{"password": "hunter2", "pin": 1234, "on": true, "none": null, "list": ["a", {"deep": 1.50}]}"#;
         let value: Value = serde_json::from_str(text).unwrap();
-        let hidden = redact(&value, &Fake);
+        let hidden = Redacted::hiding(&value, &Fake).value();
         let mut found = Vec::new();
         leaves(&hidden, &mut found);
         for leaf in found {
@@ -136,13 +205,14 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_name_keeps_its_own_leaves_but_not_those_of_inner_names() {
-        let value = json!({"keys": ["a", "b"], "ttl": 5, "data": {"keys": "c"}, "other": {"x": "d"}});
-        let hidden = redact_except(&value, &["keys", "other"], &Fake);
-        assert_eq!(hidden["keys"], json!(["a", "b"]));
-        assert_eq!(hidden["data"]["keys"], "c");
-        assert_ne!(hidden["other"]["x"], "d");
-        assert_ne!(hidden["ttl"], 5);
+    fn nothing_is_null_and_what_is_read_is_what_was_written() {
+        assert!(Redacted::default().is_null() && Redacted::from(Value::Null).is_null());
+        for value in [json!(null), json!({}), json!({"a\"": ["b", null, {"c": 1.50}]}), json!("text")] {
+            let line = serde_json::to_string(&Redacted::from(value.clone())).unwrap();
+            assert_eq!(line, value.to_string());
+            let read: Redacted = serde_json::from_str(&line).unwrap();
+            assert_eq!((read.value(), read.is_null()), (value.clone(), value.is_null()));
+        }
     }
 
     #[test]
@@ -173,7 +243,7 @@ mod tests {
         for _ in 0..10_000 {
             value = Value::Array(vec![value]);
         }
-        let text = redact(&value, &Fake).to_string();
+        let text = Redacted::hiding(&value, &Fake).value().to_string();
         assert!(text.contains("left out"));
         // Dropping it the usual way would recurse 10,000 times.
         while let Value::Array(mut items) = value {

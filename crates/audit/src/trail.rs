@@ -14,7 +14,7 @@ use crate::medium::{Medium, Ring};
 use crate::resume::{Rest, Resumed};
 use crate::shared::{Checked, Shared};
 use crate::writer::{Command, Writer, WriterState};
-use crate::{Checkpoint, DeviceSpec, DeviceStatus, Entry, Redactor, TrailError};
+use crate::{Checkpoint, DeviceSpec, DeviceStatus, Entry, Redacted, Redactor, TrailError};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -232,8 +232,11 @@ impl Trail {
 
     /// Writes an entry. When it returns, the entry survives the death of this process; it is synced to disk with the
     /// next checkpoint, at most a second later. Dropping the future does not take back an entry already handed over.
-    pub async fn append(&self, entry: Entry) -> Result<Receipt, TrailError> {
-        self.desk.append(spell(entry)?).await
+    ///
+    /// What is waited for holds the words alone: whoever records carries no room for an entry besides.
+    pub fn append(&self, entry: Entry) -> impl Future<Output = Result<Receipt, TrailError>> + Send + '_ {
+        let body = spell(entry);
+        async move { self.desk.append(body?).await }
     }
 
     /// From now on checkpoints are signed with this; `None` when the server is sealed: what is written by then is
@@ -469,7 +472,7 @@ async fn check(rest: Rest, hurry: Arc<AtomicBool>, desk: Arc<Desk>, shared: Arc<
 
 /// The entry as a JSON object of bounded size.
 fn spell(mut entry: Entry) -> Result<Vec<u8>, TrailError> {
-    let left_out = || Value::String("left out: the entry would be larger than 1 MiB".to_owned());
+    let left_out = || Redacted::from(Value::from("left out: the entry would be larger than 1 MiB"));
     let mut body = Vec::with_capacity(USUAL_BODY);
     serde_json::to_writer(&mut body, &entry).map_err(unspeakable)?;
     if body.len() > MAX_BODY {

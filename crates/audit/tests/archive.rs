@@ -98,7 +98,7 @@ async fn open(dir: &TempDir, clock: &Arc<ManualClock>) -> Arc<Trail> {
 
 fn by(who: &str, path: &str) -> strongroom_audit::Entry {
     let mut entry = entry("read", path);
-    entry.principal = Some(Principal {
+    entry.principal = Some(Arc::new(Principal {
         entity: None,
         accessor: format!("accessor-{who}"),
         display_name: who.to_owned(),
@@ -106,7 +106,7 @@ fn by(who: &str, path: &str) -> strongroom_audit::Entry {
         identity_policies: Vec::new(),
         metadata: BTreeMap::new(),
         token_type: TokenType::Service,
-    });
+    }));
     entry
 }
 

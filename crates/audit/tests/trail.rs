@@ -142,7 +142,7 @@ async fn a_huge_entry_loses_its_data_not_its_place() {
     let dir = folder();
     let trail = open(&dir).await;
     let mut huge = entry("list", "secret");
-    huge.response_data = Value::String("x".repeat(2 * 1024 * 1024));
+    huge.response_data = Value::String("x".repeat(2 * 1024 * 1024)).into();
     trail.append(huge).await.unwrap();
     trail.close().await;
     let last = lines(&dir).pop().unwrap();

@@ -173,7 +173,7 @@ fn recorded(fact: &Fact) -> Entry {
     let act = if fact.read { "read" } else { "write" };
     entry.secret = Some(SecretNote { name: secret.to_owned(), act: act.to_owned() });
     entry.version = fact.granted.then_some(fact.version);
-    entry.principal = Some(Principal {
+    entry.principal = Some(Arc::new(Principal {
         entity: Some(entity(fact.who)),
         accessor: fact.token.clone(),
         display_name: format!("approle-{name}"),
@@ -181,7 +181,7 @@ fn recorded(fact: &Fact) -> Entry {
         identity_policies: Vec::new(),
         metadata: BTreeMap::new(),
         token_type: TokenType::Service,
-    });
+    }));
     entry.source = SourceNote { address: fact.address.clone(), port: 4_711 };
     entry.decision = Some(DecisionNote {
         granted: fact.granted,

@@ -7,9 +7,11 @@ pub(crate) use head::{TrailMemory, compare};
 
 use crate::records::{PutRecord, Records};
 use crate::{Auth, CoreError, Grant};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::sync::{Arc, OnceLock};
-use strongroom_audit::{AuthNote, DeviceSpec, Redactor, Seal, Trail, redact, spell_hash};
+use strongroom_audit::{AuthNote, DeviceSpec, Hidden, Redacted, Redactor, Seal, Trail, spell_hash};
 use strongroom_barrier::{Barrier, Shelf, Txn};
 use strongroom_model::{NamespaceId, Principal};
 
@@ -36,27 +38,14 @@ impl Hmac {
         spell_hash(&self.hmac(data))
     }
 
-    pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Value {
-        Value::Object(map.iter().map(|(key, value)| (key.clone(), redact(value, self))).collect())
+    pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Redacted {
+        self.redact_reply(map, &[])
     }
 
     /// An answer's data. Under the names of `facts` leaves stay as they are, but for what people noted.
-    pub(crate) fn redact_reply(&self, data: &Map<String, Value>, facts: &[&str]) -> Value {
-        let one = |(name, value): (&String, &Value)| {
-            let shown = if facts.contains(&name.as_str()) { self.fact(name, value) } else { redact(value, self) };
-            (name.clone(), shown)
-        };
-        Value::Object(data.iter().map(one).collect())
-    }
-
-    fn fact(&self, name: &str, value: &Value) -> Value {
-        match value {
-            noted if name == NOTES => redact(noted, self),
-            Value::Object(inner) => {
-                Value::Object(inner.iter().map(|(name, value)| (name.clone(), self.fact(name, value))).collect())
-            }
-            other => other.clone(),
-        }
+    pub(crate) fn redact_reply(&self, data: &Map<String, Value>, facts: &[&str]) -> Redacted {
+        // Data can always be put into words.
+        Redacted::of(&Shown { data, facts, hmac: self }).unwrap_or_default()
     }
 
     /// A login as the trail names it.
@@ -75,6 +64,45 @@ impl Hmac {
             },
             ttl: auth.ttl.secs(),
             num_uses: auth.num_uses,
+        }
+    }
+}
+
+/// Data to be put into words with its values hidden.
+struct Shown<'a> {
+    data: &'a Map<String, Value>,
+    facts: &'a [&'a str],
+    hmac: &'a Hmac,
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut shown = serializer.serialize_map(Some(self.data.len()))?;
+        for (name, value) in self.data {
+            match self.facts.contains(&name.as_str()) {
+                true => shown.serialize_entry(name, &Fact { name, value, hmac: self.hmac })?,
+                false => shown.serialize_entry(name, &Hidden::new(value, self.hmac))?,
+            }
+        }
+        shown.end()
+    }
+}
+
+/// Facts of our own, to be put into words as they are, but for what people noted.
+struct Fact<'a> {
+    name: &'a str,
+    value: &'a Value,
+    hmac: &'a Hmac,
+}
+
+impl Serialize for Fact<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.value {
+            noted if self.name == NOTES => Hidden::new(noted, self.hmac).serialize(serializer),
+            Value::Object(inner) => {
+                serializer.collect_map(inner.iter().map(|(name, value)| (name, Fact { name, value, hmac: self.hmac })))
+            }
+            other => other.serialize(serializer),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::identity::{Entity, Identity};
 use crate::metrics::{Metrics, Watch};
 use crate::records::{PutRecord, Records};
 use crate::{CoreError, Grant};
+use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,7 +37,7 @@ struct Meters {
 #[derive(Default)]
 struct Compiled {
     parsed: HashMap<PolicyName, Arc<Policy>>,
-    by_names: HashMap<Vec<PolicyName>, Kept>,
+    by_names: AHashMap<Vec<PolicyName>, Kept>,
     /// Counts changes: what was read before one must not be kept after it.
     epoch: u64,
 }

@@ -6,12 +6,10 @@
 
 use crate::CoreError;
 use crate::metrics::{Metrics, Watch};
+use ahash::{AHashMap, RandomState};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::Any;
-use std::collections::HashMap;
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 use strongroom_barrier::{Address, Barrier, Count, Shelf, Txn};
 use strongroom_model::{Clock, SecretBytes};
@@ -234,11 +232,13 @@ const PER_SHARD: usize = 2_048;
 #[derive(Default)]
 struct Cache {
     shards: [Mutex<Shard>; SHARDS],
+    /// Says in which shard a record lies.
+    spread: RandomState,
 }
 
 #[derive(Default)]
 struct Shard {
-    records: HashMap<Address, Arc<dyn Any + Send + Sync>>,
+    records: AHashMap<Address, Arc<dyn Any + Send + Sync>>,
     /// Counts invalidations: a reader that began before one must not bring back what it read.
     epoch: u64,
 }
@@ -253,9 +253,7 @@ enum Look {
 
 impl Cache {
     fn with<R>(&self, at: &Address, act: impl FnOnce(&mut Shard) -> R) -> Option<R> {
-        let mut hasher = DefaultHasher::new();
-        at.hash(&mut hasher);
-        let shard = self.shards.get(hasher.finish() as usize % SHARDS)?;
+        let shard = self.shards.get(self.spread.hash_one(at) as usize % SHARDS)?;
         Some(act(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 

@@ -28,9 +28,9 @@ pub struct Reply {
     /// The object is gone, but its metadata is in `data` (Vault: 404 with a body).
     pub gone: bool,
     /// Stands in place of the answer, when that was wrapped.
-    pub wrap: Option<Wrap>,
+    pub wrap: Option<Box<Wrap>>,
     /// An answer taken out of its wrapping token, which stands for itself.
-    pub opened: Option<Opened>,
+    pub opened: Option<Box<Opened>>,
     /// A text that is the whole answer, in a form of its own; it does not go into the trail.
     pub raw: Option<RawBody>,
     /// An answer too large for memory, made while it is sent; it does not go into the trail.

@@ -4,7 +4,11 @@ mod cli;
 mod config;
 mod server;
 
+use mimalloc::MiMalloc;
 use std::process::ExitCode;
+
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     // Clients hold tokens and secrets too. Where the system refuses, a client still serves; a server does not start.

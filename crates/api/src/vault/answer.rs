@@ -109,7 +109,7 @@ fn envelope<'a>(reply: &'a Reply, request: RequestId, mount: &'a Mount, path: &R
         renewable: reply.lease.as_ref().is_some_and(|lease| lease.renewable),
         lease_duration: reply.lease.as_ref().map_or(u64::from(reply.lease_duration), |lease| lease.ttl.secs()),
         data,
-        wrap_info: reply.wrap.as_ref().map(wrap_info),
+        wrap_info: reply.wrap.as_deref().map(wrap_info),
         warnings: (!reply.warnings.is_empty()).then_some(&reply.warnings),
         auth: reply.auth.as_ref().map(auth),
         mount_type: &mount.kind,
@@ -276,9 +276,17 @@ struct Wiped(Zeroizing<Vec<u8>>);
 
 /// Growing must not leave a copy of a secret behind in memory that was given back.
 impl io::Write for Wiped {
+    #[inline]
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         append_wiped(&mut self.0, data);
         Ok(data.len())
+    }
+
+    // An answer comes in a hundred small pieces.
+    #[inline]
+    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
+        append_wiped(&mut self.0, data);
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -6,13 +6,14 @@ use super::Vault;
 use super::answer::{self, Body};
 use super::request::Parsed;
 use crate::host;
+use arc_swap::ArcSwap;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::http::StatusCode;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use strongroom_core::census::{Counts, class_of};
 use strongroom_core::lease::Granted;
@@ -44,7 +45,18 @@ pub(super) struct Instruments {
     log_response_failure: Arc<Counter>,
     /// Bytes of bodies that were read.
     pub(super) body_bytes: Arc<Counter>,
+    /// Requests by what was done and how it ended.
+    requests: [[OnceLock<Arc<Timing>>; ENDS.len()]; OPERATIONS],
+    /// Requests by mount and what was done.
+    routes: ArcSwap<HashMap<String, [Option<Arc<Timing>>; OPERATIONS]>>,
 }
+
+/// How many kinds of operations there are.
+const OPERATIONS: usize = 5;
+/// How requests end.
+const ENDS: [&str; 6] = ["ok", "denied", "not_found", "limited", "invalid", "failed"];
+/// Mounts whose timings are kept at hand; when there are more, all are looked for again.
+const MOST_ROUTES: usize = 1_024;
 
 impl Instruments {
     pub(super) fn of(metrics: &Metrics) -> Self {
@@ -62,7 +74,41 @@ impl Instruments {
             log_response: timing("vault.audit.log_response"),
             log_response_failure: metrics.counter("vault.audit.log_response_failure", Labels::new()),
             body_bytes: metrics.counter(BODY_BYTES, Labels::new()),
+            requests: Default::default(),
+            routes: ArcSwap::default(),
         }
+    }
+
+    /// The timing of requests that did this and ended so.
+    fn request_of(&self, metrics: &Metrics, operation: Operation, end: usize) -> Option<&Arc<Timing>> {
+        let timing = self.requests.get(operation as usize)?.get(end)?;
+        let found = || {
+            let (op, outcome) =
+                (super::request::word(operation).to_owned(), ENDS.get(end).copied().unwrap_or_default());
+            let labels = vec![("api", "vault".to_owned()), ("op", op), ("outcome", outcome.to_owned())];
+            metrics.timing(REQUESTS, labels)
+        };
+        Some(timing.get_or_init(found))
+    }
+
+    /// The timing of requests that did this on a mount.
+    fn route_of(&self, metrics: &Metrics, operation: Operation, mount: &str) -> Arc<Timing> {
+        let at_hand = |routes: &HashMap<String, [Option<Arc<Timing>>; OPERATIONS]>| {
+            routes.get(mount).and_then(|each| each.get(operation as usize)).and_then(Clone::clone)
+        };
+        if let Some(timing) = at_hand(&self.routes.load()) {
+            return timing;
+        }
+        let labels = vec![("op", super::request::word(operation).to_owned()), ("mount", mount.to_owned())];
+        let timing = metrics.timing(ROUTES, labels);
+        self.routes.rcu(|routes| {
+            let mut routes = if routes.len() < MOST_ROUTES { HashMap::clone(routes) } else { HashMap::new() };
+            if let Some(place) = routes.entry(mount.to_owned()).or_default().get_mut(operation as usize) {
+                *place = Some(Arc::clone(&timing));
+            }
+            routes
+        });
+        timing
     }
 }
 
@@ -101,8 +147,7 @@ impl Vault {
         } else {
             self.instruments.request.note(took)
         }
-        let labels = vec![("op", super::request::word(operation).to_owned()), ("mount", mount.to_owned())];
-        self.strongroom.metrics().timing(ROUTES, labels).note(took);
+        self.instruments.route_of(self.strongroom.metrics(), operation, mount).note(took);
     }
 
     /// Notes a token that was made.
@@ -136,17 +181,17 @@ impl Vault {
 
     /// Notes a request whose head could be read, whatever became of it.
     pub(super) fn note_request(&self, operation: Operation, status: StatusCode, took: Duration) {
-        let outcome = match status.as_u16() {
-            200..400 => "ok",
-            403 => "denied",
-            404 => "not_found",
-            429 => "limited",
-            400..500 => "invalid",
-            _ => "failed",
+        let end = match status.as_u16() {
+            200..400 => 0,
+            403 => 1,
+            404 => 2,
+            429 => 3,
+            400..500 => 4,
+            _ => 5,
         };
-        let op = super::request::word(operation).to_owned();
-        let labels = vec![("api", "vault".to_owned()), ("op", op), ("outcome", outcome.to_owned())];
-        self.strongroom.metrics().timing(REQUESTS, labels).note(took);
+        if let Some(timing) = self.instruments.request_of(self.strongroom.metrics(), operation, end) {
+            timing.note(took);
+        }
     }
 
     /// What `sys/metrics` answers.

@@ -43,6 +43,7 @@ use serde_json::Value;
 pub(crate) use spelling::one_spelling;
 use std::sync::Arc;
 use strongroom_core::mount::{Mount, MountClass};
+use strongroom_core::wrapping::Wrapping;
 use strongroom_core::{
     Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom, route,
 };
@@ -244,7 +245,13 @@ impl Vault {
             Ok(reply) => {
                 let place = (table_kind(&mount), target.found.endpoint().pattern);
                 let reply = field::warn(reply, place, operation, &fields);
-                open.wrapping.wrap(&grant, reply, |reply| answer::rendered(reply, request, &mount, &path)).await
+                match Wrapping::is_due(&grant, &reply) {
+                    true => {
+                        let render = |reply: &Reply| answer::rendered(reply, request, &mount, &path);
+                        Box::pin(open.wrapping.wrap(&grant, reply, render)).await
+                    }
+                    false => Ok(reply),
+                }
             }
             Err(error) => Err(error),
         };

@@ -80,7 +80,7 @@ pub(super) fn begin(
     let path = raw.map(decode_path).transpose();
     if let Ok(Some(path)) = &path {
         visit.path = path.clone();
-        visit.typed = (raw != Some(path.as_str())).then(|| raw.unwrap_or_default().chars().take(TYPED).collect());
+        visit.typed = (raw != Some(path.as_str())).then(|| typed(raw.unwrap_or_default()));
     }
     check!(visit, admit(&visit));
     check!(visit, one_host(&parts));
@@ -145,11 +145,16 @@ pub(crate) fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom
         operation: Operation::Read,
         namespace: NamespacePath::root(),
         path: unreadable(),
-        typed: Some(parts.uri.path().chars().take(TYPED).collect()),
+        typed: Some(typed(parts.uri.path())),
         source,
         headers: noted_headers(parts, strongroom),
         wrap_ttl: None,
     }
+}
+
+/// As much of what the caller typed as is kept.
+fn typed(text: &str) -> String {
+    if text.len() <= TYPED { text.to_owned() } else { text.chars().take(TYPED).collect() }
 }
 
 /// What stands in the trail for bytes that are no HTTP at all: from where, and nothing of what they said.

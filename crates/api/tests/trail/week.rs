@@ -2,6 +2,7 @@
 //! with a stolen token. What is raised is compared with what happened, alert by alert, and false alarms are counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome, Query, SecretNote, SourceNote};
 use strongroom_model::{Clock as _, EntityId, Kind, Principal, RequestId, Timestamp, TokenType};
@@ -200,7 +201,7 @@ fn entry(fact: &Fact, number: u64) -> Entry {
     entry.token_hash = Some(format!("hmac-sha256:{}", fact.token));
     let mut entity = [0; 16];
     entity[..fact.who.len()].copy_from_slice(fact.who.as_bytes());
-    entry.principal = (fact.act != Act::BadToken).then(|| Principal {
+    let principal = || Principal {
         entity: Some(EntityId::from_bytes(entity)),
         accessor: format!("acc-{}", fact.token),
         display_name: format!("approle-{}", fact.who),
@@ -208,7 +209,8 @@ fn entry(fact: &Fact, number: u64) -> Entry {
         identity_policies: Vec::new(),
         metadata: BTreeMap::new(),
         token_type: TokenType::Service,
-    });
+    };
+    entry.principal = (fact.act != Act::BadToken).then(principal).map(Arc::new);
     entry.source = SourceNote { address: fact.address.clone(), port: 4_711 };
     let (granted, reason, outcome) = match fact.act {
         Act::Read | Act::Revoke => (true, "granted", Outcome::ok()),

@@ -7,7 +7,7 @@
 use super::SharedRedactor;
 use super::option::DeviceOptions;
 use crate::chain::{Header, LineKind};
-use crate::redact::{redact_text, rehash};
+use crate::redact::{Redacted, redact_text, rehash};
 use crate::trail::lock;
 use crate::{AuthNote, Entry, EntryKind, WrapNote};
 use serde::Serialize;
@@ -250,7 +250,7 @@ impl Renderer {
         let accessor = entry.principal.as_ref().map_or("", |principal| &principal.accessor);
         Request {
             id: entry.request,
-            client_id: entry.principal.as_ref().map(entity).unwrap_or_default(),
+            client_id: entry.principal.as_deref().map(entity).unwrap_or_default(),
             operation: &entry.operation,
             mount_point: mount_point(entry),
             mount_type: entry.mount.as_ref().map_or("", |mount| &mount.kind),
@@ -346,11 +346,11 @@ fn policy_results(entry: &Entry) -> Option<Value> {
 }
 
 /// Vault's `data` is an object or absent.
-fn data(value: &Value) -> Option<Value> {
-    match value {
+fn data(shown: &Redacted) -> Option<Value> {
+    match shown.value() {
         Value::Null => None,
         Value::Object(fields) if fields.is_empty() => None,
-        Value::Object(_) => Some(value.clone()),
+        fields @ Value::Object(_) => Some(fields),
         other => Some(json!({ "data": other })),
     }
 }
@@ -432,7 +432,7 @@ mod tests {
             accessor: "kv_1".to_owned(),
             class: "secret".to_owned(),
         });
-        entry.principal = Some(ann());
+        entry.principal = Some(ann().into());
         entry.token_hash = Some("hmac-sha256:bb".to_owned());
         entry.source = SourceNote { address: "10.0.0.1".to_owned(), port: 4711 };
         entry.decision = Some(DecisionNote {
@@ -443,7 +443,7 @@ mod tests {
             reason: "granted".to_owned(),
         });
         entry.outcome = Some(Outcome::ok());
-        entry.response_data = json!({ "data": { "password": "hmac-sha256:cc" } });
+        entry.response_data = json!({ "data": { "password": "hmac-sha256:cc" } }).into();
         entry
     }
 
@@ -541,7 +541,7 @@ mod tests {
     fn lists_are_elided_only_on_demand_and_only_their_two_fields() {
         let mut entry = full();
         entry.operation = "list".to_owned();
-        entry.response_data = json!({ "keys": ["x", "y"], "key_info": { "x": 1 }, "more": ["z"] });
+        entry.response_data = json!({ "keys": ["x", "y"], "key_info": { "x": 1 }, "more": ["z"] }).into();
         let elided = render_with(&[entry.clone()], &options(&[("elide_list_responses", "true")]), true);
         assert_eq!(elided[1]["response"]["data"], json!({ "keys": 2, "key_info": 1, "more": ["z"] }));
         assert_eq!(render(&[entry])[1]["response"]["data"]["keys"], json!(["x", "y"]));

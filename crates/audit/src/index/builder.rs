@@ -7,6 +7,7 @@ use super::term::{Field, spell};
 use crate::TrailError;
 use crate::chain::{Hash, Header, LineKind, ORIGIN, hash};
 use crate::consumer::Use;
+use ahash::AHashMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use std::collections::HashMap;
 use strongroom_model::Timestamp;
@@ -50,9 +51,9 @@ pub(crate) struct Facts {
 pub(crate) struct Builder {
     facts: Facts,
     rows: Vec<RowAt>,
-    terms: HashMap<Box<[u8]>, Vec<u32>>,
+    terms: AHashMap<Box<[u8]>, Vec<u32>>,
     marks: Vec<(u32, u32)>,
-    uses: HashMap<String, Use>,
+    uses: AHashMap<String, Use>,
     tree: Frontier,
     /// The last line, not yet in the tree.
     tip: Vec<u8>,
@@ -67,9 +68,9 @@ impl Builder {
         Self {
             facts,
             rows: Vec::new(),
-            terms: HashMap::new(),
+            terms: AHashMap::new(),
             marks: Vec::new(),
-            uses: HashMap::new(),
+            uses: AHashMap::new(),
             tree: Frontier::default(),
             tip: Vec::new(),
             buffer: Vec::new(),

@@ -1,11 +1,13 @@
 //! The proof that a request was let through.
 
+use super::object::policy_path;
 use super::{Object, SecretAct};
 use crate::lease::Made;
 use crate::mount::Mount;
+use crate::secret::Found;
 use crate::token::{Bearer, TokenKey};
 use crate::{CoreError, Visit};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Missing};
 use strongroom_model::policy::Acl;
@@ -16,7 +18,7 @@ use strongroom_model::{FolderPath, Principal, SecretPath, SecretString};
 pub struct Grant {
     pub(super) visit: Visit,
     pub(super) bearer: Option<Bearer>,
-    pub(super) principal: Option<Principal>,
+    pub(super) principal: Option<Arc<Principal>>,
     pub(super) mount: Option<Arc<Mount>>,
     pub(super) object: Object,
     pub(super) operation: &'static str,
@@ -26,7 +28,6 @@ pub struct Grant {
     pub(super) token_hash: Option<String>,
     pub(super) credential: Option<SecretString>,
     pub(super) acl: Option<Arc<Acl>>,
-    pub(super) sudo: bool,
     pub(super) intent: bool,
     /// How long writing the intent took.
     pub(super) intent_took: Duration,
@@ -39,6 +40,8 @@ pub struct Grant {
     pub(super) subject: OnceLock<String>,
     /// What was not there, if a value was asked for and not found.
     pub(super) missing: OnceLock<Missing>,
+    /// The secret as the gate saw it when it looked for a policy of the secret's own.
+    pub(super) found: Mutex<Option<Found>>,
 }
 
 impl Grant {
@@ -64,7 +67,7 @@ impl Grant {
 
     /// Who asks.
     pub fn principal(&self) -> Option<&Principal> {
-        self.principal.as_ref()
+        self.principal.as_deref()
     }
 
     /// The token itself, for endpoints that give it back to its bearer.
@@ -74,7 +77,8 @@ impl Grant {
 
     /// Whether the caller's policies give `sudo` on the path, for fields that only operators may set.
     pub fn has_sudo(&self) -> bool {
-        self.sudo
+        let on_path = |acl: &Acl| policy_path(self).is_ok_and(|path| acl.has_sudo(&path));
+        self.acl().is_some_and(|acl| acl.is_root() || on_path(acl))
     }
 
     /// What the caller's policies allow, for answers that show only that. None without a token.
@@ -117,6 +121,16 @@ impl Grant {
     /// Notes what was not there, for the trail.
     pub(crate) fn note_missing(&self, missing: Missing) {
         let _ = self.missing.set(missing);
+    }
+
+    /// Notes the secret as the gate saw it, so that reading it need not look for it again.
+    pub(crate) fn note_found(&self, found: Found) {
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    /// The secret as the gate saw it, once.
+    pub(crate) fn take_found(&self) -> Option<Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The lease that the request made.

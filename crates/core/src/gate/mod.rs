@@ -29,7 +29,7 @@ use credential::Credential;
 use grant::cubbyhole_of;
 use note::{note, open_endpoint, secret_note};
 use object::{READING, capability, foreign_name, operation_word, policy_path};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail};
 use strongroom_model::policy::{Question, Reason::Denied};
@@ -119,7 +119,6 @@ impl Gate {
             decision: open_endpoint(),
             credential: None,
             acl: None,
-            sudo: false,
             intent: false,
             intent_took: Duration::ZERO,
             wrapping: None,
@@ -127,6 +126,7 @@ impl Gate {
             ended: OnceLock::new(),
             subject: OnceLock::new(),
             missing: OnceLock::new(),
+            found: Mutex::default(),
         };
         grant.operation = operation_word(grant.visit.operation, Some(true));
         let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
@@ -215,7 +215,7 @@ impl Gate {
             Box::pin(self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields)).await?;
         }
         let Some((credential, bearer)) = self.prove(grant, credential, access).await? else { return Ok(()) };
-        grant.principal = Some(bearer.principal());
+        grant.principal = Some(Arc::new(bearer.principal()));
         let user = credential.user();
         let (only, narrowing) = (credential.only()?, credential.narrowing());
         grant.credential = credential.into_token();
@@ -226,7 +226,6 @@ impl Gate {
             None => self.policies.acl(bearer.policies(), bearer.entity(), &self.identity).await?,
         };
         let path = policy_path(grant)?;
-        grant.sudo = acl.is_root() || acl.has_sudo(&path);
         grant.acl = Some(Arc::clone(&acl));
         grant.bearer = Some(bearer);
         if matches!(access, Access::Optional | Access::Lenient) {
@@ -279,13 +278,14 @@ impl Gate {
     /// Whether what is to be written is there, which tells a creation from an update; `None` where that makes no difference.
     async fn exists(&self, grant: &Grant, bearer: &Bearer) -> Result<Option<bool>, CoreError> {
         Ok(match (&grant.object, grant.visit.operation) {
+            // Boxed: reads do without, and would carry room for it.
             (Object::Secret { path, act }, Operation::Write) => {
-                Some(self.secrets.exists(grant.mount()?, path, *act).await?)
+                Some(Box::pin(self.secrets.exists(grant.mount()?, path, *act)).await?)
             }
             (Object::Cubbyhole { place }, Operation::Write) => {
-                Some(self.cubbyholes.exists(cubbyhole_of(bearer)?, place).await?)
+                Some(Box::pin(self.cubbyholes.exists(cubbyhole_of(bearer)?, place)).await?)
             }
-            (Object::TokenRole { name }, Operation::Write) => Some(self.tokens.role(name).await?.is_some()),
+            (Object::TokenRole { name }, Operation::Write) => Some(Box::pin(self.tokens.role(name)).await?.is_some()),
             (Object::Path { exists }, _) => *exists,
             _ => None,
         })
@@ -335,7 +335,7 @@ impl Gate {
     /// shut out from it.
     async fn is_forbidden(&self, grant: &Grant, user: Option<&str>, fields: &Fields) -> Result<bool, CoreError> {
         let Object::Secret { path, act } = &grant.object else { return Ok(false) };
-        let Some(guard) = self.secrets.guard(grant.mount()?, path).await? else { return Ok(false) };
+        let Some(guard) = self.secrets.guard(grant, path).await? else { return Ok(false) };
         let action = grant.action.unwrap_or_else(|| foreign_name(*act));
         if action.ends_with("ResourcePolicy") {
             return Ok(false);

@@ -129,6 +129,11 @@ pub(super) fn policy_path(grant: &Grant) -> Result<RequestPath, CoreError> {
         Object::Folder { path } => ("metadata", path.as_str()),
     };
     let mount = grant.mount()?;
+    if mount.is_versioned_kv() && !name.is_empty() && is_spelt(&grant.visit.path, [mount.path.as_str(), section, name])
+    {
+        // What was typed is what would be built, letter by letter; it was checked when it came.
+        return Ok(grant.visit.path.clone());
+    }
     let text = match (mount.is_versioned_kv(), name) {
         (true, "") => format!("{}/{section}", mount.path),
         (true, name) => format!("{}/{section}/{name}", mount.path),
@@ -136,6 +141,13 @@ pub(super) fn policy_path(grant: &Grant) -> Result<RequestPath, CoreError> {
         (false, name) => format!("{}/{name}", mount.path),
     };
     Ok(RequestPath::parse(&text)?)
+}
+
+/// Whether a path is these parts with slashes between them.
+fn is_spelt(path: &RequestPath, [mount, section, name]: [&str; 3]) -> bool {
+    let rest = path.as_str().strip_prefix(mount).and_then(|rest| rest.strip_prefix('/'));
+    let rest = rest.and_then(|rest| rest.strip_prefix(section)).and_then(|rest| rest.strip_prefix('/'));
+    rest == Some(name)
 }
 
 pub(super) fn capability(operation: Operation, exists: Option<bool>) -> Capability {

@@ -379,7 +379,7 @@ impl Leases {
         let mut entry = Entry::event(operation, id.clone(), note);
         entry.lease_id = Some(id);
         entry.subject = Some(lease.subject.clone());
-        entry.principal = Some(lease.principal());
+        entry.principal = Some(Arc::new(lease.principal()));
         entry.mount = self.mounts.table().known(key.mount).map(|mount| note_of(mount));
         entry
     }

@@ -5,6 +5,7 @@ use crate::password_policy::PasswordPolicies;
 use crate::plugin::{AuthMethod, MountContext, Plugins, SecretsEngine};
 use crate::records::{PutRecord, Records};
 use crate::{CoreError, Grant};
+use ahash::AHashMap;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -81,7 +82,7 @@ const BUILTIN: [(&str, &str, MountClass, &str); 4] = [
 /// What is mounted, at one moment.
 #[derive(Default, Clone)]
 pub struct MountTable {
-    by_path: HashMap<String, Arc<Mount>>,
+    by_path: AHashMap<String, Arc<Mount>>,
     by_id: HashMap<MountId, Arc<Mount>>,
     methods: HashMap<MountId, Arc<dyn AuthMethod>>,
     /// Those of removed mounts too, as long as they have leases to revoke.

@@ -47,6 +47,7 @@ pub use particular::{Deletion, Particulars, RotationSetting, Sighting, VersionId
 pub use read::{SecretVersion, Seen};
 pub(crate) use renewal::Standing;
 pub use staged::{NewVersion, ParticularsChange, StageMove, Staged};
+pub(crate) use store::Found;
 pub use store::Secrets;
 pub use survey::{Labelled, Picked};
 pub use value::SecretValue;

@@ -41,7 +41,10 @@ impl Secrets {
 
     /// The secret that somebody asks for the value of. That there is none is noted for the trail.
     pub(super) async fn find_for(&self, grant: &Grant, mount: &Mount, path: &SecretPath) -> Result<Found, CoreError> {
-        let found = self.find(mount, path).await?;
+        let found = match grant.take_found() {
+            Some(found) => Some(found),
+            None => self.find(mount, path).await?,
+        };
         found.ok_or_else(|| {
             grant.note_missing(Missing::Secret);
             CoreError::Nothing
@@ -104,7 +107,8 @@ impl Secrets {
         }
         // The head may be older than the value's removal. If the latest one still promises the value, somebody else
         // removed it.
-        let head = self.find_past_cache(mount, &found.name).await?.ok_or(CoreError::Nothing)?;
+        // Boxed: it is rare, and each read would carry room for it.
+        let head = Box::pin(self.find_past_cache(mount, &found.name)).await?.ok_or(CoreError::Nothing)?;
         self.try_look(mount, &head, selector).await?.ok_or(CoreError::Unreadable { kind: "secret-version" })
     }
 

@@ -34,7 +34,7 @@ pub(super) type Reads = HashMap<(MountId, SecretPath), (Arc<Mount>, u64)>;
 pub(super) const TRIES: usize = 32;
 
 /// A secret that is there, as it was read.
-pub(super) struct Found {
+pub(crate) struct Found {
     pub(super) name: Address,
     pub(super) name_rev: Revision,
     pub(super) head: FoundHead,

@@ -7,7 +7,7 @@ use super::read::Seen;
 use super::store::Secrets;
 use super::value::SecretValue;
 use crate::mount::Mount;
-use crate::{CoreError, Grant, SecretAct};
+use crate::{CoreError, Grant, Operation, SecretAct};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::{Arc, PoisonError};
@@ -115,10 +115,19 @@ impl Secrets {
     }
 
     /// The policy of the secret's own, if it has one.
-    pub(crate) async fn guard(&self, mount: &Mount, path: &SecretPath) -> Result<Option<Guard>, CoreError> {
-        let Some(found) = self.find(mount, path).await? else { return Ok(None) };
+    /// Comes before the act, which takes up what was found here.
+    pub(crate) async fn guard(&self, grant: &Grant, path: &SecretPath) -> Result<Option<Guard>, CoreError> {
+        let mount = grant.mount()?;
+        let found = match grant.visit().operation {
+            Operation::Write => Box::pin(self.find_to_write(mount, path)).await?,
+            _ => self.find(mount, path).await?,
+        };
+        let Some(found) = found else { return Ok(None) };
         let policy = found.head.value.meta.more.as_ref().and_then(|more| more.policy.as_deref());
-        policy.map(|text| Guard::parse(text).map_err(|_| CoreError::Unreadable { kind: "secret-head" })).transpose()
+        let guard = policy.map(|text| Guard::parse(text).map_err(|_| CoreError::Unreadable { kind: "secret-head" }));
+        let guard = guard.transpose();
+        grant.note_found(found);
+        guard
     }
 
     /// Seals a place in a list, for a caller to bring back: they cannot read it, nor make one up.

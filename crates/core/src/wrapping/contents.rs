@@ -2,16 +2,15 @@ use crate::Reply;
 use crate::audit::Hmac;
 use crate::token::{TokenKey, Tokens};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use strongroom_audit::AuthNote;
+use strongroom_audit::{AuthNote, Redacted};
 
 /// What the trail says of an answer, and what must go if it cannot say so. Holds keyed hashes in place of values. Kept
 /// beside a wrapped answer, so that the entry of its unwrapping can be written without reading what is in it.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Contents {
     /// The data, every leaf that may be a value a keyed hash.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
-    pub(crate) data: Value,
+    #[serde(default, skip_serializing_if = "Redacted::is_null")]
+    pub(crate) data: Redacted,
     /// The login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) auth: Option<AuthNote>,
@@ -37,7 +36,7 @@ impl Contents {
         let auth = reply.auth.as_ref().or(reply.unseen.as_ref());
         let made = auth.filter(|auth| auth.made);
         Self {
-            data: reply.data.as_ref().map_or(Value::Null, |data| hmac.redact_reply(data.map(), reply.facts)),
+            data: reply.data.as_ref().map_or_else(Redacted::default, |data| hmac.redact_reply(data.map(), reply.facts)),
             auth: auth.map(|auth| hmac.auth_note(auth)),
             version: reply.version,
             lease: reply.lease.as_ref().map(|lease| lease.id.clone()),

@@ -85,6 +85,11 @@ impl Wrapping {
         Self { records, tokens, hmac }
     }
 
+    /// Whether [`Wrapping::wrap`] would do anything with the answer.
+    pub fn is_due(grant: &Grant, reply: &Reply) -> bool {
+        grant.wrap_ttl().is_some() && reply.has_body()
+    }
+
     /// Puts the answer under a wrapping token, if the request asked for that and there is something to wrap. When it
     /// cannot be kept, a token made by the request is revoked, because nobody will ever learn it.
     pub async fn wrap(
@@ -120,7 +125,8 @@ impl Wrapping {
         let (kept, body, txn) = self.take(grant.wrapping()?).await?;
         self.commit(txn).await?;
         let version = kept.contents.version;
-        Ok(Reply { gone: kept.gone, version, opened: Some(Opened { body, contents: kept.contents }), ..Reply::empty() })
+        let opened = Box::new(Opened { body, contents: kept.contents });
+        Ok(Reply { gone: kept.gone, version, opened: Some(opened), ..Reply::empty() })
     }
 
     /// Uses up the wrapping token that the request names, and puts what was under it under a new one: for as long as
@@ -236,5 +242,5 @@ fn wrapped(kept: Kept, secret: SecretString, token: Token) -> Reply {
         wrapped_accessor: kept.accessor,
         contents: kept.contents,
     };
-    Reply { wrap: Some(wrap), version, ..Reply::empty() }
+    Reply { wrap: Some(Box::new(wrap)), version, ..Reply::empty() }
 }

@@ -5,6 +5,7 @@
 //! bounded by the number of patterns that share a beginning with the path, never by combinations of wildcards.
 //! Knows nothing of capabilities except which patterns allow something.
 
+use ahash::AHashMap;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 
@@ -92,7 +93,7 @@ impl<'a> Parts<'a> {
 
 /// All patterns of an answerer.
 pub(super) struct PatternIndex {
-    segments: HashMap<Box<str>, SegmentId>,
+    segments: AHashMap<Box<str>, SegmentId>,
     nodes: Vec<Node>,
 }
 
@@ -182,7 +183,7 @@ impl Builder {
 impl PatternIndex {
     /// Builds the index of `(pattern, number, whether it allows anything)`. Each pattern may come once.
     pub(super) fn new<'a>(patterns: impl Iterator<Item = (&'a str, PatternId, bool)>) -> Self {
-        let index = Self { segments: HashMap::new(), nodes: vec![Node::default()] };
+        let index = Self { segments: AHashMap::new(), nodes: vec![Node::default()] };
         let mut builder = Builder { index, edges: HashMap::new() };
         for (pattern, id, grants) in patterns {
             builder.insert(pattern, id, grants);

@@ -40,7 +40,7 @@ fn read() -> Entry {
     });
     entry.secret = Some(SecretNote { name: "a=b|c\\d".to_owned(), act: "read".to_owned() });
     entry.version = Some(3);
-    entry.principal = Some(principal("app\nrole"));
+    entry.principal = Some(principal("app\nrole").into());
     entry.source = SourceNote { address: "10.1.2.3".to_owned(), port: 4711 };
     entry.decision = Some(DecisionNote {
         granted: true,

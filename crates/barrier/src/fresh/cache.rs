@@ -2,7 +2,7 @@ use super::{BUCKETS, Page};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Pages kept in memory in each of two halves, and what they take in the store. A page lists a part of all records, so a
+/// Pages kept in memory in each of two halves, and what they take there. A page lists a part of all records, so a
 /// number of pages alone would bound nothing: a million more records make each of them kilobytes larger.
 const HALF: usize = 2_048;
 const HALF_BYTES: usize = 4 * 1024 * 1024;
@@ -52,15 +52,15 @@ impl Freshness {
 
     /// Keeps the page. Pages not asked for while a half was filled with others are forgotten.
     pub(crate) fn keep(&mut self, bucket: u16, page: Arc<Page>) {
-        let weight = page.weight();
-        let is_full = self.young.len() >= HALF || self.young_bytes + weight > HALF_BYTES;
+        let room = page.room();
+        let is_full = self.young.len() >= HALF || self.young_bytes + room > HALF_BYTES;
         if is_full && !self.young.contains_key(&bucket) {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
-        self.young_bytes += weight;
+        self.young_bytes += room;
         if let Some(former) = self.young.insert(bucket, page) {
-            self.young_bytes = self.young_bytes.saturating_sub(former.weight());
+            self.young_bytes = self.young_bytes.saturating_sub(former.room());
         }
     }
 }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn kept(fresh: &Freshness) -> usize {
-        fresh.young.values().chain(fresh.old.values()).map(|page| page.weight()).sum()
+        fresh.young.values().chain(fresh.old.values()).map(|page| page.room()).sum()
     }
 
     #[test]

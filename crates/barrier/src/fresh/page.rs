@@ -7,6 +7,9 @@ use strongroom_model::NamespaceId;
 /// What one tally takes.
 pub(crate) const TALLY: usize = 32;
 
+/// What a piece of memory takes besides its bytes.
+const PIECE: usize = 16;
+
 /// What a page knows about one live object.
 #[derive(Clone)]
 pub(crate) struct Listed {
@@ -53,7 +56,11 @@ impl Page {
                     *one = listed;
                 }
             }
-            Err(index) => self.listed.insert(index, listed),
+            Err(index) => {
+                // Pages stay in memory for long, and most get one more object at a time: no room for as many again.
+                self.listed.reserve_exact(1);
+                self.listed.insert(index, listed);
+            }
         }
     }
 
@@ -84,6 +91,12 @@ impl Page {
         self.listed.iter().map(Listed::weight).sum::<usize>() + self.tallies.len() * TALLY + 128
     }
 
+    /// About how many bytes the page takes in memory.
+    pub(crate) fn room(&self) -> usize {
+        let texts = self.listed.iter().map(|one| one.place.key().len() + one.kind.len() + 2 * PIECE).sum::<usize>();
+        self.listed.capacity() * size_of::<Listed>() + texts + self.tallies.len() * (TALLY + PIECE) + 128
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.weight());
         bytes.u64(self.generation).u32(u32::try_from(self.listed.len()).unwrap_or(u32::MAX));
@@ -109,7 +122,12 @@ impl Page {
                 kind: std::str::from_utf8(parts.part()?).ok()?.into(),
             })
         };
-        let listed = (0..count).map(|_| one()).collect::<Option<Vec<_>>>()?;
+        // No more than there can be: the number is read before the objects.
+        let most = bytes.len() / size_of::<Listed>() * 2;
+        let mut listed = Vec::with_capacity(usize::try_from(count).ok()?.min(most));
+        for _ in 0..count {
+            listed.push(one()?);
+        }
         let mut tallies = BTreeMap::new();
         while !parts.0.is_empty() {
             tallies.insert(parts.array()?, Tally { count: parts.u64()?, generation: parts.u64()? });

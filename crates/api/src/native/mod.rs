@@ -97,8 +97,8 @@ impl Native {
             return self.refuse(parsed.refused(CoreError::Unsupported)).await;
         }
         if !parsed.visit.namespace.is_root() {
-            let why = format!("no namespace \"{}\"", parsed.visit.namespace);
-            return self.refuse(parsed.refused(CoreError::NotFound(why))).await;
+            let why = crate::vault::foreign(&parsed.visit.namespace);
+            return self.refuse(parsed.refused(why)).await;
         }
         let object = match (line.object)(&captures, parsed.visit.operation) {
             Ok(object) => object,

@@ -8,6 +8,7 @@ mod ceremony;
 mod cors;
 mod cubbyhole;
 mod field;
+mod folder;
 mod identity;
 mod kv1;
 mod kv2;
@@ -47,6 +48,7 @@ use strongroom_core::wrapping::Wrapping;
 use strongroom_core::{
     Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom, route,
 };
+use strongroom_model::{NamespacePath, PathError};
 
 /// How the server names itself in answers.
 #[derive(Clone, Debug)]
@@ -151,12 +153,19 @@ impl Vault {
         if let Crossing::Answered(response) = crossing {
             return *response;
         }
+        let folder = folder::meant(&parts);
         let mut limit = Limit::default();
         let begun = request::begin(parts, door, &self.strongroom, |visit| limit.take(&self.strongroom, visit));
         let mut response = match begun {
             Ok(begun) => self.serve_begun(begun, body, door).await,
             Err(malformed) if limit.refused_silently() => answer::error_as(&malformed.error, malformed.status),
-            Err(malformed) => self.refuse_malformed(*malformed).await,
+            Err(malformed) => {
+                let empty = matches!(malformed.error, CoreError::Path(PathError::EmptySegment));
+                let refused = self.refuse_malformed(*malformed).await;
+                // What could not be recorded is not answered in another way.
+                let folder = folder.filter(|_| empty && refused.status() == StatusCode::BAD_REQUEST);
+                folder.map_or(refused, folder::sent_to)
+            }
         };
         limit.mark(&mut response);
         crossing.mark(&mut response);
@@ -375,10 +384,7 @@ impl Vault {
     async fn locate(&self, open: &Open, parsed: &mut Parsed) -> Result<(Target, Object), CoreError> {
         let visit = &mut parsed.visit;
         if !visit.namespace.is_root() {
-            return Err(CoreError::NotFound(format!(
-                "no namespace \"{}\"; this version has the root namespace only",
-                visit.namespace
-            )));
+            return Err(foreign(&visit.namespace));
         }
         let no_route = || CoreError::NoRoute(visit.path.to_string());
         let (mount, below) = open.mounts.table().resolve(&visit.path).ok_or_else(no_route)?;
@@ -451,6 +457,14 @@ impl Vault {
             (Ok(()), Ok(())) => answer::no_content(),
         }
     }
+}
+
+/// Acting in the root namespace instead, as Vault's community edition does, would be acting elsewhere than asked for.
+pub(crate) fn foreign(namespace: &NamespacePath) -> CoreError {
+    CoreError::Invalid(format!(
+        "no namespace \"{namespace}\": namespaces are not there yet, this version has the root namespace only; leave out the \
+         header X-Vault-Namespace (VAULT_NAMESPACE, `-namespace`)"
+    ))
 }
 
 /// Help on a mount is for who has anything to do with it.

@@ -191,7 +191,7 @@ pub(crate) fn decode_path(raw: &str) -> Result<RequestPath, PathError> {
     RequestPath::parse(&decoded)
 }
 
-fn operation(parts: &Parts, query: &Fields) -> Option<Operation> {
+pub(super) fn operation(parts: &Parts, query: &Fields) -> Option<Operation> {
     let list = || matches!(query.flag("list"), Ok(Some(true)));
     match parts.method.as_str() {
         "GET" | "HEAD" if list() => Some(Operation::List),

@@ -58,6 +58,18 @@ async fn headers_that_could_be_read_in_two_ways_are_refused() {
         let expected = if namespace == " " { 200 } else { answer.status.as_u16().clamp(400, 404) };
         assert_eq!(answer.status, expected, "{namespace:?} {}", answer.text);
     }
+    // Nobody is told of a namespace before they are known, and who is known what to do.
+    for (token, expected, text) in
+        [("", 403, "permission denied"), ("hvs.wrong", 403, "permission denied"), (root, 400, "no namespace")]
+    {
+        let headers = [("X-Vault-Namespace", "team"), ("X-Vault-Token", token)];
+        let answer = server.send_raw("GET", "/v1/secret/data/a", &headers, Vec::new()).await.expect(expected);
+        assert!(
+            answer.text.contains(text) && answer.text.contains("not there yet") == (expected == 400),
+            "{}",
+            answer.text
+        );
+    }
     for namespace in ["root", "root/", "/", ""] {
         let headers = [("X-Vault-Namespace", namespace), ("X-Vault-Token", root.as_str())];
         server.send_raw("GET", "/v1/auth/token/lookup-self", &headers, Vec::new()).await.expect(200);
@@ -487,4 +499,42 @@ async fn what_a_client_asked_for_before_it_left_is_done_and_recorded() {
     }
     again.by(&root).get("secret/data/half").await.expect(404);
     again.stop().await;
+}
+
+/// A client that puts an empty name between slashes lists `metadata//`.
+#[tokio::test]
+async fn who_lists_with_slashes_too_many_is_sent_to_the_folder_and_nobody_else_is() {
+    let server = TestServer::open().await;
+    server.operator().post("secret/data/a/b", json!({"data": {"a": 1}})).await.expect(200);
+    let headers = [("X-Vault-Token", server.root.as_str())];
+    for (method, asked, folder, keys) in [
+        ("GET", "/v1/secret/metadata//?list=true", "/v1/secret/metadata/?list=true", json!(["a/"])),
+        ("LIST", "/v1/secret/metadata//", "/v1/secret/metadata/", json!(["a/"])),
+        ("LIST", "/v1/secret/metadata/a///?x=%2F%20", "/v1/secret/metadata/a/?x=%2F%20", json!(["b"])),
+    ] {
+        for headers in [&headers[..], &[]] {
+            let before = server.world.outcomes().await.len();
+            let sent = server.send_raw(method, asked, headers, Vec::new()).await.expect(307);
+            assert_eq!((sent.headers["location"].to_str().unwrap(), sent.text.as_str()), (folder, ""), "{asked}");
+            assert_eq!(server.world.outcomes().await.len(), before + 1, "it is recorded");
+        }
+        let listed = server.send_raw(method, folder, &headers, Vec::new()).await.expect(200);
+        assert_eq!(listed.at("/data/keys"), &keys, "{asked}");
+    }
+    for (method, asked) in [
+        ("GET", "/v1/secret/metadata//"),
+        ("GET", "/v1/secret/data/a/b//"),
+        ("DELETE", "/v1/secret/metadata/a/b//"),
+        ("POST", "/v1/secret/data/a/b//"),
+        ("LIST", "/v1/secret//metadata//"),
+        ("LIST", "/v1/secret//metadata/"),
+        ("LIST", "/v1/secret/metadata/%2f/"),
+        ("LIST", "/v1/secret/metadata/../metadata//"),
+        ("LIST", "/v1//"),
+    ] {
+        let refused = server.send_raw(method, asked, &headers, Vec::new()).await;
+        assert!([400, 404].contains(&refused.status.as_u16()), "{method} {asked}: {}", refused.status);
+        assert!(!refused.headers.contains_key("location"), "{method} {asked}");
+    }
+    server.stop().await;
 }

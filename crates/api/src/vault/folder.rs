@@ -25,9 +25,9 @@ pub(super) fn meant(parts: &Parts) -> Option<Box<HeaderValue>> {
 }
 
 /// Sends the caller there, with the same method.
-pub(super) fn sent_to(folder: Box<HeaderValue>) -> Response<Full<Body>> {
+pub(super) fn sent_to(folder: HeaderValue) -> Response<Full<Body>> {
     let mut response = answer::no_content();
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    response.headers_mut().insert(LOCATION, *folder);
+    response.headers_mut().insert(LOCATION, folder);
     response
 }

@@ -164,7 +164,7 @@ impl Vault {
                 let refused = self.refuse_malformed(*malformed).await;
                 // What could not be recorded is not answered in another way.
                 let folder = folder.filter(|_| empty && refused.status() == StatusCode::BAD_REQUEST);
-                folder.map_or(refused, folder::sent_to)
+                folder.map_or(refused, |folder| folder::sent_to(*folder))
             }
         };
         limit.mark(&mut response);

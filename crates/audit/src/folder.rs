@@ -38,6 +38,16 @@ pub(crate) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(found)
 }
 
+/// The last checkpoint of a segment, as it stands there.
+pub(crate) struct LastCheckpoint {
+    /// Where its line begins.
+    pub(crate) place: u64,
+    /// The line before.
+    pub(crate) before: Vec<u8>,
+    /// Its own line.
+    pub(crate) line: Vec<u8>,
+}
+
 /// A segment that is written to.
 pub(crate) struct Segment {
     /// The number of its first line.
@@ -146,9 +156,9 @@ impl Segment {
         Ok((bytes, start == 0))
     }
 
-    /// The last line that is a checkpoint by its beginning, if another line stands before it: where it begins, the line
-    /// before, and the line itself. Not looked for further than [`FAR`] from the end.
-    pub(crate) fn last_checkpoint(&self) -> io::Result<Option<(u64, Vec<u8>, Vec<u8>)>> {
+    /// The last line that is a checkpoint by its beginning, if another line stands before it. Not looked for further than
+    /// [`FAR`] from the end.
+    pub(crate) fn last_checkpoint(&self) -> io::Result<Option<LastCheckpoint>> {
         let mut size = FIRST_WINDOW;
         loop {
             let (bytes, all) = self.tail(size)?;
@@ -158,7 +168,7 @@ impl Segment {
             {
                 let before = front.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
                 let line = tail.split(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
-                return Ok(Some((self.len - tail.len() as u64, before, line)));
+                return Ok(Some(LastCheckpoint { place: self.len - tail.len() as u64, before, line }));
             }
             if all || size >= FAR {
                 return Ok(None);

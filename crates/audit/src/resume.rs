@@ -11,7 +11,7 @@
 //! with the least doubt all is checked at once, as it is after a rest that did not hold.
 
 use crate::chain::{Head, Header, ORIGIN, Signatures, Walk, damaged, hash, is_whole};
-use crate::folder::{Folder, Segment, segments};
+use crate::folder::{Folder, LastCheckpoint, Segment, segments};
 use crate::{Checkpoint, Entry, TrailError};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -168,7 +168,7 @@ impl Folder {
     fn resume_from_checkpoint(&self, firsts: &[u64], keys: &[[u8; 32]]) -> io::Result<Option<Resumed>> {
         let Some((first, earlier)) = firsts.split_last() else { return Ok(None) };
         let segment = Segment::existing(&self.path, *first)?;
-        let Some((until, before, line)) = segment.last_checkpoint()? else { return Ok(None) };
+        let Some(LastCheckpoint { place: until, before, line }) = segment.last_checkpoint()? else { return Ok(None) };
         let Some(checkpoint) = Checkpoint::parse(&line) else { return Ok(None) };
         let follows = Header::parse(&before).is_some_and(|header| header.seq + 1 == checkpoint.size);
         if !follows || hash(&before) != checkpoint.head {

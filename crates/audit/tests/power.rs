@@ -301,7 +301,10 @@ async fn stretches() -> TempDir {
     dir
 }
 
-const EDITS: [(&str, fn(&mut Vec<Vec<u8>>, usize)); 5] = [
+/// Changes lines, at this one.
+type Edit = fn(&mut Vec<Vec<u8>>, usize);
+
+const EDITS: [(&str, Edit); 5] = [
     ("other text in", |lines, at| {
         let text = String::from_utf8_lossy(&lines[at]).replace("\"dialect\"", "\"dialekt\"");
         lines[at] =

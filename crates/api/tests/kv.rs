@@ -328,3 +328,34 @@ async fn the_trail_shows_what_the_server_knows_of_a_version_and_no_value_and_no_
     assert_eq!(of("update", "secret/data/app")["version"], 1);
     assert!(!server.inner.world.trail.recent(usize::MAX).await.join("\n").contains("canary"));
 }
+
+/// What it says of a value is put into words once and kept beside the sealed value.
+#[tokio::test]
+async fn the_trail_says_of_each_version_what_is_in_it_however_often_and_through_whatever_it_is_read() {
+    let server = Server::start().await;
+    let write = async |password: &str| {
+        let body = json!({"data": {"password": password, "other": ["x"]}});
+        server.done("POST", "secret/data/app", body).await;
+    };
+    let read = async |path: &str| {
+        server.done("GET", path, Value::Null).await;
+        let outcomes = server.inner.world.outcomes().await;
+        outcomes.iter().rfind(|entry| entry["operation"] == "read").unwrap()["response_data"]["data"].clone()
+    };
+    let hash = async |input: &str| {
+        let answer = server.done("POST", "sys/audit-hash/trail", json!({"input": input})).await;
+        answer.at("/data/hash").clone()
+    };
+    write("one").await;
+    let (one, two, other) = (hash("one").await, hash("two").await, hash("x").await);
+    for _ in 0..3 {
+        assert_eq!(read("secret/data/app").await, json!({"password": one, "other": [other]}));
+    }
+    write("two").await;
+    server.done("POST", "secret/metadata/app", json!({"custom_metadata": {"password": "one"}})).await;
+    for _ in 0..2 {
+        assert_eq!(read("secret/data/app").await, json!({"password": two, "other": [other]}));
+        assert_eq!(read("secret/data/app?version=1").await, json!({"password": one, "other": [other]}));
+    }
+    assert_eq!(read("secret/subkeys/app").await, Value::Null);
+}

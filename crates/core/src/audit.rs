@@ -6,21 +6,29 @@ mod head;
 pub(crate) use head::{TrailMemory, compare};
 
 use crate::records::{PutRecord, Records};
+use crate::secret::Words;
+use crate::token::TokenKey;
 use crate::{Auth, CoreError, Grant};
+use ahash::AHashMap;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use strongroom_audit::{AuthNote, DeviceSpec, Hidden, Redacted, Redactor, Seal, Trail, spell_hash};
 use strongroom_barrier::{Barrier, Shelf, Txn};
-use strongroom_model::{NamespaceId, Principal};
+use strongroom_model::{NamespaceId, Principal, SecretString};
 
 /// Replaces values by keyed hashes, under a key of this strongroom.
 pub(crate) struct Hmac {
     barrier: Arc<Barrier>,
     /// The hashes of [`COMMON`].
     common: [OnceLock<[u8; 32]>; COMMON.len()],
+    /// Those of tokens that came lately, by the names under which they are kept.
+    tokens: Mutex<AHashMap<TokenKey, [u8; 32]>>,
 }
+
+/// Tokens whose hashes are remembered.
+const MOST_TOKENS: usize = 4_096;
 
 /// What people noted of a secret, which may be anything.
 const NOTES: &str = "custom_metadata";
@@ -30,7 +38,7 @@ const COMMON: [&[u8]; 8] = [b"", b"true", b"false", b"0", b"1", b"2", b"3", b"4"
 
 impl Hmac {
     pub(crate) fn new(barrier: Arc<Barrier>) -> Self {
-        Self { barrier, common: Default::default() }
+        Self { barrier, common: Default::default(), tokens: Mutex::default() }
     }
 
     /// `hmac-sha256:` and the hash in hexadecimal, as Vault's devices write it.
@@ -38,14 +46,35 @@ impl Hmac {
         spell_hash(&self.hmac(data))
     }
 
-    pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Redacted {
-        self.redact_reply(map, &[])
+    /// As [`Hmac::text`], of a token that is kept, if at all, under that name: most come again and again.
+    pub(crate) fn of_token(&self, key: TokenKey, token: &SecretString) -> String {
+        let known = self.tokens.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+        let hash = known.unwrap_or_else(|| {
+            let hash = self.hmac(token.expose().as_bytes());
+            let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+            if tokens.len() >= MOST_TOKENS {
+                tokens.clear();
+            }
+            tokens.insert(key, hash);
+            hash
+        });
+        spell_hash(&hash)
     }
 
-    /// An answer's data. Under the names of `facts` leaves stay as they are, but for what people noted.
-    pub(crate) fn redact_reply(&self, data: &Map<String, Value>, facts: &[&str]) -> Redacted {
+    pub(crate) fn redact_map(&self, map: &Map<String, Value>) -> Redacted {
+        self.redact_reply(map, &[], None)
+    }
+
+    /// An answer's data. Under the names of `facts` leaves stay as they are, but for what people noted. What is under the
+    /// name of `again` is hashed once and remembered there.
+    pub(crate) fn redact_reply(
+        &self,
+        data: &Map<String, Value>,
+        facts: &[&str],
+        again: Option<&(&'static str, Words)>,
+    ) -> Redacted {
         // Data can always be put into words.
-        Redacted::of(&Shown { data, facts, hmac: self }).unwrap_or_default()
+        Redacted::of(&Shown { data, facts, again, hmac: self }).unwrap_or_default()
     }
 
     /// A login as the trail names it.
@@ -72,13 +101,22 @@ impl Hmac {
 struct Shown<'a> {
     data: &'a Map<String, Value>,
     facts: &'a [&'a str],
+    again: Option<&'a (&'static str, Words)>,
     hmac: &'a Hmac,
 }
+
+/// What the trail says of a value that never changes, once it was said: keyed hashes, no value. Lies beside the sealed
+/// value and goes with it.
+pub(crate) type Hidings = Arc<OnceLock<Redacted>>;
 
 impl Serialize for Shown<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut shown = serializer.serialize_map(Some(self.data.len()))?;
         for (name, value) in self.data {
+            if let Some((_, Words(Some(known)))) = self.again.filter(|(again, _)| again == name) {
+                shown.serialize_entry(name, known.get_or_init(|| Redacted::hiding(value, self.hmac)))?;
+                continue;
+            }
             match self.facts.contains(&name.as_str()) {
                 true => shown.serialize_entry(name, &Fact { name, value, hmac: self.hmac })?,
                 false => shown.serialize_entry(name, &Hidden::new(value, self.hmac))?,

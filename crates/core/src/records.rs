@@ -1,8 +1,8 @@
 //! Typed records over the barrier: JSON in, JSON out, with a cache of what was read.
 //!
 //! The cache holds decoded records (tokens, entities, policies, heads of secrets), never the values of secrets, though
-//! with a head may lie what opens its sealed value. A commit drops what it changed before it is acknowledged, so nobody
-//! sees an older state than they wrote.
+//! with a head may lie what opens its sealed value, and the keyed hashes that the trail has in its place. A commit drops
+//! what it changed before it is acknowledged, so nobody sees an older state than they wrote.
 
 use crate::CoreError;
 use crate::metrics::{Metrics, Watch};

@@ -1,5 +1,6 @@
 use crate::Fields;
 use crate::lease::Granted;
+use crate::secret::Words;
 use crate::snapshot::Streamed;
 use crate::wrapping::{Opened, Wrap};
 use serde_json::{Map, Value};
@@ -14,6 +15,8 @@ pub struct Reply {
     /// Names in `data` under which stand facts of our own (times, numbers of versions), no values: the trail shows them as
     /// they are, but for what people noted.
     pub facts: &'static [&'static str],
+    /// A name in `data` under which stands a value as it was kept, with the place where the trail's words about it are.
+    pub again: Option<(&'static str, Words)>,
     /// A token that was made or renewed.
     pub auth: Option<Auth>,
     /// A token that was made and is told in another way (encoded, in the data): it goes into the trail as `auth` does,
@@ -58,6 +61,11 @@ impl Reply {
     /// Whether there is anything to say.
     pub fn has_body(&self) -> bool {
         self.data.is_some() || self.auth.is_some() || self.lease.is_some() || !self.warnings.is_empty()
+    }
+
+    /// The same answer, under one name of whose data stands a version's value as it was read, all of it and nothing else.
+    pub fn of_version(self, name: &'static str, words: Words) -> Self {
+        Self { again: Some((name, words)), ..self }
     }
 
     /// An answer with data. A value that is no object counts as nothing to say.

@@ -107,7 +107,10 @@ async fn data(context: Context<'_>) -> Result<Reply, CoreError> {
         }
         Delete => secrets.delete_current(context.grant).await.map(|()| Reply::empty()),
         Read | List => match secrets.read(context.grant, &selector(context.fields)?).await? {
-            Seen::Here(version) => Ok(shown("data", Value::Object(object(version.value)), &version.info)),
+            Seen::Here(version) => {
+                let reply = shown("data", Value::Object(object(version.value)), &version.info);
+                Ok(reply.of_version("data", version.words))
+            }
             Seen::Gone(info) => Ok(Reply { gone: true, ..shown("data", Value::Null, &info) }),
         },
     }

@@ -21,11 +21,6 @@ struct Skim<'a> {
     at: usize,
 }
 
-/// A field that is read: a second one of the same name is for the library to refuse.
-fn once<T>(place: &mut Option<T>, value: Option<T>) -> Option<()> {
-    place.replace(value?).is_none().then_some(())
-}
-
 /// How many bytes there are before one that ends a text, or that no text may hold as it is: a quote, a stroke, or a sign
 /// below a space (RFC 8259, section 7). Looks at eight at a time: most texts of a line are too short to be worth a call.
 #[inline]
@@ -100,21 +95,19 @@ impl<'a> Skim<'a> {
         }
     }
 
-    /// An object; `each` is told a name and has to take the value.
-    fn fields(&mut self, mut each: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
-        self.take(b'{')?;
-        if self.next()? == b'}' {
-            return self.take(b'}');
+    /// A field that is written only when there is something to say: its name, with what stands around it, and its value.
+    #[inline]
+    fn after<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+        match self.word(name) {
+            Some(()) => read(self).map(Some),
+            None => Some(None),
         }
-        loop {
-            let name = self.text()?;
-            self.take(b':')?;
-            each(self, name)?;
-            match self.next()? {
-                b',' => self.at += 1,
-                _ => return self.take(b'}'),
-            }
-        }
+    }
+
+    /// As [`Skim::after`], of a field that nobody asks for.
+    #[inline]
+    fn skip(&mut self, name: &str) -> Option<()> {
+        self.after(name, Self::pass).map(|_| ())
     }
 
     /// Passes over a value of any kind.
@@ -166,189 +159,172 @@ impl<'a> Skim<'a> {
     }
 }
 
+/// The parts of a line, in the order in which they are written: what stands elsewhere is in another spelling. Those of
+/// [`Entry`](crate::Entry), of what is in it, and of the header before it.
 impl<'a> Skim<'a> {
     fn line(&mut self) -> Option<Line<'a>> {
-        let mut line = Draft::default();
-        self.fields(|skim, name| line.take(skim, name))?;
+        self.word("{\"seq\":")?;
+        let seq = self.number()?;
+        self.skip(",\"prev\":")?;
+        let time = self.field(",\"time\":")?;
+        let kind = self.field(",\"kind\":")?;
+        let request = self.field(",\"request\":")?;
+        let dialect = self.field(",\"dialect\":")?;
+        let operation = self.field(",\"operation\":")?;
+        let namespace = self.field(",\"namespace\":")?;
+        self.skip(",\"namespace_id\":")?;
+        let mount = self.after(",\"mount\":", Self::mount)?;
+        let path = self.field(",\"path\":")?;
+        let secret = self.after(",\"secret\":", Self::secret)?;
+        let typed = self.after(",\"typed\":", Self::spelt)?;
+        let version = self.after(",\"version\":", Self::number)?;
+        let principal = self.after(",\"principal\":", Self::who)?;
+        let token_hash = self.after(",\"token_hash\":", Self::spelt)?;
+        self.skip(",\"remaining_uses\":")?;
+        self.word(",\"source\":")?;
+        let source = self.source()?;
+        let decision = self.after(",\"decision\":", Self::decision)?;
+        let outcome = self.after(",\"outcome\":", Self::outcome)?;
+        self.skip(",\"request_data\":")?;
+        self.skip(",\"request_headers\":")?;
+        self.skip(",\"wrap_ttl\":")?;
+        self.skip(",\"response_data\":")?;
+        let response_auth = self.after(",\"response_auth\":", Self::login)?;
+        let lease_id = self.after(",\"lease_id\":", Self::spelt)?;
+        let subject = self.after(",\"subject\":", Self::spelt)?;
+        let wrap = self.after(",\"wrap\":", Self::wrap)?;
+        self.skip(",\"warnings\":")?;
+        let note = self.after(",\"note\":", Self::spelt)?;
+        self.skip(",\"accepted\":")?;
+        self.word(",\"duration_us\":")?;
+        let duration_us = self.number()?;
+        self.take(b'}')?;
         Some(Line {
-            seq: line.seq?,
-            time: line.time?,
-            kind: line.kind?,
-            request: line.request?,
-            dialect: line.dialect?,
-            operation: line.operation?,
-            namespace: line.namespace?,
-            mount: line.mount.flatten(),
-            path: line.path?,
-            secret: line.secret.flatten(),
-            typed: line.typed.flatten(),
-            version: line.version.flatten(),
-            principal: line.principal.flatten(),
-            token_hash: line.token_hash.flatten(),
-            source: line.source?,
-            decision: line.decision.flatten(),
-            outcome: line.outcome.flatten(),
-            lease_id: line.lease_id.flatten(),
-            subject: line.subject.flatten(),
-            note: line.note.flatten(),
-            duration_us: line.duration_us.unwrap_or_default(),
-            response_auth: line.response_auth.flatten(),
-            wrap: line.wrap.flatten(),
+            seq,
+            time,
+            kind,
+            request,
+            dialect,
+            operation,
+            namespace,
+            mount,
+            path,
+            secret,
+            typed,
+            version,
+            principal,
+            token_hash,
+            source,
+            decision,
+            outcome,
+            lease_id,
+            subject,
+            note,
+            duration_us,
+            response_auth,
+            wrap,
         })
     }
 
+    /// A text that is always there.
+    #[inline]
+    fn field(&mut self, name: &str) -> Option<Text<'a>> {
+        self.word(name)?;
+        self.spelt()
+    }
+
     fn mount(&mut self) -> Option<Mount<'a>> {
-        let (mut path, mut kind, mut accessor, mut class) = (None, None, None, None);
-        self.fields(|skim, name| match name {
-            "path" => once(&mut path, skim.spelt()),
-            "type" => once(&mut kind, skim.spelt()),
-            "accessor" => once(&mut accessor, skim.spelt()),
-            "class" => once(&mut class, skim.spelt()),
-            _ => skim.pass(),
-        })?;
-        Some(Mount { path: path?, kind: kind?, accessor: accessor?, class: class? })
+        let path = self.field("{\"path\":")?;
+        let kind = self.field(",\"type\":")?;
+        let accessor = self.field(",\"accessor\":")?;
+        let class = self.field(",\"class\":")?;
+        self.take(b'}').map(|()| Mount { path, kind, accessor, class })
     }
 
     fn secret(&mut self) -> Option<Secret<'a>> {
-        let (mut named, mut act) = (None, None);
-        self.fields(|skim, name| match name {
-            "name" => once(&mut named, skim.spelt()),
-            "act" => once(&mut act, skim.spelt()),
-            _ => skim.pass(),
-        })?;
-        Some(Secret { name: named?, act: act? })
+        let name = self.field("{\"name\":")?;
+        let act = self.field(",\"act\":")?;
+        self.take(b'}').map(|()| Secret { name, act })
     }
 
     fn who(&mut self) -> Option<Who<'a>> {
-        let (mut entity, mut accessor, mut display_name) = (None, None, None);
-        self.fields(|skim, name| match name {
-            "entity" => once(&mut entity, skim.maybe(Self::spelt)),
-            "accessor" => once(&mut accessor, skim.spelt()),
-            "display_name" => once(&mut display_name, skim.spelt()),
-            _ => skim.pass(),
-        })?;
-        Some(Who { entity: entity.flatten(), accessor: accessor?, display_name: display_name? })
+        self.word("{\"entity\":")?;
+        let entity = self.maybe(Self::spelt)?;
+        let accessor = self.field(",\"accessor\":")?;
+        let display_name = self.field(",\"display_name\":")?;
+        for name in [",\"token_policies\":", ",\"identity_policies\":", ",\"metadata\":", ",\"token_type\":"] {
+            self.word(name)?;
+            self.pass()?;
+        }
+        self.take(b'}').map(|()| Who { entity, accessor, display_name })
     }
 
     fn source(&mut self) -> Option<Source<'a>> {
-        let mut address = None;
-        self.fields(|skim, name| match name {
-            "address" => once(&mut address, skim.spelt()),
-            _ => skim.pass(),
-        })?;
-        Some(Source { address: address? })
+        let address = self.field("{\"address\":")?;
+        self.word(",\"port\":")?;
+        self.pass()?;
+        self.take(b'}').map(|()| Source { address })
     }
 
     fn decision(&mut self) -> Option<Decision<'a>> {
-        let (mut granted, mut policy, mut rule, mut line, mut reason) = (None, None, None, None, None);
-        self.fields(|skim, name| match name {
-            "granted" => once(&mut granted, skim.truth()),
-            "policy" => once(&mut policy, skim.maybe(Self::spelt)),
-            "rule" => once(&mut rule, skim.maybe(Self::spelt)),
-            "line" => once(&mut line, skim.maybe(Self::number)),
-            "reason" => once(&mut reason, skim.spelt()),
-            _ => skim.pass(),
-        })?;
-        let (policy, rule, line) = (policy.flatten(), rule.flatten(), line.flatten());
-        Some(Decision { granted: granted?, policy, rule, line, reason: reason? })
+        self.word("{\"granted\":")?;
+        let granted = self.truth()?;
+        let policy = self.after(",\"policy\":", Self::spelt)?;
+        let rule = self.after(",\"rule\":", Self::spelt)?;
+        let line = self.after(",\"line\":", Self::number)?;
+        let reason = self.field(",\"reason\":")?;
+        self.take(b'}').map(|()| Decision { granted, policy, rule, line, reason })
     }
 
     fn outcome(&mut self) -> Option<Outcome<'a>> {
-        let (mut result, mut missing) = (None, None);
-        self.fields(|skim, name| match name {
-            "result" => once(&mut result, skim.spelt()),
-            "missing" => once(&mut missing, skim.maybe(Self::spelt)),
-            _ => skim.pass(),
-        })?;
-        Some(Outcome { result: result?, missing: missing.flatten() })
+        let result = self.field("{\"result\":")?;
+        self.skip(",\"error\":")?;
+        let missing = self.after(",\"missing\":", Self::spelt)?;
+        self.take(b'}').map(|()| Outcome { result, missing })
     }
 
     fn login(&mut self) -> Option<Login<'a>> {
-        let mut principal = None;
-        self.fields(|skim, name| match name {
-            "principal" => once(&mut principal, skim.who()),
-            _ => skim.pass(),
-        })?;
-        Some(Login { principal: principal? })
+        self.take(b'{')?;
+        if self.word("\"token_hash\":").is_some() {
+            self.pass()?;
+            self.take(b',')?;
+        }
+        self.word("\"principal\":")?;
+        let principal = self.who()?;
+        for name in [",\"ttl\":", ",\"num_uses\":"] {
+            self.word(name)?;
+            self.pass()?;
+        }
+        self.take(b'}').map(|()| Login { principal })
     }
 
     fn wrap(&mut self) -> Option<Wrap<'a>> {
-        let (mut accessor, mut wrapped_accessor) = (None, None);
-        self.fields(|skim, name| match name {
-            "accessor" => once(&mut accessor, skim.spelt()),
-            "wrapped_accessor" => once(&mut wrapped_accessor, skim.maybe(Self::spelt)),
-            _ => skim.pass(),
-        })?;
-        Some(Wrap { accessor: accessor?, wrapped_accessor: wrapped_accessor.flatten() })
-    }
-}
-
-/// A [`Line`] of which some fields are read. The inner option is that of a field which may be `null`.
-#[derive(Default)]
-struct Draft<'a> {
-    seq: Option<u64>,
-    time: Option<Text<'a>>,
-    kind: Option<Text<'a>>,
-    request: Option<Text<'a>>,
-    dialect: Option<Text<'a>>,
-    operation: Option<Text<'a>>,
-    namespace: Option<Text<'a>>,
-    mount: Option<Option<Mount<'a>>>,
-    path: Option<Text<'a>>,
-    secret: Option<Option<Secret<'a>>>,
-    typed: Option<Option<Text<'a>>>,
-    version: Option<Option<u64>>,
-    principal: Option<Option<Who<'a>>>,
-    token_hash: Option<Option<Text<'a>>>,
-    source: Option<Source<'a>>,
-    decision: Option<Option<Decision<'a>>>,
-    outcome: Option<Option<Outcome<'a>>>,
-    lease_id: Option<Option<Text<'a>>>,
-    subject: Option<Option<Text<'a>>>,
-    note: Option<Option<Text<'a>>>,
-    duration_us: Option<u64>,
-    response_auth: Option<Option<Login<'a>>>,
-    wrap: Option<Option<Wrap<'a>>>,
-}
-
-impl<'a> Draft<'a> {
-    fn take(&mut self, skim: &mut Skim<'a>, name: &str) -> Option<()> {
-        match name {
-            "seq" => once(&mut self.seq, skim.number()),
-            "time" => once(&mut self.time, skim.spelt()),
-            "kind" => once(&mut self.kind, skim.spelt()),
-            "request" => once(&mut self.request, skim.spelt()),
-            "dialect" => once(&mut self.dialect, skim.spelt()),
-            "operation" => once(&mut self.operation, skim.spelt()),
-            "namespace" => once(&mut self.namespace, skim.spelt()),
-            "mount" => once(&mut self.mount, skim.maybe(Skim::mount)),
-            "path" => once(&mut self.path, skim.spelt()),
-            "secret" => once(&mut self.secret, skim.maybe(Skim::secret)),
-            "typed" => once(&mut self.typed, skim.maybe(Skim::spelt)),
-            "version" => once(&mut self.version, skim.maybe(Skim::number)),
-            "principal" => once(&mut self.principal, skim.maybe(Skim::who)),
-            "token_hash" => once(&mut self.token_hash, skim.maybe(Skim::spelt)),
-            "source" => once(&mut self.source, skim.source()),
-            "decision" => once(&mut self.decision, skim.maybe(Skim::decision)),
-            "outcome" => once(&mut self.outcome, skim.maybe(Skim::outcome)),
-            "lease_id" => once(&mut self.lease_id, skim.maybe(Skim::spelt)),
-            "subject" => once(&mut self.subject, skim.maybe(Skim::spelt)),
-            "note" => once(&mut self.note, skim.maybe(Skim::spelt)),
-            "duration_us" => once(&mut self.duration_us, skim.number()),
-            "response_auth" => once(&mut self.response_auth, skim.maybe(Skim::login)),
-            "wrap" => once(&mut self.wrap, skim.maybe(Skim::wrap)),
-            _ => skim.pass(),
+        for name in ["{\"ttl\":", ",\"token_hash\":"] {
+            self.word(name)?;
+            self.pass()?;
         }
+        let accessor = self.field(",\"accessor\":")?;
+        self.skip(",\"creation_time\":")?;
+        self.skip(",\"creation_path\":")?;
+        let wrapped_accessor = self.after(",\"wrapped_accessor\":", Self::spelt)?;
+        self.take(b'}').map(|()| Wrap { accessor, wrapped_accessor })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        Accepted, AuthNote, DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome as Ended, SecretNote,
+        SourceNote, WrapNote,
+    };
+    use serde_json::json;
+    use std::sync::Arc;
+    use strongroom_model::{EntityId, Kind, PolicyName, Principal, RequestId, TokenType};
 
-    const READ: &str = r#"{"seq":9496,"prev":"ac5c","time":"2026-11-21T18:55:25.894843608Z","kind":"outcome","request":"e32f","dialect":"vault","operation":"read","namespace":"","mount":{"path":"secret","type":"kv","accessor":"kv_55","class":"secret"},"path":"secret/data/b","secret":{"name":"b","act":"read"},"version":1,"principal":{"entity":null,"accessor":"Th","display_name":"token","token_policies":["bench","default"],"metadata":{}},"token_hash":"hmac-sha256:d1","source":{"address":"127.0.0.1","port":57636},"decision":{"granted":true,"policy":"bench","rule":"secret/data/*","line":1,"reason":"granted"},"outcome":{"result":"ok"},"request_data":{"a\\\"}":[1.5e3,-2,true,null,"\\\\"]},"lease_id":null,"duration_us":672,"response_auth":{"policies":[],"principal":{"entity":"E","accessor":"A","display_name":"D"}},"wrap":{"accessor":"w","wrapped_accessor":"v","ttl":3}}"#;
-    const NOT_FOUND: &str = r#"{"seq":7,"time":"T","kind":"outcome","request":"e32f","dialect":"aws","operation":"GetSecretValue","namespace":"","path":"p","source":{"address":""},"outcome":{"result":"not_found","error":"no such \"x\"","missing":"disabled"},"duration_us":1}"#;
-    const BARE: &str = r#"{"seq":0,"prev":"","time":"T","kind":"event","request":"","dialect":"","operation":"","namespace":"ü","path":"p","source":{"address":""}}"#;
+    const READ: &str = r#"{"seq":9496,"prev":"ac5c","time":"2026-11-21T18:55:25.894843608Z","kind":"outcome","request":"e32f","dialect":"vault","operation":"read","namespace":"","mount":{"path":"secret","type":"kv","accessor":"kv_55","class":"secret"},"path":"secret/data/b","secret":{"name":"b","act":"read"},"version":1,"principal":{"entity":null,"accessor":"Th","display_name":"token","token_policies":["bench","default"],"identity_policies":[],"metadata":{},"token_type":"service"},"token_hash":"hmac-sha256:d1","source":{"address":"127.0.0.1","port":57636},"decision":{"granted":true,"policy":"bench","rule":"secret/data/*","line":1,"reason":"granted"},"outcome":{"result":"ok"},"request_data":{"a\\\"}":[1.5e3,-2,true,null,"\\\\"]},"response_auth":{"principal":{"entity":"E","accessor":"A","display_name":"D","token_policies":[],"identity_policies":[],"metadata":{"a":"b"},"token_type":"batch"},"ttl":3,"num_uses":0},"lease_id":"l","wrap":{"ttl":3,"token_hash":"h","accessor":"w","creation_time":"T","creation_path":"p","wrapped_accessor":"v"},"duration_us":672}"#;
+    const NOT_FOUND: &str = r#"{"seq":7,"time":"T","kind":"outcome","request":"e32f","dialect":"aws","operation":"GetSecretValue","namespace":"","path":"p","source":{"address":"","port":1},"outcome":{"result":"not_found","error":"no such \"x\"","missing":"disabled"},"duration_us":1}"#;
+    const BARE: &str = r#"{"seq":0,"prev":"","time":"T","kind":"event","request":"","dialect":"","operation":"","namespace":"ü","path":"p","source":{"address":"","port":0},"duration_us":0}"#;
 
     fn both(line: &str) -> (Option<Line<'_>>, Option<Line<'_>>) {
         (entry(line), serde_json::from_str(line).ok())
@@ -377,6 +353,74 @@ mod tests {
                 assert!(line.get(..at).is_none_or(|cut| entry(cut).is_none()), "cut at {at}");
             }
         }
+    }
+
+    /// What the writer makes of an entry in which every field says something.
+    fn full() -> String {
+        let principal = Principal {
+            entity: Some(EntityId::from_bytes([7; 16])),
+            accessor: "acc".to_owned(),
+            display_name: "ann".to_owned(),
+            token_policies: vec![PolicyName::default_policy()],
+            identity_policies: vec![PolicyName::root()],
+            metadata: [("role".to_owned(), "a\"b".to_owned())].into(),
+            token_type: TokenType::Service,
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let entry = Entry {
+            namespace_id: "n".to_owned(),
+            mount: Some(MountNote {
+                path: "s".into(),
+                kind: "kv".into(),
+                accessor: "kv_1".into(),
+                class: "secret".into(),
+            }),
+            secret: Some(SecretNote { name: "a".into(), act: "read".into() }),
+            typed: text("S/a"),
+            version: Some(3),
+            principal: Some(Arc::new(principal.clone())),
+            token_hash: text("hmac-sha256:1"),
+            remaining_uses: Some(1),
+            source: SourceNote { address: "::1".into(), port: 1 },
+            decision: Some(DecisionNote {
+                granted: false,
+                policy: text("p"),
+                rule: text("r"),
+                line: Some(2),
+                reason: "lacks read".into(),
+            }),
+            outcome: Some(Ended { missing: Some(Missing::Version), ..Ended::failed(Kind::NotFound, "none") }),
+            request_data: json!({"a": ["b"]}).into(),
+            request_headers: [("x".to_owned(), vec!["y".to_owned()])].into(),
+            wrap_ttl: Some(1),
+            response_data: json!({"c": {"d": 1}}).into(),
+            response_auth: Some(AuthNote { token_hash: text("h"), principal, ttl: 1, num_uses: 2 }),
+            lease_id: text("l"),
+            subject: text("u"),
+            wrap: Some(WrapNote {
+                ttl: 1,
+                token_hash: "h".into(),
+                accessor: "w".into(),
+                creation_time: "T".into(),
+                creation_path: "p".into(),
+                wrapped_accessor: text("v"),
+            }),
+            warnings: vec!["w".to_owned()],
+            note: text("n"),
+            accepted: Some(Accepted { from: 1, to: 2 }),
+            duration_us: 9,
+            ..Entry::new(EntryKind::Outcome, RequestId::from_bytes([1; 16]), "vault", "read", "s/data/a")
+        };
+        let body = serde_json::to_string(&entry).unwrap();
+        format!("{{\"seq\":1,\"prev\":\"00\",\"time\":\"T\",{}", body.strip_prefix('{').unwrap())
+    }
+
+    #[test]
+    fn an_entry_in_which_every_field_says_something_is_read_here_and_not_left_to_the_library() {
+        let line = full();
+        let (skimmed, parsed) = both(&line);
+        assert!(skimmed.is_some());
+        assert_eq!(skimmed, parsed);
     }
 
     #[test]

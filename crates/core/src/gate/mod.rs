@@ -82,7 +82,10 @@ impl Gate {
 
     /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
     pub async fn admit(&self, mut ask: Ask, fields: &Fields) -> Result<Grant, CoreError> {
-        let credential = ask.credential.take().map(Credential::Token);
+        let credential = ask.credential.take().map(|token| {
+            let kept = self.tokens.kept_as(&token);
+            Credential::Token(token, kept)
+        });
         self.enter(ask, credential, None, fields).await
     }
 
@@ -106,9 +109,8 @@ impl Gate {
         fields: &Fields,
     ) -> Result<Grant, CoreError> {
         self.leases.visited();
-        let token = credential.as_ref().and_then(Credential::token);
         let mut grant = Grant {
-            token_hash: token.map(|token| self.hmac.text(token.expose().as_bytes())),
+            token_hash: credential.as_ref().and_then(|credential| credential.hash(&self.hmac)),
             action,
             visit: ask.visit,
             bearer: None,
@@ -358,7 +360,7 @@ impl Gate {
     /// Who bears a credential, if anybody does.
     async fn bearer(&self, credential: &Credential<'_>, visit: &Visit) -> Result<Option<Bearer>, CoreError> {
         match credential {
-            Credential::Token(token) => self.tokens.authenticate(token, &visit.source).await,
+            Credential::Token(token, kept) => self.tokens.authenticate(token, *kept, &visit.source).await,
             Credential::Key(key, _) => self.tokens.bearer_of(key.stand_in()).await,
         }
     }

@@ -7,6 +7,7 @@
 
 use super::head::Head;
 use super::place::version_at;
+use crate::audit::Hidings;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -25,6 +26,9 @@ pub(super) struct Inline {
     /// has no room for the head.
     #[serde(skip)]
     pub(super) opener: Arc<OnceLock<ValueOpener>>,
+    /// What the trail says of it as an object, once it was read so.
+    #[serde(skip)]
+    pub(super) words: Hidings,
 }
 
 impl Head {
@@ -33,7 +37,7 @@ impl Head {
         if value.as_bytes().len() > LARGEST {
             return self.put(txn, number, &value);
         }
-        match self.inline.replace(Inline { number, value, opener: Arc::default() }) {
+        match self.inline.replace(Inline { number, value, opener: Arc::default(), words: Arc::default() }) {
             Some(earlier) if self.meta.versions.contains_key(&earlier.number) => {
                 self.put(txn, earlier.number, &earlier.value)
             }

@@ -44,7 +44,7 @@ pub(crate) use outline::count;
 pub use parameter::{ParameterChange, ParameterKind, ParameterNotes, Sighted, VersionNotes};
 pub use parameter_reminder::{Reminder, ReminderKind};
 pub use particular::{Deletion, Particulars, RotationSetting, Sighting, VersionId, suffix};
-pub use read::{SecretVersion, Seen};
+pub use read::{SecretVersion, Seen, Words};
 pub(crate) use renewal::Standing;
 pub use staged::{NewVersion, ParticularsChange, StageMove, Staged};
 pub(crate) use store::Found;

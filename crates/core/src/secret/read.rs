@@ -4,9 +4,11 @@ use super::place::{Name, NameKind, head_at, names, version_at};
 use super::staged::alive;
 use super::store::{Found, Secrets};
 use super::value::SecretValue;
+use crate::audit::Hidings;
 use crate::mount::Mount;
 use crate::records::decode;
 use crate::{CoreError, Fields, Grant, SecretAct};
+use std::sync::Arc;
 use strongroom_audit::Missing;
 use strongroom_barrier::{Address, SealedValue};
 use strongroom_model::{SecretPath, VersionSelector};
@@ -17,7 +19,14 @@ pub struct SecretVersion<T = SecretValue> {
     pub value: T,
     /// What is known of it.
     pub info: VersionInfo,
+    /// Where the trail's words about it are kept.
+    pub words: Words,
 }
+
+/// The place for what the trail says of a version's value as an object, so that it is put into words once. Only with
+/// versions whose sealed value is at hand.
+#[derive(Clone, Default)]
+pub struct Words(pub(crate) Option<Hidings>);
 
 /// What a look at one version found.
 pub enum Seen<T = SecretValue> {
@@ -62,9 +71,9 @@ impl Secrets {
         let (mount, path) = grant.secret(SecretAct::Subkeys)?;
         Ok(match self.look(mount, path, selector).await? {
             Seen::Gone(info) => Seen::Gone(info),
-            Seen::Here(SecretVersion { value, info }) => {
+            Seen::Here(SecretVersion { value, info, .. }) => {
                 let value = value.into_object().map(|fields| outline(fields.map(), depth)).unwrap_or_default();
-                Seen::Here(SecretVersion { value, info })
+                Seen::Here(SecretVersion { value, info, words: Words::default() })
             }
         })
     }
@@ -140,7 +149,9 @@ impl Secrets {
         if info.version.is_gone(self.clock.now()) {
             return Ok(Some(Seen::Gone(info)));
         }
-        let plain = match head.inline(info.number) {
+        let inline = head.inline(info.number);
+        let words = Words(inline.map(|inline| Arc::clone(&inline.words)));
+        let plain = match inline {
             Some(inline) => self.open_inline(mount, head, info.number, inline).await?,
             None => {
                 let Some(record) = self.records.barrier().get(&version_at(head.id, info.number)).await? else {
@@ -151,6 +162,6 @@ impl Secrets {
             }
         };
         let value = SecretValue::decode(&plain)?;
-        Ok(Some(Seen::Here(SecretVersion { value, info })))
+        Ok(Some(Seen::Here(SecretVersion { value, info, words })))
     }
 }

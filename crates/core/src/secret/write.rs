@@ -2,7 +2,7 @@ use super::change::Changed;
 use super::config::KvConfig;
 use super::head::{Head, SecretMetadata, VersionInfo};
 use super::merge::merge;
-use super::read::{SecretVersion, Seen};
+use super::read::{SecretVersion, Seen, Words};
 use super::staged::{alive, few_enough, labels};
 use super::store::{Found, Secrets, TRIES};
 use super::value::SecretValue;
@@ -88,7 +88,9 @@ impl Secrets {
             let value = SecretValue::Object(fields);
             match self.append(mount, path, &found, &config, &value.encode()?, options).await {
                 Err(CoreError::Conflict) => continue,
-                other => return other.map(|info| Seen::Here(SecretVersion { value: (), info })),
+                other => {
+                    return other.map(|info| Seen::Here(SecretVersion { value: (), info, words: Words::default() }));
+                }
             }
         }
         Err(CoreError::Conflict)

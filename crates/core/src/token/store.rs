@@ -139,9 +139,20 @@ impl Tokens {
         TokenKey(self.records.barrier().keyed_hash("token", token.expose().as_bytes()))
     }
 
+    /// The name under which a token would be stored, of those that are stored.
+    pub(crate) fn kept_as(&self, token: &SecretString) -> Option<TokenKey> {
+        (!batch::is_batch(token)).then(|| self.key_of(token))
+    }
+
     /// Who bears this token: `None` when it is unknown, dead, used from elsewhere, or its principal is disabled or gone.
-    pub async fn authenticate(&self, token: &SecretString, source: &Source) -> Result<Option<Bearer>, CoreError> {
-        let Some(bearer) = self.find(token).await? else { return Ok(None) };
+    /// `kept` is what [`Tokens::kept_as`] says of it.
+    pub(crate) async fn authenticate(
+        &self,
+        token: &SecretString,
+        kept: Option<TokenKey>,
+        source: &Source,
+    ) -> Result<Option<Bearer>, CoreError> {
+        let Some(bearer) = self.find_as(token, kept).await? else { return Ok(None) };
         let bound = &bearer.token().bound_cidrs;
         let here = |cidr: &crate::Cidr| source.address.is_some_and(|address| cidr.contains(address));
         Ok((bound.is_empty() || bound.iter().any(here)).then_some(bearer))
@@ -149,8 +160,12 @@ impl Tokens {
 
     /// As [`Tokens::authenticate`], wherever the token is used from.
     pub async fn find(&self, token: &SecretString) -> Result<Option<Bearer>, CoreError> {
-        if !batch::is_batch(token) {
-            return self.bearer(self.key_of(token)).await;
+        self.find_as(token, self.kept_as(token)).await
+    }
+
+    async fn find_as(&self, token: &SecretString, kept: Option<TokenKey>) -> Result<Option<Bearer>, CoreError> {
+        if let Some(key) = kept {
+            return self.bearer(key).await;
         }
         let Some(token) = self.open_batch(token)? else { return Ok(None) };
         self.admit(Held::Carried(Box::new(token))).await

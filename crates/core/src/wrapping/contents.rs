@@ -36,7 +36,9 @@ impl Contents {
         let auth = reply.auth.as_ref().or(reply.unseen.as_ref());
         let made = auth.filter(|auth| auth.made);
         Self {
-            data: reply.data.as_ref().map_or_else(Redacted::default, |data| hmac.redact_reply(data.map(), reply.facts)),
+            data: reply.data.as_ref().map_or_else(Redacted::default, |data| {
+                hmac.redact_reply(data.map(), reply.facts, reply.again.as_ref())
+            }),
             auth: auth.map(|auth| hmac.auth_note(auth)),
             version: reply.version,
             lease: reply.lease.as_ref().map(|lease| lease.id.clone()),

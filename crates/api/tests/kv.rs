@@ -358,4 +358,11 @@ async fn the_trail_says_of_each_version_what_is_in_it_however_often_and_through_
         assert_eq!(read("secret/data/app?version=1").await, json!({"password": one, "other": [other]}));
     }
     assert_eq!(read("secret/subkeys/app").await, Value::Null);
+    // Of many leaves the words are not kept.
+    let many: Vec<u32> = vec![7; 300];
+    server.done("POST", "secret/data/many", json!({"data": {"many": many}})).await;
+    let seven = hash("7").await;
+    for _ in 0..2 {
+        assert_eq!(read("secret/data/many").await, json!({"many": vec![seven.clone(); 300]}));
+    }
 }

@@ -95,6 +95,11 @@ impl Redacted {
         self.0.is_none()
     }
 
+    /// How long it is, in bytes.
+    pub fn length(&self) -> usize {
+        self.0.as_ref().map_or(0, |text| text.get().len())
+    }
+
     /// The same, taken apart.
     pub fn value(&self) -> Value {
         self.0.as_ref().and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()

@@ -337,7 +337,8 @@ impl Writer {
     /// Goes on in a new segment when the file was taken away, in a new folder if need be. Until there is one nothing
     /// is taken: what is written to a nameless file is lost.
     fn look_for_file(&mut self) {
-        if matches!(self.state, WriterState::Dead { .. }) {
+        // While older lines are checked nothing is begun that would leave them behind; it is looked at again afterwards.
+        if self.held || matches!(self.state, WriterState::Dead { .. }) {
             return;
         }
         let Some(name) = self.medium.missing_file() else { return };

@@ -27,6 +27,9 @@ pub(crate) struct Hmac {
     tokens: Mutex<AHashMap<TokenKey, [u8; 32]>>,
 }
 
+/// Longer words about a version are made anew each time: hashes of a value of many small leaves are forty times as long as
+/// the value, and would make a cache of records large that is bounded by their number.
+const LONGEST_WORDS: usize = 2_048;
 /// Tokens whose hashes are remembered.
 const MOST_TOKENS: usize = 4_096;
 
@@ -114,7 +117,16 @@ impl Serialize for Shown<'_> {
         let mut shown = serializer.serialize_map(Some(self.data.len()))?;
         for (name, value) in self.data {
             if let Some((_, Words(Some(known)))) = self.again.filter(|(again, _)| again == name) {
-                shown.serialize_entry(name, known.get_or_init(|| Redacted::hiding(value, self.hmac)))?;
+                match known.get() {
+                    Some(known) => shown.serialize_entry(name, known)?,
+                    None => {
+                        let words = Redacted::hiding(value, self.hmac);
+                        shown.serialize_entry(name, &words)?;
+                        if words.length() <= LONGEST_WORDS {
+                            let _ = known.set(words);
+                        }
+                    }
+                }
                 continue;
             }
             match self.facts.contains(&name.as_str()) {

@@ -211,10 +211,7 @@ impl Reader {
     pub(super) async fn rights(&self) -> Result<Option<Rights>, CoreError> {
         let bearer = match &self.who {
             Who::Key(key) => self.events.tokens.bearer(*key).await?,
-            Who::Text(text, source) => {
-                let tokens = &self.events.tokens;
-                tokens.authenticate(text, tokens.kept_as(text), source).await?
-            }
+            Who::Text(text, source) => self.events.tokens.authenticate(text, source).await?,
         };
         let Some(bearer) = bearer else { return Ok(None) };
         let acl = self.events.policies.acl(bearer.policies(), bearer.entity(), &self.events.identity).await?;

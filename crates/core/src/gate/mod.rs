@@ -360,7 +360,7 @@ impl Gate {
     /// Who bears a credential, if anybody does.
     async fn bearer(&self, credential: &Credential<'_>, visit: &Visit) -> Result<Option<Bearer>, CoreError> {
         match credential {
-            Credential::Token(token, kept) => self.tokens.authenticate(token, *kept, &visit.source).await,
+            Credential::Token(token, kept) => self.tokens.authenticate_as(token, *kept, &visit.source).await,
             Credential::Key(key, _) => self.tokens.bearer_of(key.stand_in()).await,
         }
     }

@@ -145,8 +145,12 @@ impl Tokens {
     }
 
     /// Who bears this token: `None` when it is unknown, dead, used from elsewhere, or its principal is disabled or gone.
-    /// `kept` is what [`Tokens::kept_as`] says of it.
-    pub(crate) async fn authenticate(
+    pub async fn authenticate(&self, token: &SecretString, source: &Source) -> Result<Option<Bearer>, CoreError> {
+        self.authenticate_as(token, self.kept_as(token), source).await
+    }
+
+    /// As [`Tokens::authenticate`], for who has asked [`Tokens::kept_as`] already.
+    pub(crate) async fn authenticate_as(
         &self,
         token: &SecretString,
         kept: Option<TokenKey>,

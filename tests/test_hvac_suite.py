@@ -107,7 +107,7 @@ renewal, wrapping, sealing, and what is refused. `bao` was built without its ser
 |---|---|---|
 | Go `github.com/hashicorp/vault/api` 1.23.0, `auth/approle` and `auth/userpass` 0.12.0 | nearly all of its typed surface: `KVv1`, `KVv2`, `Logical`, `Sys`, `Auth().Token()`, `LifetimeWatcher`, wrapped secret ids, clones, 429 | only what this version has not: clusters, plug-ins, `sys/monitor`, PGP |
 | Go `github.com/openbao/openbao/api/v2` 2.7.1 | the same program | the same |
-| Go `github.com/hashicorp/vault-client-go` 0.4.3 | some seventy typed calls | `KvV2List` of `""` asks for `metadata//` and gets 400; six calls cannot read the numbers and lists that Vault documents, too (`AppRoleReadRole`, `RekeyAttemptReadProgress`, ...) |
+| Go `github.com/hashicorp/vault-client-go` 0.4.3 | some seventy typed calls | `KvV2List` of `""` asks for `metadata//` and is sent to the folder; six calls cannot read the numbers and lists that Vault documents, too (`AppRoleReadRole`, `RekeyAttemptReadProgress`, ...) |
 | `bao` 2.6.2, the command line | `kv`, `secrets`, `auth`, `policy`, `token`, `lease`, `operator`, `audit`, `login`, `unwrap`, `status`, `debug`, exit codes | `kv scan` (405), `monitor`, `plugin reload`, `operator step-down` (404) |
 | `bao agent`, `bao proxy` 2.6.2 | AppRole with wrapped and plain secret id, logging in anew, sink, templates, cache, `env_template` and `exec` | nothing found |
 | `consul-template` (August 2026), `envconsul` (May 2026) | both versions of KV, lists, writes, credentials that end and are fetched anew | nothing found |

@@ -166,7 +166,7 @@ SEVERAL = {
     "revoke by entity": ["-principal=ann", "-reason=test", "-yes"],
     "revoke by mount": ["-mount=plain", "-reason=test", "-yes", "-no-wait"],
     "revoke by network": ["-source=198.51.100.0/24", "-reason=test", "-yes", "-no-wait"],
-    "revoke dry": ["-lease-prefix=database/creds/x", "-dry-run"],
+    "revoke dry": ["-mount=plain", "-dry-run"],
 }
 
 

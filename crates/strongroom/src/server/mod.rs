@@ -120,12 +120,17 @@ impl Running {
         };
         let trail = Trail::open_with(plan.trail.clone(), Arc::clone(&clock), plan.trail_options.clone()).await?;
         trail.keep_out_of(std::mem::take(&mut plan.off_limits));
+        let plugins = Arc::new(plugins(&mut plan));
+        // Nothing is opened or served on a trail that may have been edited: who edited it could make the check last.
+        if !trail.checked().await {
+            return Err(trail.broken().await.into());
+        }
         let setup = Setup {
             store,
             // One process per embedded store, enforced by a lock on the file, so there is nobody to fence off.
             epoch: Epoch::default(),
             trail,
-            plugins: Arc::new(plugins(&mut plan)),
+            plugins,
             settings: plan.settings.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),

@@ -83,7 +83,7 @@ async fn change(context: Context<'_>) -> Result<Reply, CoreError> {
         until: Timestamp::parse(&until).ok_or_else(|| wrong("until", "must be a time such as 2026-04-10T14:00:00Z"))?,
     };
     let remark = match &mute.principal {
-        Some(word) => context.open.inquiry.remark_on(context.grant, word).await?,
+        Some(word) => context.open.inquiry.remark_on_mute(context.grant, word).await?,
         None => None,
     };
     alerts.mute(context.grant, mute).await?;

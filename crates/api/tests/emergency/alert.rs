@@ -1,9 +1,10 @@
 //! Which askings for what is not there raise an alert.
 
 use crate::aws::Aws;
-use crate::{READS_APP, get, incident, login, role};
+use crate::{READS_APP, ask, get, incident, login, role};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use strongroom_model::Clock as _;
 use strongroom_testkit::TestServer;
 
 /// Whatever was not found was taken for disabled: a label that holds nothing, a number or an id that never was.
@@ -110,5 +111,65 @@ async fn roles_that_the_trail_prints_alike_raise_alerts_of_their_own_and_bursts_
         names.push(found.text_at("/data/entries/0/entity"));
     }
     assert_ne!(names[0], names[1], "{texts:?}");
+    server.stop().await;
+}
+
+/// Whoever may write roles made one with another role's name for its id, and came under the mute of that one. So it was
+/// with a role that was given the id of another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mute_of_a_role_keeps_quiet_nothing_of_one_that_took_its_name_for_its_id() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    let logged_in = async |name: &str, id: &str| {
+        let body = json!({"role_id": id, "token_policies": "web"});
+        operator.post(&format!("auth/approle/role/{name}"), body).await.expect(204);
+        let answer = login(&server, name).await;
+        (answer.text_at("/auth/client_token"), answer.text_at("/auth/entity_id"))
+    };
+    let (web, web_id) = logged_in("web", "an id").await;
+    let (known, known_id) = logged_in("known", "known by its id").await;
+    let (sly, _) = logged_in("sly", "web").await;
+    // One whose role was made again is called by its role's id, which is another role's name here.
+    let (former, former_id) = logged_in("again", "cron").await;
+    operator.delete("auth/approle/role/again").await.expect(204);
+    logged_in("again", "its own").await;
+    let (moved, moved_id) = logged_in("watched", "moved").await;
+    operator.delete("auth/approle/role/watched").await.expect(204);
+    assert_eq!(logged_in("quiet", "moved").await.1, moved_id);
+    let until = server.world.clock.now().plus(Duration::from_secs(3_600)).to_string();
+    let mute = async |name: &str, principal: &str| {
+        let mute = json!({"principal": principal, "reason": "a test", "until": until});
+        ask(&server, &root, "POST", &format!("alerts/mutes/{name}"), Some(mute)).await
+    };
+    mute("web", "approle-web").await.expect(204);
+    mute("known", &known_id).await.expect(204);
+    // What would hold nothing back is said.
+    for (principal, id) in [("approle-cron", &former_id), ("approle-quiet", &moved_id), ("approle-an id", &web_id)] {
+        let name = principal.replace(' ', "-");
+        let answer = mute(&name, principal).await.expect(200);
+        assert!(answer.text_at("/warnings/0").contains(id.as_str()), "{}", answer.text);
+    }
+    let tokens = [&web, &known, &sly, &former, &moved];
+    for token in tokens {
+        server.by(token).get("secret/data/app/db").await.expect(200);
+    }
+    server.world.clock.advance(Duration::from_secs(60));
+    operator.delete("secret/data/app/db").await.expect(204);
+    for token in tokens {
+        server.by(token).get("secret/data/app/db").await.expect(404);
+    }
+    let told = async || get(&server, &root, "alerts").await.expect(200).at("/data/alerts").as_array().unwrap().clone();
+    let deadline = Instant::now() + Duration::from_secs(20);
+    // They are judged in their order, so that what is held back was so when the last one is told.
+    while told().await.len() < 3 {
+        assert!(Instant::now() < deadline, "{:?}", told().await);
+        tokio::task::yield_now().await;
+    }
+    let told = told().await;
+    let texts: Vec<&str> = told.iter().rev().map(|one| one["text"].as_str().unwrap()).collect();
+    let said = " still asks for secret/data/app/db, which was put out of use";
+    assert_eq!(texts, ["sly", "cron", "quiet"].map(|name| format!("approle-{name}{said}")));
     server.stop().await;
 }

@@ -329,6 +329,88 @@ async fn a_role_is_called_by_its_name_and_one_made_again_under_it_is_never_taken
     server.stop().await;
 }
 
+/// Whoever may write roles and nothing else laid a leaked principal under another name: the name that it had met the one
+/// that came by it next alone, asked for no id, and the leaked tokens went on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_principal_whose_role_id_went_to_another_role_is_still_found_by_each_name_that_it_had() {
+    let server = TestServer::open().await;
+    let (operator, root) = (server.operator(), server.root.clone());
+    operator.post("secret/data/app/db", json!({"data": {"v": 1}})).await.expect(200);
+    role(&server, "web", READS_APP).await;
+    let leaked = login(&server, "web").await;
+    let (first, leaked) = (leaked.text_at("/auth/entity_id"), leaked.text_at("/auth/client_token"));
+    server.by(&leaked).get("secret/data/app/db").await.expect(200);
+    let id = operator.get("auth/approle/role/web/role-id").await.expect(200).text_at("/data/role_id");
+    let moved = async |id: &str, name: &str| {
+        operator
+            .post(&format!("auth/approle/role/{name}"), json!({"role_id": id, "token_policies": "web"}))
+            .await
+            .expect(204);
+        login(&server, name).await.text_at("/auth/entity_id")
+    };
+    operator.post("auth/approle/role/web", json!({"role_id": "another"})).await.expect(204);
+    assert_eq!(moved(&id, "decoy").await, first);
+    let preview =
+        async |name: &str| ask(&server, &root, "POST", "revoke/preview", Some(json!({"principal": name}))).await;
+    // As long as nobody else came by the name, it means the one who had it, who is called by the later one.
+    for name in ["approle-web", "approle-decoy", &first] {
+        assert_eq!(preview(name).await.expect(200).at("/data/target"), "approle-decoy", "{name}");
+    }
+    let token = login(&server, "web").await;
+    let second = token.text_at("/auth/entity_id");
+    assert_ne!(second, first);
+    server.by(&token.text_at("/auth/client_token")).get("secret/data/app/db").await.expect(200);
+    let both_are_found = async || {
+        let order = revoke(&server, &root, json!({"principal": "approle-web"})).await.expect(400);
+        for refused in [preview("approle-web").await.expect(400), order] {
+            assert!(refused.text.contains(&first) && refused.text.contains(&second), "{}", refused.text);
+        }
+        let reads = get(&server, &root, "trail/reads-what?principal=approle-web").await.expect(200);
+        let entries = get(&server, &root, "trail/query?operation=read&principal=approle-web").await.expect(200);
+        for (answer, list) in [(&reads, "/data/uses"), (&entries, "/data/entries")] {
+            let mut found: Vec<&str> =
+                answer.at(list).as_array().unwrap().iter().map(|one| one["entity"].as_str().unwrap()).collect();
+            found.sort_unstable();
+            let mut wanted = [first.as_str(), second.as_str()];
+            wanted.sort_unstable();
+            assert_eq!(found, wanted, "{}", answer.text);
+        }
+    };
+    both_are_found().await;
+    // So it is when more names come after it than go with an alias, and for each of these.
+    let mut last = "decoy".to_owned();
+    for number in 0..20 {
+        operator.delete(&format!("auth/approle/role/{last}")).await.expect(204);
+        last = format!("decoy-{number}");
+        assert_eq!(moved(&id, &last).await, first);
+    }
+    both_are_found().await;
+    for name in ["decoy", "decoy-2", "decoy-19"] {
+        let target = preview(&format!("approle-{name}")).await.expect(200);
+        assert_eq!(target.at("/data/target"), "approle-decoy-19", "{name}");
+    }
+    let cut = incident(&server, json!({"principal": first})).await;
+    server.by(&leaked).get("secret/data/app/db").await.expect(403);
+    // Once the entity is gone, and its tokens with it, the name is the other one's alone.
+    lift(&server, &cut).await.expect(200);
+    operator.delete(&format!("identity/entity/id/{first}")).await.expect(204);
+    assert_eq!(preview("approle-web").await.expect(200).at("/data/target"), "approle-web");
+    // Earlier names go with an alias, to another entity and away.
+    let other = moved("a third", "cron").await;
+    operator.delete("auth/approle/role/cron").await.expect(204);
+    assert_eq!(moved("a third", "batch").await, other);
+    let into = operator.post("identity/entity", json!({})).await.expect(200).text_at("/data/id");
+    let merge = json!({"from_entity_ids": [other], "to_entity_id": into});
+    operator.post("identity/entity/merge", merge).await.expect(204);
+    assert_eq!(preview("approle-cron").await.expect(200).at("/data/target"), "approle-batch");
+    let alias = operator.get(&format!("identity/entity/id/{into}")).await.expect(200).text_at("/data/aliases/0/id");
+    operator.delete(&format!("identity/entity-alias/id/{alias}")).await.expect(204);
+    for name in ["approle-cron", "approle-batch"] {
+        preview(name).await.expect(404);
+    }
+    server.stop().await;
+}
+
 /// A name that is misspelt did nothing and reads nothing, as somebody who did nothing: that was the whole answer.
 #[tokio::test]
 async fn a_name_that_nobody_bears_is_remarked_on_wherever_it_would_pass_without_a_word() {
@@ -373,6 +455,26 @@ async fn a_name_that_nobody_bears_is_remarked_on_wherever_it_would_pass_without_
         answer.text_at("/warnings/0").replace(name, "...")
     };
     assert_eq!(told("approle-web").await, told("approle-wbe").await);
+    // So is whoever may mute and hold, which needs sudo: that is for muting and holding.
+    let changes = r#"{ capabilities = ["create", "update", "delete", "sudo"] }"#;
+    let changes = format!("path \"sys/alerts/mutes/*\" {changes} path \"sys/trail/holds/*\" {changes}");
+    server.policy("mutes", &changes).await;
+    let knows = format!("{changes} path \"identity/entity/id/*\" {{ capabilities = [\"read\"] }}");
+    server.policy("knows", &knows).await;
+    let told = async |policy: &str, name: &str| {
+        let token = server.token(json!({"policies": [policy], "no_default_policy": true})).await;
+        let mute = json!({"principal": name, "reason": "a test", "until": until});
+        let hold = json!({"principal": name, "reason": "a test"});
+        let mute = ask(&server, &token, "POST", "alerts/mutes/one", Some(mute)).await;
+        let hold = ask(&server, &token, "POST", "trail/holds/one", Some(hold)).await;
+        ask(&server, &token, "DELETE", "trail/holds/one?reason=over", None).await.expect(204);
+        [mute, hold].map(|answer| (answer.status.as_u16(), answer.text.contains("called `")))
+    };
+    for name in ["approle-web", "approle-wbe", &entity] {
+        assert_eq!(told("mutes", name).await, [(200, true), (200, true)], "{name}");
+    }
+    assert_eq!(told("knows", "approle-web").await, [(204, false), (204, false)]);
+    assert_eq!(told("knows", "approle-wbe").await, [(200, true), (200, true)]);
     // A hold on one of two who bear a name would hold nothing of the other.
     operator.delete("auth/approle/role/web").await.expect(204);
     role(&server, "web", READS_APP).await;

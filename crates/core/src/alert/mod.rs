@@ -161,11 +161,11 @@ impl Alerts {
         };
         let table = Arc::clone(&self.mounts.table());
         // A name that cannot be found out holds up no alert.
-        let names = self.identity.names_of(&table, &alert.by).await.unwrap_or_default();
-        let name = names.first().unwrap_or(&alert.principal).clone();
+        let names = self.identity.names_of(&table, &alert.by).await.ok().flatten();
+        let name = names.as_ref().map_or(&alert.principal, |names| &names.title).clone();
         let text = alert.text(&name);
         let now = self.clock.now();
-        if self.mutes.current().0.values().any(|mute| mute.until > now && mute.covers(&alert, &names)) {
+        if self.mutes.current().0.values().any(|mute| mute.until > now && mute.covers(&alert, names.as_ref())) {
             count("muted");
             return Ok(());
         }

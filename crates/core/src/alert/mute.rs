@@ -1,5 +1,6 @@
 use super::judge::{Alert, Suspicion};
 use crate::CoreError;
+use crate::identity::Names;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,14 +42,13 @@ impl Mute {
         Ok(self)
     }
 
-    /// Whether it holds back an alert about somebody who may be named so.
-    pub(super) fn covers(&self, alert: &Alert, names: &[String]) -> bool {
+    /// Whether it holds back an alert about somebody of these names. Only trusted ones count: else a principal would come
+    /// under the mute of another by being called like it.
+    pub(super) fn covers(&self, alert: &Alert, names: Option<&Names>) -> bool {
+        let means = |who: &String| *who == alert.principal || names.is_some_and(|names| names.trusted.contains(who));
         self.suspicion.is_none_or(|suspicion| suspicion == alert.suspicion)
             && self.prefix.as_ref().is_none_or(|prefix| alert.path.starts_with(prefix.as_str()))
-            && self
-                .principal
-                .as_ref()
-                .is_none_or(|principal| names.contains(principal) || *principal == alert.principal)
+            && self.principal.as_ref().is_none_or(means)
     }
 }
 

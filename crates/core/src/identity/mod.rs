@@ -13,4 +13,5 @@ mod view;
 pub use called::Called;
 pub use entity::{Alias, Entity};
 pub use store::{EntityChange, Identity};
+pub(crate) use title::Names;
 pub use view::EntityView;

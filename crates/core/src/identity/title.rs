@@ -9,6 +9,14 @@ use crate::records::Stored;
 use std::sync::Arc;
 use strongroom_model::{EntityId, EntityName};
 
+/// How an entity is named in what is told of it, and by which names somebody may mean it who wants nothing told.
+pub(crate) struct Names {
+    /// What people call it.
+    pub(crate) title: String,
+    /// Its id, its name, and what its logins are printed by, but for what others can choose so that it is taken for another.
+    pub(crate) trusted: Vec<String>,
+}
+
 /// How many characters of its id make the name of an entity that nobody named.
 const OF_ID: usize = 8;
 
@@ -28,14 +36,11 @@ impl Entity {
         self.aliases.iter().find_map(|alias| printed(table, alias, alias.printed())).unwrap_or(own)
     }
 
-    /// All that it may be named by, what people call it first. What others are called, too, is left to who asks.
-    pub(crate) fn names(&self, table: &MountTable) -> Vec<String> {
-        let mut names = vec![self.title(table), self.id.to_string(), self.name.to_string()];
-        for alias in &self.aliases {
-            names.extend(printed(table, alias, alias.printed()));
-            names.extend(printed(table, alias, &alias.name));
-        }
-        names
+    /// Its names.
+    pub(crate) fn names(&self, table: &MountTable) -> Names {
+        let mut trusted = vec![self.id.to_string(), self.name.to_string()];
+        trusted.extend(self.aliases.iter().filter_map(|alias| printed(table, alias, alias.trusted()?)));
+        Names { title: self.title(table), trusted }
     }
 }
 
@@ -46,10 +51,10 @@ impl Identity {
         Ok(self.by_id(id).await?.map(|entity| entity.value.title(table)))
     }
 
-    /// All that the entity of that id may be named by, what people call it first; nothing if there is none.
-    pub(crate) async fn names_of(&self, table: &MountTable, id: &str) -> Result<Vec<String>, CoreError> {
-        let Some(id) = EntityId::parse(id) else { return Ok(Vec::new()) };
-        Ok(self.by_id(id).await?.map(|entity| entity.value.names(table)).unwrap_or_default())
+    /// The names of the entity of that id, if it is one and is there.
+    pub(crate) async fn names_of(&self, table: &MountTable, id: &str) -> Result<Option<Names>, CoreError> {
+        let Some(id) = EntityId::parse(id) else { return Ok(None) };
+        Ok(self.by_id(id).await?.map(|entity| entity.value.names(table)))
     }
 
     /// The entities that a word may mean: by id, by name, or by the name that the trail prints for their logins.

@@ -8,6 +8,7 @@ mod failures;
 mod network;
 mod sent;
 mod token_terms;
+mod turns;
 pub mod userpass;
 
 use strongroom_core::Plugins;

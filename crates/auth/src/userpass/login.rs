@@ -18,7 +18,7 @@ impl UserPass {
         // Before and after waiting: who is shut out takes no place in the queue, and who is shut out meanwhile no turn.
         self.failures.check(name.as_str()).await?;
         let place = self.pool.enter()?;
-        let _turn = self.turns.take(name).await;
+        let _turn = self.turns.take(name.as_str()).await;
         self.failures.check(name.as_str()).await?;
         let user = self.users.find(name).await?;
         let fits = fits(&place, user.as_deref(), password).await?;

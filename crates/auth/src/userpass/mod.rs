@@ -9,12 +9,12 @@ mod endpoint;
 mod login;
 mod password;
 mod pool;
-mod turns;
 mod user;
 mod user_call;
 mod users;
 
 use crate::failures::Failures;
+use crate::turns::Turns;
 use async_trait::async_trait;
 use pool::Pool;
 use serde_json::{Map, Value};
@@ -23,7 +23,6 @@ use strongroom_core::{
     AuthMethod, Call, Captures, CoreError, Endpoint, Lockout, MountContext, Operation, Outcome, Reply, Terms,
 };
 use strongroom_model::RoleName;
-use turns::Turns;
 use users::Users;
 
 pub use password::hashes_computed;

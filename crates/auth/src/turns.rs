@@ -3,25 +3,24 @@
 //! A crowd of names shares a fixed number of turns: nothing here grows with what strangers send.
 
 use std::hash::{BuildHasher, RandomState};
-use strongroom_model::RoleName;
 use tokio::sync::{Mutex, MutexGuard};
 
-/// More than logins that can wait at once, so that two names seldom share a turn.
+/// So many that two names which are busy at once seldom share a turn.
 const STRIPES: usize = 256;
 
-pub(super) struct Turns {
+pub(crate) struct Turns {
     stripes: Vec<Mutex<()>>,
     /// Keyed at random, so that nobody can choose names that stand in the way of another.
     hasher: RandomState,
 }
 
 impl Turns {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { stripes: (0..STRIPES).map(|_| Mutex::new(())).collect(), hasher: RandomState::new() }
     }
 
     /// The turn of a name, held until it is dropped.
-    pub(super) async fn take(&self, name: &RoleName) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) async fn take(&self, name: &str) -> Option<MutexGuard<'_, ()>> {
         match self.stripes.get(self.hasher.hash_one(name) as usize % STRIPES) {
             Some(turn) => Some(turn.lock().await),
             None => None,

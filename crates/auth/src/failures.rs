@@ -1,14 +1,14 @@
 //! Failed logins: counted per name, and the name shut out when there are too many.
 //!
 //! The limits are those that the mount is tuned to, or the defaults of Vault's user lockout. Counts are records, so a
-//! restart does not reset them. Each failure removes more dead records than it adds, so strangers cannot fill the store:
-//! who counts names that strangers make up must have each cost them something. Does not know what a name is: whoever counts
-//! has parsed it, so that no other spelling of it begins anew (CVE-2025-6004).
+//! restart does not reset them, and what they mean is decided by the limits of now. Each failure removes more dead records
+//! than it adds, so strangers cannot fill the store: who counts names that strangers make up must have each cost them
+//! something. Does not know what a name is: whoever counts has parsed it, so that no other spelling of it begins anew
+//! (CVE-2025-6004).
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::Duration;
 use strongroom_barrier::{Address, Shelf, Txn};
 use strongroom_core::mount::LockoutLimits;
 use strongroom_core::{CoreError, MountContext, MountRecords, Stored};
@@ -27,18 +27,20 @@ struct Failure {
     /// When the last one was; in older records, a quarter of an hour before their end.
     #[serde(default)]
     last: Option<Timestamp>,
-    /// From then on this record means nothing.
+    /// From then on this record means nothing, by the limits that held when it was written.
     ends: Timestamp,
 }
 
 impl Failure {
-    /// Whether the last one was less than so long ago.
-    fn is_within(&self, span: Duration, now: Timestamp) -> bool {
-        self.last.map_or(self.ends > now, |last| last.plus(span) > now)
+    /// From when on this means nothing, by the limits of now: too many failures until they have been shut out for, and
+    /// fewer until they count no more. Those that have served their time do not count towards another.
+    fn ends_by(&self, limits: &LockoutLimits) -> Timestamp {
+        let span = if self.count >= limits.threshold { limits.duration } else { limits.counter_reset };
+        self.last.map_or(self.ends, |last| last.plus(span))
     }
 
     fn shuts_out(&self, limits: &LockoutLimits, now: Timestamp) -> bool {
-        !limits.disabled && self.count >= limits.threshold && self.is_within(limits.duration, now)
+        !limits.disabled && self.count >= limits.threshold && self.ends_by(limits) > now
     }
 }
 
@@ -82,7 +84,7 @@ impl Failures {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(count) => {
-                    self.sweep().await?;
+                    self.sweep(&limits).await?;
                     return Ok(count >= limits.threshold);
                 }
             }
@@ -92,13 +94,17 @@ impl Failures {
 
     async fn try_count(&self, name: &str, limits: &LockoutLimits) -> Result<u64, CoreError> {
         let (now, found) = (self.context.now(), self.find(name).await?);
-        let before = found
-            .as_ref()
-            .filter(|found| found.value.is_within(limits.counter_reset, now))
-            .map_or(0, |found| found.value.count);
-        let ends = now.plus(limits.duration.max(limits.counter_reset));
-        let failure = Failure { count: before.saturating_add(1), last: Some(now), ends };
-        let mut txn = match &found {
+        let before =
+            found.as_ref().filter(|found| found.value.ends_by(limits) > now).map_or(0, |found| found.value.count);
+        let failure = Failure { count: before.saturating_add(1), last: Some(now), ends: now };
+        let failure = Failure { ends: failure.ends_by(limits), ..failure };
+        self.write(name, found.as_deref(), &failure).await?;
+        Ok(failure.count)
+    }
+
+    /// Writes a count and its end, in place of those that were found.
+    async fn write(&self, name: &str, found: Option<&Stored<Failure>>, failure: &Failure) -> Result<(), CoreError> {
+        let mut txn = match found {
             Some(found) => Txn::new().expect(self.at(name), found.rev),
             None => Txn::new().expect_absent(self.at(name)),
         };
@@ -107,9 +113,8 @@ impl Failures {
             txn = txn.delete(self.end_at(found.value.ends, name));
         }
         txn = self.records().put(txn, self.end_at(failure.ends, name), &End { name: name.to_owned() })?;
-        txn = self.records().put(txn, self.at(name), &failure)?;
-        self.records().commit(txn).await?;
-        Ok(failure.count)
+        txn = self.records().put(txn, self.at(name), failure)?;
+        self.records().commit(txn).await
     }
 
     /// The names that are shut out now, whether there is such a user or not.
@@ -137,22 +142,30 @@ impl Failures {
         self.records().commit(txn.delete(self.end_at(found.value.ends, name))).await
     }
 
-    /// Removes the oldest dead records. Whoever was quicker has done it.
-    async fn sweep(&self) -> Result<(), CoreError> {
+    /// Goes through the oldest records whose end has come. Whoever was quicker has done it.
+    async fn sweep(&self, limits: &LockoutLimits) -> Result<(), CoreError> {
         let now = self.context.now();
         let oldest = self.records().scan::<End>(&self.ends(), None, SWEEP).await?;
         for end in oldest.into_iter().filter(|end| Timestamp::from_nanos(end.number) <= now) {
-            let name = end.value.name;
-            let removed = match self.find(&name).await? {
-                Some(found) if found.value.ends.nanos() == end.number => self.remove(&name, &found).await,
-                _ => self.records().commit(Txn::new().delete(self.ends().ordered(end.number, &name))).await,
-            };
-            match removed {
+            match self.settle(Timestamp::from_nanos(end.number), &end.value.name, limits).await {
                 Ok(()) | Err(CoreError::Conflict) => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Removes a record whose end has come, unless the limits have been lengthened since: then its end moves.
+    async fn settle(&self, end: Timestamp, name: &str, limits: &LockoutLimits) -> Result<(), CoreError> {
+        let Some(found) = self.find(name).await?.filter(|found| found.value.ends == end) else {
+            return self.records().commit(Txn::new().delete(self.end_at(end, name))).await;
+        };
+        let Failure { count, last, .. } = found.value;
+        let ends = found.value.ends_by(limits);
+        if ends > self.context.now() {
+            return self.write(name, Some(&found), &Failure { count, last, ends }).await;
+        }
+        self.remove(name, &found).await
     }
 
     /// Removes everything.

@@ -1,26 +1,43 @@
-use super::AppRole;
 use super::role::{Instance, Role};
 use super::secret_id::SecretId;
 use super::secret_ids::SecretKey;
+use super::{AppRole, TRIES};
 use crate::network::{admits, all_within};
 use crate::sent;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::sync::Arc;
 use strongroom_core::{Call, CoreError, Login, Stored, Terms};
-use strongroom_model::{RoleName, SecretString};
+use strongroom_model::RoleName;
 
 /// What a stranger is told, whichever of the two was wrong.
 const WRONG: CoreError = CoreError::BadCredentials("invalid role or secret ID");
+
+/// What a machine shows to be let in.
+struct Attempt<'a> {
+    role_id: &'a str,
+    key: Option<SecretKey>,
+    source: Option<IpAddr>,
+}
+
+/// What an attempt has shown to be good: what it is let in with, and the secret id that this costs a use.
+struct Proven<'a> {
+    login: Login,
+    used: Option<(&'a SecretKey, Arc<Stored<SecretId>>)>,
+}
 
 impl AppRole {
     /// Checks role id, secret id and source address, and counts the use. The use is durable before this returns.
     pub(super) async fn login(&self, call: &Call<'_>) -> Result<Login, CoreError> {
         let role_id = sent::id(call.fields, "role_id")?.ok_or(CoreError::Missing("role_id"))?;
-        let secret = sent::secret(call.fields, "secret_id")?;
-        let source = call.grant.visit().source.address;
+        let key = sent::secret(call.fields, "secret_id")?.map(|secret| self.secret_ids.key(&secret));
+        let attempt = Attempt { role_id: &role_id, key, source: call.grant.visit().source.address };
+        let limits = self.context.lockout();
+        if limits.tuned && !limits.disabled {
+            return self.login_in_turn(&attempt).await;
+        }
         loop {
-            match self.try_login(&role_id, secret.as_ref(), source).await {
+            match self.try_login(&attempt).await {
                 // Another login with the same secret id, or a change of the role, went through meanwhile: so each round
                 // is somebody's progress, and no number of tries would be the right one.
                 Err(CoreError::Conflict) => continue,
@@ -29,39 +46,61 @@ impl AppRole {
         }
     }
 
-    async fn try_login(
-        &self,
-        role_id: &str,
-        secret: Option<&SecretString>,
-        source: Option<IpAddr>,
-    ) -> Result<Login, CoreError> {
-        let key = secret.map(|secret| self.secret_ids.key(secret));
-        let Some(role) = self.roles.by_role_id(role_id).await? else {
-            return Err(self.refuse_unknown(key.as_ref()).await?);
-        };
-        let counts = self.context.lockout().tuned;
-        if counts {
-            self.failures.check(role_id).await?;
-        }
-        let found = if role.value.bind_secret_id {
-            match self.bound_secret(&role.value, key).await {
-                Err(CoreError::BadCredentials(_)) if counts => return Err(self.count(role_id).await?),
-                found => Some(found?),
+    /// A login where failures are counted: one at a time under one role id, so that a crowd of guesses cannot all pass
+    /// before the first has failed. A conflict is rare in a turn, so it is tried again only so often.
+    async fn login_in_turn(&self, attempt: &Attempt<'_>) -> Result<Login, CoreError> {
+        // Before and after waiting, as for user names. A role id that no role has takes no turn.
+        self.role_of(attempt).await?;
+        self.failures.check(attempt.role_id).await?;
+        let _turn = self.turns.take(attempt.role_id).await;
+        for _ in 0..TRIES {
+            self.failures.check(attempt.role_id).await?;
+            match self.try_counted(attempt).await {
+                Err(CoreError::Conflict) => continue,
+                other => return other,
             }
-        } else {
-            None
-        };
-        let used = found.as_ref().map(|(_, used)| &used.value);
-        check_source(&role.value, used, source)?;
-        let login = admitted(&role.value, used)?;
+        }
+        Err(CoreError::Conflict)
+    }
+
+    async fn try_counted(&self, attempt: &Attempt<'_>) -> Result<Login, CoreError> {
+        let role = self.role_of(attempt).await?;
+        match self.prove(&role.value, attempt).await {
+            Err(CoreError::BadCredentials(_)) => Err(self.count(attempt.role_id).await?),
+            proven => self.admit(attempt, &role, proven?).await,
+        }
+    }
+
+    async fn try_login(&self, attempt: &Attempt<'_>) -> Result<Login, CoreError> {
+        let role = self.role_of(attempt).await?;
+        let proven = self.prove(&role.value, attempt).await?;
+        self.admit(attempt, &role, proven).await
+    }
+
+    async fn role_of(&self, attempt: &Attempt<'_>) -> Result<Arc<Stored<Role>>, CoreError> {
+        match self.roles.by_role_id(attempt.role_id).await? {
+            Some(role) => Ok(role),
+            None => Err(self.refuse_unknown(attempt.key.as_ref()).await?),
+        }
+    }
+
+    /// Whether a role lets in who shows this. A wrong secret id is the only thing refused as bad credentials.
+    async fn prove<'a>(&self, role: &Role, attempt: &'a Attempt<'_>) -> Result<Proven<'a>, CoreError> {
+        let used = if role.bind_secret_id { Some(self.bound_secret(role, attempt).await?) } else { None };
+        let secret_id = used.as_ref().map(|(_, used)| &used.value);
+        check_source(role, secret_id, attempt.source)?;
+        Ok(Proven { login: admitted(role, secret_id)?, used })
+    }
+
+    async fn admit(&self, attempt: &Attempt<'_>, role: &Stored<Role>, proven: Proven<'_>) -> Result<Login, CoreError> {
         // Before the use is counted, which must not be done twice when this has to be tried again.
-        if counts {
-            self.failures.forget(role_id).await?;
+        if self.context.lockout().tuned {
+            self.failures.forget(attempt.role_id).await?;
         }
-        if let Some((key, used)) = &found {
-            self.secret_ids.spend(&role, key, used).await?;
+        if let Some((key, used)) = &proven.used {
+            self.secret_ids.spend(role, key, used).await?;
         }
-        Ok(login)
+        Ok(proven.login)
     }
 
     /// The refusal for a role id that is not there, after the same work as for one that is.
@@ -79,13 +118,13 @@ impl AppRole {
         Ok(WRONG)
     }
 
-    async fn bound_secret(
+    async fn bound_secret<'a>(
         &self,
         role: &Role,
-        key: Option<SecretKey>,
-    ) -> Result<(SecretKey, Arc<Stored<SecretId>>), CoreError> {
-        let key = key.ok_or(CoreError::Missing("secret_id"))?;
-        let found = self.secret_ids.find(&role.instance, &key).await?.ok_or(WRONG)?;
+        attempt: &'a Attempt<'_>,
+    ) -> Result<(&'a SecretKey, Arc<Stored<SecretId>>), CoreError> {
+        let key = attempt.key.as_ref().ok_or(CoreError::Missing("secret_id"))?;
+        let found = self.secret_ids.find(&role.instance, key).await?.ok_or(WRONG)?;
         Ok((key, found))
     }
 

@@ -5,7 +5,8 @@
 //! secret ids of a deleted role are powerless from the commit that deletes it, even if the server dies before they are
 //! removed; a counted use is durable before the login is granted; a stranger cannot tell an unknown role id from a
 //! wrong secret id, unless the mount is tuned to shut out roles by their ids, of which there are only those that are known
-//! (otherwise nobody is: secret ids are drawn at random, and who knows a role id could shut out its machines). Does not make tokens or entities: the core does.
+//! (otherwise nobody is: secret ids are drawn at random, and who knows a role id could shut out its machines); where it
+//! is, of guesses sent at once no more are looked at than may fail. Does not make tokens or entities: the core does.
 
 mod endpoint;
 mod login;
@@ -18,6 +19,7 @@ mod secret_ids;
 mod setting;
 
 use crate::failures::Failures;
+use crate::turns::Turns;
 use async_trait::async_trait;
 use roles::Roles;
 use secret_ids::SecretIds;
@@ -34,13 +36,14 @@ pub fn start(context: MountContext) -> Arc<dyn AuthMethod> {
     let secret_ids = SecretIds::new(context.clone());
     let roles = Roles::new(context.clone(), secret_ids.clone());
     let failures = Failures::new(context.clone(), ("approle-failure", "approle-failure-end"));
-    Arc::new(AppRole { roles, secret_ids, failures, context })
+    Arc::new(AppRole { roles, secret_ids, failures, turns: Turns::new(), context })
 }
 
 struct AppRole {
     roles: Roles,
     secret_ids: SecretIds,
     failures: Failures,
+    turns: Turns,
     context: MountContext,
 }
 

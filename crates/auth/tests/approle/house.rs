@@ -64,6 +64,20 @@ impl House {
         open.mounts.enable(&grant, MountPath::parse("auth/approle").unwrap(), MountClass::Auth, spec).await.unwrap();
     }
 
+    /// Tunes the mount: when failed logins shut a role out.
+    pub(crate) async fn tune(&self, lockout: Value) -> Result<(), CoreError> {
+        let grant = self.grant("sys/auth/approle/tune").await;
+        let (path, sent) =
+            (MountPath::parse("auth/approle").unwrap(), fields(json!({ "user_lockout_config": lockout })));
+        self.open().mounts.tune(&grant, &path, |mount| mount.config.update(&sent)).await.map(drop)
+    }
+
+    /// What the mount is tuned to.
+    pub(crate) fn tuned(&self) -> Value {
+        let mount = self.open().mounts.table().at(&MountPath::parse("auth/approle").unwrap()).cloned();
+        json!(mount.unwrap().config.lockout)
+    }
+
     /// Proof for acts that only need some.
     pub(crate) async fn grant(&self, path: &str) -> Grant {
         let open = self.open();
@@ -186,6 +200,14 @@ impl House {
     ) -> Result<Reply, CoreError> {
         let sent = json!({ "role_id": role_id, "secret_id": secret_id });
         self.ask_as(None, source, Operation::Write, "login", sent).await
+    }
+
+    /// Wrong secret ids of a role, each told so.
+    pub(crate) async fn fail(&self, name: &str, times: usize) {
+        for time in 0..times {
+            let told = refused(self.login(&format!("{name}-id"), "wrong").await);
+            assert_eq!(told, WRONG, "{name}, time {time}");
+        }
     }
 
     /// What a lookup of a secret id answers; null when there is none.

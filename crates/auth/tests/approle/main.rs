@@ -9,6 +9,7 @@
 
 mod house;
 mod life;
+mod lockout;
 mod login;
 mod role;
 mod secret_id;

@@ -10,8 +10,10 @@ use std::time::Duration;
 /// Vault's defaults: so many failures in a row, and so long.
 const THRESHOLD: u64 = 5;
 const SPAN: u64 = 15 * 60;
-/// A longer span is one for ever, and would not be forgotten.
-const LONGEST: u64 = 366 * 86_400;
+/// The longest for which somebody is shut out, and for which a failure counts, in seconds. Methods keep records for as
+/// long, also of names that strangers make up.
+const LONGEST_LOCK: u64 = 30 * 86_400;
+const LONGEST_COUNT: u64 = 86_400;
 
 /// What a mount was tuned to (Vault: `user_lockout_config`). Zero means: as usual.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,23 +42,27 @@ pub struct LockoutLimits {
 impl LockoutConfig {
     /// Takes over what was sent; what was not sent, or sent empty, stays. `system` means as usual.
     pub(super) fn update(&mut self, sent: &Fields) -> Result<(), CoreError> {
-        let span = |field: &str, now: u64| match sent.text(field)?.as_deref() {
+        let span = |field: &str, now: u64, longest: u64| match sent.text(field)?.as_deref() {
             None | Some("") => Ok(now),
             Some("system") => Ok(0),
             Some(_) => {
                 let span = sent.ttl(field)?.map_or(now, |ttl| ttl.secs());
-                let problem = || format!("is longer than {LONGEST} seconds");
-                if span <= LONGEST {
+                if span <= longest {
                     return Ok(span);
                 }
-                Err(CoreError::Field { field: field.to_owned(), problem: problem() })
+                let problem = format!(
+                    "is longer than {longest} seconds: failed logins are kept for as long, also those under names that \
+                     strangers make up; choose a shorter span"
+                );
+                Err(CoreError::Field { field: field.to_owned(), problem })
             }
         };
         if sent.text("lockout_threshold")?.is_some_and(|text| !text.is_empty()) {
             self.threshold = sent.count("lockout_threshold")?.unwrap_or(self.threshold);
         }
-        self.duration = span("lockout_duration", self.duration)?;
-        self.counter_reset = span("lockout_counter_reset_duration", self.counter_reset)?;
+        self.duration = span("lockout_duration", self.duration, LONGEST_LOCK)?;
+        let field = "lockout_counter_reset_duration";
+        self.counter_reset = span(field, self.counter_reset, LONGEST_COUNT)?;
         self.disabled = sent.flag("lockout_disable")?.unwrap_or(self.disabled);
         Ok(())
     }

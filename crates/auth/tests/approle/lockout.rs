@@ -4,6 +4,8 @@ use crate::house::{House, WRONG, refused, told};
 use serde_json::json;
 use std::sync::Arc;
 use strongroom_model::Kind;
+use strongroom_storage::Sqlite;
+use strongroom_testkit::ManualClock;
 use tokio::task::JoinSet;
 
 const MINUTE: u64 = 60;
@@ -15,10 +17,13 @@ fn shut_out() -> (Kind, String) {
     (Kind::Denied, "permission denied".to_owned())
 }
 
-/// Guesses at a secret id that somebody chose all passed the check together before the first of them had been counted.
+/// Guesses at a secret id that somebody chose all passed the check together before the first of them had been counted. With a
+/// store on disk, since one in memory counts before the next guess arrives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_guesses_at_once_no_more_are_looked_at_than_may_fail() {
-    let house = Arc::new(House::new().await);
+    let folder = tempfile::tempdir().unwrap();
+    let store = Sqlite::open(&folder.path().join("store.db"), Arc::new(ManualClock::new())).unwrap();
+    let house = Arc::new(House::with_share(Arc::new(store)).await.0);
     house.role("web", json!({})).await;
     house.write("role/web/custom-secret-id", json!({ "secret_id": "pin-49" })).await.unwrap();
     house.tune(json!({ "lockout_threshold": 3, "lockout_duration": "10m" })).await.unwrap();

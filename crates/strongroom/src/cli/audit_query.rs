@@ -19,8 +19,9 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     about: "Ask the trail who did what, when, from where, and by which rule",
     details: "\n    $ strongroom audit query -path=secret/prod/db -from=14:00 -to=15:00 -date=2026-04-10\n\n\
               Times are UTC unless -tz names a zone; json has them in UTC. Filters that take several\n\
-              values, paths too, take them with commas. -field prints one of each entry, a line each. Needs `read` on sys/trail/query and shows what your policies show;\n\
-              with `sudo` on that path, everything. Ends with 3 when nothing was found.",
+              values, paths too, take them with commas. -field prints one of each entry, a line each.\n\
+              Needs `read` on sys/trail/query and shows what your policies show; with `sudo` on that\n\
+              path, everything. Ends with 3 when nothing was found.",
     flags: &[
         valued("path", "path", "Paths in any spelling: as in policies, as for kv, or ARNs"),
         valued("prefix", "path", "Beginnings of paths"),

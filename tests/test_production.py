@@ -213,7 +213,7 @@ def test_the_trail_of_production_verifies_and_an_edit_is_named(production_server
     done = server.run("audit", "verify", str(folder))
     assert done.returncode == 2
     assert f"at line {victim + 1} of {segment.name} (number {victim})" in done.stdout + done.stderr, done
-    # No server goes on with it: the first notes what it met, the next one checks all.
+    # No server goes on with it.
     for _ in range(2):
         server.spawn()
         assert server.process.wait(timeout=20) == 1

@@ -398,7 +398,6 @@ mod tests {
                 shared: Arc::clone(&shared),
                 seal: None,
                 state: WriterState::Good,
-                held: false,
                 untold: None,
                 pending: Vec::new(),
                 buffer: Vec::new(),

@@ -12,14 +12,8 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, Open
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The beginning of a line up to its kind is shorter than this.
-const BEGINNING: u64 = 256;
-
 /// How much of the end is read at first; doubled until a checkpoint is in it.
 const FIRST_WINDOW: u64 = 64 * 1024;
-
-/// More than is written in a second, the longest that an open server leaves lines without a signature.
-const FAR: u64 = 16 * 1024 * 1024;
 
 /// The name of the segment that begins with this line.
 pub(crate) fn segment_name(first: u64) -> String {
@@ -36,16 +30,6 @@ pub(crate) fn segments(folder: &Path) -> io::Result<Vec<u64>> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-/// The last checkpoint of a segment, as it stands there.
-pub(crate) struct LastCheckpoint {
-    /// Where its line begins.
-    pub(crate) place: u64,
-    /// The line before.
-    pub(crate) before: Vec<u8>,
-    /// Its own line.
-    pub(crate) line: Vec<u8>,
 }
 
 /// A segment that is written to.
@@ -156,27 +140,6 @@ impl Segment {
         Ok((bytes, start == 0))
     }
 
-    /// The last line that is a checkpoint by its beginning, if another line stands before it. Not looked for further than
-    /// [`FAR`] from the end.
-    pub(crate) fn last_checkpoint(&self) -> io::Result<Option<LastCheckpoint>> {
-        let mut size = FIRST_WINDOW;
-        loop {
-            let (bytes, all) = self.tail(size)?;
-            let found = last_checkpoint(&bytes).and_then(|start| bytes.split_at_checked(start));
-            if let Some((front, tail)) = found
-                && let Some(front) = front.strip_suffix(b"\n")
-            {
-                let before = front.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
-                let line = tail.split(|byte| *byte == b'\n').next().unwrap_or_default().to_vec();
-                return Ok(Some(LastCheckpoint { place: self.len - tail.len() as u64, before, line }));
-            }
-            if all || size >= FAR {
-                return Ok(None);
-            }
-            size = size.saturating_mul(2);
-        }
-    }
-
     /// The lines from the last checkpoint to the end; all lines when there is none.
     pub(crate) fn since_checkpoint(&self) -> io::Result<Vec<u8>> {
         let mut size = FIRST_WINDOW;
@@ -282,6 +245,9 @@ pub(crate) fn line(folder: &Path, seq: u64) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+/// The beginning of a line up to its kind is shorter than this.
+const BEGINNING: u64 = 256;
+
 /// So near before a line that reading on is as fast as looking further.
 const NEAR: u64 = 64 * 1024;
 
@@ -337,5 +303,43 @@ fn last_lines(segment: &Segment, count: usize) -> io::Result<Vec<String>> {
             return Ok(lines.into_iter().skip(skip).map(str::to_owned).collect());
         }
         size = size.saturating_mul(2);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Head;
+    use strongroom_model::Timestamp;
+
+    /// Bytes that this thread asked the kernel for.
+    fn bytes_read<T>(work: impl FnOnce() -> T) -> (u64, T) {
+        let so_far = || {
+            let text = fs::read_to_string("/proc/thread-self/io").unwrap();
+            text.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse::<u64>().unwrap()
+        };
+        let before = so_far();
+        let done = work();
+        (so_far() - before, done)
+    }
+
+    /// What the store remembers of the trail is looked up at each unsealing.
+    #[test]
+    fn a_line_is_found_in_a_long_segment_without_reading_all_of_it() {
+        for lines in [1_000, 40_000] {
+            let dir = tempfile::tempdir().unwrap();
+            let (time, mut head, mut bytes) = (Timestamp::from_secs(7), Head::START, Vec::new());
+            let body = format!("{{\"kind\":\"event\",\"note\":\"{}\"}}", "x".repeat(350)).into_bytes();
+            for _ in 0..=lines {
+                head.push(&mut bytes, &body, time, &time.to_string()).unwrap();
+            }
+            fs::write(dir.path().join(segment_name(0)), bytes).unwrap();
+            for number in [0, 1, lines / 3, lines / 2, lines - 10, lines] {
+                let (read, found) = bytes_read(|| line(dir.path(), number).unwrap().unwrap());
+                assert!(read < 320 * 1024, "{read} bytes for line {number} of {lines}");
+                assert_eq!(Header::parse(&found).unwrap().seq, number);
+            }
+            assert!(line(dir.path(), lines + 1).unwrap().is_none());
+        }
     }
 }

@@ -25,18 +25,6 @@ impl Written {
     }
 }
 
-/// What is known of the lines before those that were checked when the trail was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Checked {
-    /// They hold, or were checked at once.
-    #[default]
-    Holds,
-    /// They are being checked.
-    Pending,
-    /// They do not hold, for this reason.
-    Broken(String),
-}
-
 #[derive(Default)]
 struct State {
     written: Written,
@@ -55,7 +43,6 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     grown: Condvar,
     checkpoint: watch::Sender<Option<Checkpoint>>,
-    checked: watch::Sender<Checked>,
 }
 
 impl Shared {
@@ -142,34 +129,6 @@ impl Shared {
             last_generation: self.checkpoint.borrow().as_ref().map_or(0, |checkpoint| checkpoint.generation),
             error: state.failure.clone().or_else(|| state.alarm.clone()),
         }
-    }
-
-    /// What is known of older lines now.
-    pub(crate) fn set_checked(&self, checked: Checked) {
-        self.checked.send_replace(checked);
-        // Who looked just before this waits by now.
-        drop(self.lock());
-        self.grown.notify_all();
-    }
-
-    /// What is known of older lines.
-    pub(crate) fn checked(&self) -> Checked {
-        self.checked.borrow().clone()
-    }
-
-    /// Waits until older lines were checked, or for the span.
-    pub(crate) fn wait_for_check(&self, at_most: Duration) -> Checked {
-        let pending = |_: &mut State| *self.checked.borrow() == Checked::Pending;
-        let waited = self.grown.wait_timeout_while(self.lock(), at_most, pending);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
-        self.checked()
-    }
-
-    /// As [`Shared::wait_for_check`], for as long as it takes.
-    pub(crate) async fn when_checked(&self) -> Checked {
-        let mut seen = self.checked.subscribe();
-        let checked = seen.wait_for(|checked| *checked != Checked::Pending).await.map(|checked| checked.clone());
-        checked.unwrap_or_default()
     }
 
     /// Wakes everybody who waits for lines, to look at something else.

@@ -11,13 +11,12 @@ use crate::folder::{self, Folder};
 use crate::index::Index;
 use crate::keeper::Keeper;
 use crate::medium::{Medium, Ring};
-use crate::resume::{Rest, Resumed};
-use crate::shared::{Checked, Shared};
+use crate::resume::Resumed;
+use crate::shared::Shared;
 use crate::writer::{Command, Writer, WriterState};
 use crate::{Checkpoint, DeviceSpec, DeviceStatus, Entry, Redacted, Redactor, TrailError};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -120,8 +119,6 @@ pub struct Trail {
     devices: Arc<Devices>,
     index: Index,
     keeper: Mutex<Option<(Keeper, JoinSet<()>)>>,
-    /// Ends the check of older lines before it is through.
-    hurry: Arc<AtomicBool>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held while segments are archived.
     pub(crate) archiving: tokio::sync::Mutex<()>,
@@ -149,8 +146,7 @@ impl Source {
 impl Trail {
     /// Opens or creates it, checks the end of it, and goes on from there. What a crash or a power failure left of lines
     /// that were not signed yet is set aside in a file of its own, and the trail says so. Damage to what is signed is
-    /// [`TrailError::Broken`], at once or, in lines before the last checkpoint, by [`Trail::broken`] soon after; until then
-    /// nothing is signed and no question answered.
+    /// [`TrailError::Broken`].
     pub async fn open(place: Place, clock: Arc<dyn Clock>) -> Result<Arc<Self>, TrailError> {
         Self::open_with(place, clock, Options::default()).await
     }
@@ -167,9 +163,6 @@ impl Trail {
             shared.set_checkpoint(checkpoint);
         }
         shared.publish(resumed.head.next, resumed.unsigned, medium.position());
-        if resumed.rest.is_some() {
-            shared.set_checked(Checked::Pending);
-        }
         let writer = Writer {
             medium,
             head: resumed.head,
@@ -180,25 +173,18 @@ impl Trail {
             shared: Arc::clone(&shared),
             seal: None,
             state: WriterState::Good,
-            held: resumed.rest.is_some(),
             untold: None,
             pending: Vec::new(),
             buffer: Vec::new(),
         };
-        let trail = Self::start(writer, shared, source, &options, resumed.rest)?;
+        let trail = Self::start(writer, shared, source, &options)?;
         for cut in &resumed.cuts {
             trail.desk.send(Command::Note(Box::new(cut.event()))).await?;
         }
         Ok(trail)
     }
 
-    fn start(
-        writer: Writer,
-        shared: Arc<Shared>,
-        source: Source,
-        options: &Options,
-        rest: Option<Rest>,
-    ) -> Result<Arc<Self>, TrailError> {
+    fn start(writer: Writer, shared: Arc<Shared>, source: Source, options: &Options) -> Result<Arc<Self>, TrailError> {
         let desk = Arc::new(Desk::new(writer, options.queue, Arc::clone(&shared)));
         let thread = thread::Builder::new().name("trail-writer".to_owned());
         let writer = thread.spawn({
@@ -213,10 +199,6 @@ impl Trail {
         let keeper = Keeper::new(Arc::clone(&desk), Arc::clone(&shared), Arc::clone(&devices), every);
         let mut task = JoinSet::new();
         task.spawn(keeper.clone().run());
-        let hurry = Arc::new(AtomicBool::new(false));
-        if let Some(rest) = rest {
-            task.spawn(check(rest, Arc::clone(&hurry), Arc::clone(&desk), Arc::clone(&shared)));
-        }
         Ok(Arc::new(Self {
             desk,
             shared,
@@ -224,7 +206,6 @@ impl Trail {
             devices,
             index,
             keeper: Mutex::new(Some((keeper, task))),
-            hurry,
             writer: Mutex::new(Some(writer)),
             archiving: tokio::sync::Mutex::default(),
         }))
@@ -240,11 +221,8 @@ impl Trail {
     }
 
     /// From now on checkpoints are signed with this; `None` when the server is sealed: what is written by then is
-    /// signed before the key goes, and what was there before is checked before that.
+    /// signed before the key goes.
     pub async fn set_seal(&self, seal: Option<Arc<dyn Seal>>) {
-        if seal.is_none() || self.shared.can_sign() {
-            self.shared.when_checked().await;
-        }
         self.desk.ask(|answer| Command::Seal { seal, answer }).await;
     }
 
@@ -327,29 +305,6 @@ impl Trail {
         self.shared.checkpoint()
     }
 
-    /// Whether the lines that were there when it was opened are known to hold. What it says of them before that (its last
-    /// checkpoint too) may be somebody else's word.
-    pub fn is_checked(&self) -> bool {
-        self.shared.checked() == Checked::Holds
-    }
-
-    /// Waits until those lines were checked; whether they hold.
-    pub async fn checked(&self) -> bool {
-        self.shared.when_checked().await == Checked::Holds
-    }
-
-    /// Waits until something is found among those lines for which the trail would not have been opened, as long as that
-    /// takes: nothing is written any more, and the server should end. The next one checks all before it opens the trail.
-    pub async fn broken(&self) -> TrailError {
-        match self.shared.when_checked().await {
-            Checked::Broken(why) => {
-                let path = self.source.folder().map(|folder| folder.display().to_string()).unwrap_or_default();
-                TrailError::Broken { path, why }
-            }
-            Checked::Holds | Checked::Pending => std::future::pending().await,
-        }
-    }
-
     /// Whether the trail is on disk, so that it has to be there again after a restart.
     pub fn is_kept(&self) -> bool {
         self.source.folder().is_some()
@@ -374,9 +329,8 @@ impl Trail {
         self.shared.signed(receipt.seq).await
     }
 
-    /// Syncs and signs now what would be within a second anyway, once older lines were checked.
+    /// Syncs and signs now what would be within a second anyway.
     pub async fn checkpoint(&self) {
-        self.shared.when_checked().await;
         let keeper = lock(&self.keeper).as_ref().map(|(keeper, _)| keeper.clone());
         if let Some(keeper) = keeper {
             keeper.checkpoint().await;
@@ -394,12 +348,12 @@ impl Trail {
         }
     }
 
-    /// Writes a last checkpoint, flushes the devices (within their deadline) and stops. Waits for the check of older lines.
+    /// Writes a last checkpoint, flushes the devices (within their deadline) and stops.
     pub async fn close(&self) {
         let keeper = lock(&self.keeper).take();
         if let Some((keeper, mut task)) = keeper {
             keeper.stop();
-            while task.join_next().await.is_some() {}
+            task.join_next().await;
         }
         self.desk.close();
         let writer = lock(&self.writer).take();
@@ -413,7 +367,6 @@ impl Trail {
 
 impl Drop for Trail {
     fn drop(&mut self) {
-        self.hurry.store(true, Ordering::Relaxed);
         self.desk.close();
         self.devices.abandon();
     }
@@ -452,22 +405,6 @@ fn find(place: Place, options: &Options) -> Result<(Medium, Resumed, Source), Tr
             Ok((Medium::Memory(Arc::clone(&ring)), Resumed::nowhere(), Source::Memory(ring)))
         }
     }
-}
-
-/// Checks what the start left for later, and tells everybody. Whatever keeps that from being done is no better than damage.
-async fn check(rest: Rest, hurry: Arc<AtomicBool>, desk: Arc<Desk>, shared: Arc<Shared>) {
-    let checked = spawn_blocking(move || rest.check(&hurry)).await;
-    let why = match checked {
-        Ok(Ok(())) => {
-            let _ = desk.send(Command::Checked).await;
-            return shared.set_checked(Checked::Holds);
-        }
-        Ok(Err(why)) => why,
-        Err(error) => format!("its check came to no end: {error}"),
-    };
-    tracing::error!(why, "the audit trail was changed while no server wrote it; this one stops");
-    let _ = desk.send(Command::Broken(why.clone())).await;
-    shared.set_checked(Checked::Broken(why));
 }
 
 /// The entry as a JSON object of bounded size.

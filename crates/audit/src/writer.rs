@@ -41,10 +41,6 @@ pub(crate) enum Command {
     Durable(Checkpoint),
     /// Syncing failed.
     SyncFailed(String),
-    /// The lines that were there when the trail was opened hold.
-    Checked,
-    /// They do not.
-    Broken(String),
     /// See whether the file is still in its place.
     Look,
     /// Try whether writing works again.
@@ -78,9 +74,6 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) seal: Option<Arc<dyn Seal>>,
     pub(crate) state: WriterState,
-    /// Lines that were there when the trail was opened are still being checked: nothing is signed behind damage, and no new
-    /// segment is begun, since the check of a later start would pass over this one.
-    pub(crate) held: bool,
     /// The file was taken away, and the trail could not tell so yet.
     pub(crate) untold: Option<String>,
     pub(crate) pending: Vec<(Vec<u8>, Option<Answer>)>,
@@ -132,11 +125,6 @@ impl Writer {
             }
             Command::Durable(checkpoint) => self.shared.set_checkpoint(checkpoint),
             Command::SyncFailed(why) => self.die(why),
-            Command::Checked => self.held = false,
-            Command::Broken(why) => {
-                self.shared.set_alarm(&why);
-                self.die(why);
-            }
             Command::Look => self.look_for_file(),
             Command::Append { .. } | Command::Note(_) | Command::Probe => {}
         }
@@ -179,7 +167,7 @@ impl Writer {
         if let WriterState::Dead { why } = &self.state {
             return Err(why.clone());
         }
-        if self.medium.is_full() && !self.held {
+        if self.medium.is_full() {
             self.rotate()?;
         }
         let time = self.stamp();
@@ -283,7 +271,7 @@ impl Writer {
     /// of lines on disk only, so that no power failure can tear a hole into what is signed. Opening relies on that.
     fn checkpoint(&mut self) -> Option<Checkpoint> {
         let seal = self.seal.clone()?;
-        if self.held || self.unsigned == 0 || !matches!(self.state, WriterState::Good) {
+        if self.unsigned == 0 || !matches!(self.state, WriterState::Good) {
             return None;
         }
         if self.durable < self.head.next {
@@ -337,8 +325,7 @@ impl Writer {
     /// Goes on in a new segment when the file was taken away, in a new folder if need be. Until there is one nothing
     /// is taken: what is written to a nameless file is lost.
     fn look_for_file(&mut self) {
-        // While older lines are checked nothing is begun that would leave them behind; it is looked at again afterwards.
-        if self.held || matches!(self.state, WriterState::Dead { .. }) {
+        if matches!(self.state, WriterState::Dead { .. }) {
             return;
         }
         let Some(name) = self.medium.missing_file() else { return };
@@ -393,7 +380,6 @@ mod tests {
             shared: Arc::default(),
             seal: None,
             state: WriterState::Good,
-            held: false,
             untold: None,
             pending: Vec::new(),
             buffer: Vec::new(),
@@ -431,27 +417,6 @@ mod tests {
         let (checkpoint, _) = signed.try_recv().unwrap().unwrap();
         assert_eq!((synced, checkpoint.size), (2, 3));
         assert!(writer.durable >= checkpoint.size, "{}", writer.durable);
-    }
-
-    #[test]
-    fn until_older_lines_were_checked_nothing_is_signed_and_no_new_segment_begun() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = crate::folder::Folder::claim(dir.path().to_owned()).unwrap();
-        let medium = Medium::Folder { folder, segment: None, limit: 1 };
-        let mut writer = Writer { medium, seal: Some(Arc::new(Key)), held: true, ..writer() };
-        let files = || crate::folder::segments(dir.path()).unwrap().len();
-        for _ in 0..3 {
-            append(&mut writer).unwrap();
-        }
-        assert!(writer.checkpoint().is_none());
-        assert_eq!((files(), writer.unsigned), (1, 4));
-        writer.take(Command::Checked);
-        assert!(writer.checkpoint().is_some());
-        append(&mut writer).unwrap();
-        assert_eq!(files(), 2);
-        writer.take(Command::Broken("line 1 is damaged".to_owned()));
-        assert!(append(&mut writer).unwrap_err().to_string().contains("line 1 is damaged"));
-        assert!(writer.checkpoint().is_none());
     }
 
     fn append(writer: &mut Writer) -> Result<Receipt, TrailError> {

@@ -8,8 +8,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use strongroom_audit::{DeviceSpec, Options, Place, Query, Report, Trail, TrailError, VerifyOptions, verify};
-use support::{Key, ManualClock, entry, folder, lines, open, refusal, segments};
+use strongroom_audit::{DeviceSpec, Options, Place, Report, Trail, TrailError, VerifyOptions, verify};
+use support::{Key, ManualClock, entry, folder, lines, open, segments};
 use tempfile::TempDir;
 
 /// Whether the trail was signed before the lines that get lost.
@@ -147,7 +147,7 @@ async fn the_same_before_a_signature_is_no_power_failure_and_is_refused() {
         let file = last_segment(&dir);
         let damaged = damage(load(&file));
         fs::write(&file, &damaged).unwrap();
-        let error = refusal(reopen(&dir, Options::default()).await).await.expect(what);
+        let Err(error) = reopen(&dir, Options::default()).await else { panic!("{what}: it was opened") };
         assert!(matches!(error, TrailError::Broken { .. }), "{what}: {error}");
         assert!(error.to_string().contains("checkpoint 10"), "{what}: {error}");
         let Err(again) = reopen(&dir, Options::default()).await else { panic!("{what}: it was opened again") };
@@ -316,10 +316,8 @@ const EDITS: [(&str, Edit); 5] = [
     ("torn", |lines, at| lines[at].truncate(40)),
 ];
 
-/// What a server whose trail was edited while it was stopped does before it is known: nothing that would cover it up.
 #[tokio::test]
-async fn an_edit_before_the_last_signature_stops_the_server_soon_after_its_start_and_keeps_the_next_one_from_starting()
-{
+async fn an_edit_before_the_last_signature_keeps_every_server_from_starting() {
     for at in 0..12 {
         for (what, edit) in EDITS {
             let dir = stretches().await;
@@ -327,19 +325,11 @@ async fn an_edit_before_the_last_signature_stops_the_server_soon_after_its_start
             let mut edited = load(&file);
             edit(&mut edited, at);
             fs::write(&file, edited.concat()).unwrap();
-            if let Ok(trail) = reopen(&dir, Options::default()).await {
-                trail.set_seal(Some(Key::new(1, 1))).await;
-                let asked = trail.query(Query::default()).await;
-                assert!(asked.is_err(), "{what} line {at}: a question was answered");
-                assert!(!trail.checked().await, "{what} line {at}");
-                assert!(trail.append(entry("read", "secret/after")).await.is_err(), "{what} line {at}");
-                let health = trail.health();
-                assert_eq!((health.writable, health.error.is_some()), (false, true), "{what} line {at}");
-                trail.close().await;
+            for _ in 0..2 {
+                let Err(error) = reopen(&dir, Options::default()).await else { panic!("{what} line {at}: opened") };
+                assert!(error.to_string().contains("behind it is signed"), "{what} line {at}: {error}");
                 assert_eq!(fs::read(&file).unwrap(), edited.concat(), "{what} line {at}: something was written");
             }
-            let Err(error) = reopen(&dir, Options::default()).await else { panic!("{what} line {at}: it was opened") };
-            assert!(error.to_string().contains("behind it is signed"), "{what} line {at}: {error}");
         }
     }
 }
@@ -351,15 +341,12 @@ async fn a_trail_that_was_put_right_again_is_opened() {
     let whole = fs::read(&file).unwrap();
     fs::write(&file, String::from_utf8_lossy(&whole).replace("secret/2", "secret/x")).unwrap();
     for _ in 0..2 {
-        assert!(refusal(reopen(&dir, Options::default()).await).await.is_some());
-        let mode = fs::metadata(dir.path().join("trail/check-failed")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert!(reopen(&dir, Options::default()).await.is_err());
     }
     fs::write(&file, whole).unwrap();
     for _ in 0..2 {
-        assert!(refusal(reopen(&dir, Options::default()).await).await.is_none());
+        reopen(&dir, Options::default()).await.unwrap().close().await;
     }
-    assert!(!dir.path().join("trail/check-failed").exists());
 }
 
 #[tokio::test]
@@ -377,24 +364,21 @@ async fn the_end_of_the_segment_before_belongs_to_what_is_checked() {
     let text = fs::read_to_string(&before).unwrap();
     assert!(text.contains("secret/2"), "{text}");
     fs::write(before, text.replace("secret/2", "secret/x")).unwrap();
-    let error = refusal(reopen(&dir, Options::default()).await).await.unwrap();
+    let Err(error) = reopen(&dir, Options::default()).await else { panic!("it was opened") };
     assert!(error.to_string().contains("does not continue the line before it"), "{error}");
-    assert!(reopen(&dir, Options::default()).await.is_err());
 }
 
 /// What an older file left on the disk, or somebody who has no key: signatures that were good for other lines.
 #[tokio::test]
-async fn older_lines_with_their_signature_at_the_end_are_set_aside_at_this_start_or_the_next() {
-    for (from, at_once) in [(4, true), (3, false)] {
+async fn older_lines_with_their_signature_at_the_end_are_set_aside() {
+    for from in [4, 3] {
         let dir = stretches().await;
         let file = last_segment(&dir);
         let mut lines = load(&file);
         let older = lines[from..=4].to_vec();
         lines.extend(older.clone());
         fs::write(&file, lines.concat()).unwrap();
-        let opened = refusal(reopen(&dir, Options::default()).await).await;
-        assert_eq!(opened.is_none(), at_once, "{opened:?}");
-        assert!(refusal(reopen(&dir, Options::default()).await).await.is_none());
+        reopen(&dir, Options::default()).await.unwrap().close().await;
         let kept = aside(&dir);
         assert_eq!(kept, [("00000000000000000000.jsonl.cut-14".to_owned(), older.concat())]);
         assert_eq!(check(&dir).first_bad, None);

@@ -11,7 +11,7 @@ use crate::{Auth, CoreError, Grant, Visit, audit};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail, TrailError, TrailHealth};
+use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail, TrailHealth};
 use strongroom_barrier::{
     Barrier, BarrierError, Door, Heir, Init, Opening, SealKind, SealStatus, Sealed, Share, SlotSpec, Uninitialised,
 };
@@ -129,12 +129,6 @@ impl Strongroom {
     /// How the trail does.
     pub fn trail_health(&self) -> TrailHealth {
         self.setup.trail.health()
-    }
-
-    /// Waits until it turns out that the trail was changed while no server wrote it, as long as that takes; then the server
-    /// has to end, as it would not have started had that been known.
-    pub async fn trail_broken(&self) -> TrailError {
-        self.setup.trail.broken().await
     }
 
     /// What is counted, sealed or open.

@@ -198,9 +198,8 @@ async fn a_crash_right_after_unsealing_leaves_the_store_knowing_the_trail() {
     assert!(matches!(error, CoreError::TrailCut { found, .. } if found == known + 1), "{error}");
 }
 
-/// Lines before the last checkpoint are checked when the server serves already.
 #[tokio::test]
-async fn a_trail_edited_while_no_server_ran_ends_the_next_one_and_what_the_store_remembers_stays() {
+async fn a_trail_edited_while_no_server_ran_is_refused_and_what_the_store_remembers_stays() {
     let house = House::new().await;
     let old = copy(&house.segment());
     for _ in 0..2 {
@@ -209,15 +208,10 @@ async fn a_trail_edited_while_no_server_ran_ends_the_next_one_and_what_the_store
     let whole = copy(&house.segment());
     let edited = String::from_utf8(whole.clone()).unwrap().replacen("\"changed\"", "\"chanced\"", 1);
     fs::write(house.segment(), edited).unwrap();
-    let (strongroom, trail) = house.start(false).await;
-    let _ = house.unseal(&strongroom).await;
-    let error = strongroom.trail_broken().await;
-    assert_eq!(error.kind(), Kind::Tampered);
-    assert!(trail.append(Entry::event("changed", "", "")).await.is_err());
-    strongroom.close().await;
-    drop((strongroom, trail));
-    let again = Trail::open(Place::Folder(house.trail()), Arc::new(house.clock.clone())).await;
-    assert!(again.is_err_and(|error| error.kind() == Kind::Tampered));
+    for _ in 0..2 {
+        let opened = Trail::open(Place::Folder(house.trail()), Arc::new(house.clock.clone())).await;
+        assert!(opened.is_err_and(|error| error.kind() == Kind::Tampered));
+    }
     fs::write(house.segment(), old).unwrap();
     assert!(matches!(house.live(false).await, Err(CoreError::TrailCut { .. })));
     fs::write(house.segment(), whole).unwrap();

@@ -8,7 +8,7 @@ use super::{Inside, LOOK, REST};
 use crate::TrailError;
 use crate::chain::{self, Header};
 use crate::folder::{segment_name, segments};
-use crate::shared::{Checked, Written};
+use crate::shared::Written;
 use crate::trail::Source;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -77,19 +77,8 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// Reads everything that is written by now, once it is known that what was there before holds: nobody should be told
-    /// what somebody else wrote.
+    /// Reads everything that is written by now.
     fn catch_up(&mut self) -> Result<(), TrailError> {
-        while !self.inside.is_stopped() {
-            match self.inside.shared.wait_for_check(LOOK) {
-                Checked::Holds => break,
-                Checked::Pending => {}
-                Checked::Broken(why) => {
-                    let path = self.inside.source.folder().map(|folder| folder.display().to_string());
-                    return Err(TrailError::Broken { path: path.unwrap_or_default(), why });
-                }
-            }
-        }
         let written = self.inside.shared.written();
         loop {
             if self.inside.is_stopped() {

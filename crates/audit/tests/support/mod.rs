@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use strongroom_audit::{Entry, EntryKind, Outcome, Place, Seal, Trail, TrailError};
+use strongroom_audit::{Entry, EntryKind, Outcome, Place, Seal, Trail};
 use strongroom_model::{Clock, RequestId, Timestamp};
 use tempfile::TempDir;
 
@@ -67,17 +67,6 @@ pub fn memory_folder() -> TempDir {
 
 pub async fn open(dir: &TempDir) -> Arc<Trail> {
     Trail::open(Place::Folder(dir.path().join("trail")), ManualClock::at(1)).await.unwrap()
-}
-
-/// Why a trail is not served: at once, or by the check that comes right after. None when all of it holds.
-pub async fn refusal(opened: Result<Arc<Trail>, TrailError>) -> Option<TrailError> {
-    let trail = match opened {
-        Ok(trail) => trail,
-        Err(error) => return Some(error),
-    };
-    let why = if trail.checked().await { None } else { Some(trail.broken().await) };
-    trail.close().await;
-    why
 }
 
 pub fn entry(operation: &str, path: &str) -> Entry {

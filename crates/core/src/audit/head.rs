@@ -93,16 +93,9 @@ impl TrailMemory {
         Self { barrier, trail, written: Mutex::new(None) }
     }
 
-    /// Lets the trail sign from now on, and remembers the first checkpoint; that takes until the trail's older lines were
-    /// checked, and nobody waits for it.
+    /// Lets the trail sign from now on, and remembers the first checkpoint.
     pub(crate) async fn begin(&self) {
         self.trail.set_seal(Some(Arc::new(TrailSeal(Arc::clone(&self.barrier))))).await;
-        if self.trail.is_checked() {
-            self.sign_and_remember().await;
-        }
-    }
-
-    async fn sign_and_remember(&self) {
         if self.trail.is_kept() {
             self.trail.checkpoint().await;
             self.remember().await;
@@ -117,14 +110,6 @@ impl TrailMemory {
 
     /// Remembers a minute's checkpoints, until told to stop.
     pub(crate) async fn run(&self, mut stop: watch::Receiver<bool>) {
-        let is_late = !self.trail.is_checked();
-        tokio::select! {
-            _ = self.trail.checked() => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        if is_late {
-            self.sign_and_remember().await;
-        }
         let mut every_minute = tokio::time::interval(PACE);
         every_minute.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -142,11 +127,9 @@ impl TrailMemory {
         self.remember().await;
     }
 
-    /// Writes down the last checkpoint if it is another one. Failing, it leaves an older one, which is as true. The last one
-    /// of a trail that is not known to hold may be anybody's, and would let them replace the trail by one that has it.
+    /// Writes down the last checkpoint if it is another one. Failing, it leaves an older one, which is as true.
     async fn remember(&self) {
-        let is_known = self.trail.is_kept() && self.trail.is_checked();
-        let Some(checkpoint) = self.trail.last_checkpoint().filter(|_| is_known) else { return };
+        let Some(checkpoint) = self.trail.last_checkpoint().filter(|_| self.trail.is_kept()) else { return };
         let (size, generation) = (checkpoint.size, checkpoint.generation);
         let head = Head { size, head: hex::encode(checkpoint.head), generation };
         let mut written = self.written.lock().await;

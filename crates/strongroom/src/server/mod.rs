@@ -20,7 +20,6 @@ use reload::Reload;
 use signal::{Hangup, Signal, Signals};
 use statsd::{Collector, Sender};
 use std::path::PathBuf;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use strongroom_api::{Listener, LogControl, Server};
@@ -120,17 +119,12 @@ impl Running {
         };
         let trail = Trail::open_with(plan.trail.clone(), Arc::clone(&clock), plan.trail_options.clone()).await?;
         trail.keep_out_of(std::mem::take(&mut plan.off_limits));
-        let plugins = Arc::new(plugins(&mut plan));
-        // Nothing is opened or served on a trail that may have been edited: who edited it could make the check last.
-        if !trail.checked().await {
-            return Err(trail.broken().await.into());
-        }
         let setup = Setup {
             store,
             // One process per embedded store, enforced by a lock on the file, so there is nobody to fence off.
             epoch: Epoch::default(),
             trail,
-            plugins,
+            plugins: Arc::new(plugins(&mut plan)),
             settings: plan.settings.clone(),
             clock,
             entropy: Arc::new(SystemEntropy),
@@ -161,14 +155,8 @@ impl Running {
         serving.spawn(Arc::clone(&self.server).run(listeners, stopped));
         let mut manager = Manager::of_process();
         manager.ready();
-        let (mut ended, strongroom) = (Ok(()), Arc::clone(&self.strongroom));
-        let mut broken = pin!(strongroom.trail_broken());
         loop {
             tokio::select! {
-                error = &mut broken => {
-                    ended = Err(error.into());
-                    break;
-                }
                 _ = serving.join_next() => break,
                 () = manager.live() => {}
                 signal = signals.next() => match signal {
@@ -198,6 +186,6 @@ impl Running {
             () = end => {}
             () = manager.live() => {}
         }
-        ended
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use strongroom_audit::{
-    DecisionNote, DeviceSpec, Entry, EntryKind, MountNote, Options, Outcome, Place, Seal, SourceNote, Trail,
+    DecisionNote, DeviceSpec, Entry, EntryKind, MountNote, Options, Outcome, Place, Redacted, Seal, SourceNote, Trail,
     VerifyOptions, verify,
 };
 use strongroom_model::{Clock, RequestId, Timestamp};
@@ -62,8 +62,8 @@ fn entry(number: u64) -> Entry {
         reason: "granted".to_owned(),
     });
     entry.outcome = Some(Outcome::ok());
-    entry.response_data =
-        serde_json::json!({ "data": { "password": format!("hmac-sha256:{}", "c3".repeat(32)) } }).into();
+    let data = serde_json::json!({ "data": { "password": format!("hmac-sha256:{}", "c3".repeat(32)) } });
+    entry.response_data = Redacted::in_clear(&data);
     entry.duration_us = 180;
     entry
 }

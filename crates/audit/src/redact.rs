@@ -84,6 +84,11 @@ impl Redacted {
         to_raw_value(shown).ok().map(|text| Self(Some(text)))
     }
 
+    /// A value as it is, in which nothing has to be hidden. No conversion, so that nobody writes a value down by accident.
+    pub fn in_clear(value: &Value) -> Self {
+        if value.is_null() { Self::default() } else { Self::of(value).unwrap_or_default() }
+    }
+
     /// Every leaf of a value hidden.
     pub fn hiding(value: &Value, redactor: &dyn Redactor) -> Self {
         // A value can always be put into words.
@@ -103,13 +108,6 @@ impl Redacted {
     /// The same, taken apart.
     pub fn value(&self) -> Value {
         self.0.as_ref().and_then(|text| serde_json::from_str(text.get()).ok()).unwrap_or_default()
-    }
-}
-
-impl From<Value> for Redacted {
-    /// Of a value in which nothing has to be hidden.
-    fn from(value: Value) -> Self {
-        if value.is_null() { Self::default() } else { Self::of(&value).unwrap_or_default() }
     }
 }
 
@@ -211,9 +209,9 @@ mod tests {
 
     #[test]
     fn nothing_is_null_and_what_is_read_is_what_was_written() {
-        assert!(Redacted::default().is_null() && Redacted::from(Value::Null).is_null());
+        assert!(Redacted::default().is_null() && Redacted::in_clear(&Value::Null).is_null());
         for value in [json!(null), json!({}), json!({"a\"": ["b", null, {"c": 1.50}]}), json!("text")] {
-            let line = serde_json::to_string(&Redacted::from(value.clone())).unwrap();
+            let line = serde_json::to_string(&Redacted::in_clear(&value)).unwrap();
             assert_eq!(line, value.to_string());
             let read: Redacted = serde_json::from_str(&line).unwrap();
             assert_eq!((read.value(), read.is_null()), (value.clone(), value.is_null()));

@@ -409,7 +409,7 @@ fn find(place: Place, options: &Options) -> Result<(Medium, Resumed, Source), Tr
 
 /// The entry as a JSON object of bounded size.
 fn spell(mut entry: Entry) -> Result<Vec<u8>, TrailError> {
-    let left_out = || Redacted::from(Value::from("left out: the entry would be larger than 1 MiB"));
+    let left_out = || Redacted::in_clear(&Value::from("left out: the entry would be larger than 1 MiB"));
     let mut body = Vec::with_capacity(USUAL_BODY);
     serde_json::to_writer(&mut body, &entry).map_err(unspeakable)?;
     if body.len() > MAX_BODY {

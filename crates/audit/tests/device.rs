@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use strongroom_audit::{DeviceSpec, EntryKind, Options, Place, Trail, VerifyOptions, verify};
+use strongroom_audit::{DeviceSpec, EntryKind, Options, Place, Redacted, Trail, VerifyOptions, verify};
 use strongroom_model::RequestId;
 use support::{ManualClock, entry, folder, lines, open, until};
 use tempfile::TempDir;

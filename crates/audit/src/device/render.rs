@@ -443,7 +443,7 @@ mod tests {
             reason: "granted".to_owned(),
         });
         entry.outcome = Some(Outcome::ok());
-        entry.response_data = json!({ "data": { "password": "hmac-sha256:cc" } }).into();
+        entry.response_data = Redacted::in_clear(&json!({ "data": { "password": "hmac-sha256:cc" } }));
         entry
     }
 
@@ -541,7 +541,7 @@ mod tests {
     fn lists_are_elided_only_on_demand_and_only_their_two_fields() {
         let mut entry = full();
         entry.operation = "list".to_owned();
-        entry.response_data = json!({ "keys": ["x", "y"], "key_info": { "x": 1 }, "more": ["z"] }).into();
+        entry.response_data = Redacted::in_clear(&json!({ "keys": ["x", "y"], "key_info": { "x": 1 }, "more": ["z"] }));
         let elided = render_with(&[entry.clone()], &options(&[("elide_list_responses", "true")]), true);
         assert_eq!(elided[1]["response"]["data"], json!({ "keys": 2, "key_info": 1, "more": ["z"] }));
         assert_eq!(render(&[entry])[1]["response"]["data"]["keys"], json!(["x", "y"]));

@@ -315,7 +315,7 @@ impl<'a> Skim<'a> {
 mod tests {
     use super::*;
     use crate::{
-        Accepted, AuthNote, DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome as Ended, SecretNote,
+        Accepted, AuthNote, DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome as Ended, Redacted, SecretNote,
         SourceNote, WrapNote,
     };
     use serde_json::json;
@@ -390,10 +390,10 @@ mod tests {
                 reason: "lacks read".into(),
             }),
             outcome: Some(Ended { missing: Some(Missing::Version), ..Ended::failed(Kind::NotFound, "none") }),
-            request_data: json!({"a": ["b"]}).into(),
+            request_data: Redacted::in_clear(&json!({"a": ["b"]})),
             request_headers: [("x".to_owned(), vec!["y".to_owned()])].into(),
             wrap_ttl: Some(1),
-            response_data: json!({"c": {"d": 1}}).into(),
+            response_data: Redacted::in_clear(&json!({"c": {"d": 1}})),
             response_auth: Some(AuthNote { token_hash: text("h"), principal, ttl: 1, num_uses: 2 }),
             lease_id: text("l"),
             subject: text("u"),

@@ -114,6 +114,29 @@ def test_approle_login_by_command_line(dev_server):
     assert refused.returncode == 2 and "permission denied" in refused.stderr
 
 
+def test_an_auth_method_shuts_out_as_it_is_tuned(dev_server):
+    """The command line had no flags for it."""
+
+    def log_in(password):
+        sent = ("write", "auth/people/login/ann", f"password={password}")
+        return dev_server.run(*sent, token=None).returncode
+
+    def tuned():
+        read = dev_server.json("read", "sys/auth/people/tune")["data"]
+        return [read[f"user_lockout_{name}"] for name in ("threshold", "duration", "counter_reset_duration", "disable")]
+
+    dev_server.cli("auth", "enable", "-path=people", "-user-lockout-threshold=2", "userpass")
+    dev_server.cli("write", "auth/people/users/ann", "password=open-sesame")
+    assert [log_in(word) for word in ("open-sesame", "wrong", "wrong", "open-sesame")] == [0, 2, 2, 2]
+    dev_server.cli("auth", "tune", "-user-lockout-disable", "-user-lockout-duration=1h", "people")
+    assert tuned() == [2, 3600, 0, True]
+    assert log_in("open-sesame") == 0
+    back = ("-user-lockout-disable=false", "-user-lockout-duration=-1", "-user-lockout-threshold=0")
+    dev_server.cli("auth", "tune", *back, "people")
+    assert tuned() == [0, 0, 0, False]
+    assert dev_server.run("auth", "tune", "-user-lockout-threshold=2", "token").returncode == 2
+
+
 def test_lists_name_what_there_is(dev_server):
     assert dev_server.run("kv", "list", "secret/", token=dev_server.root_token).returncode == 2
     for name in ("a", "b/c"):

@@ -583,6 +583,22 @@ fn every_other_noun_goes_to_its_address() {
         (&["auth", "disable", "people"], "DELETE /v1/sys/auth/people "),
         (&["auth", "tune", "-token-type=batch", "people"], r#"POST /v1/sys/auth/people/tune {"token_type":"batch"}"#),
         (
+            &["auth", "tune", "-user-lockout-threshold=10", "-user-lockout-duration=10m", "people"],
+            r#"POST /v1/sys/auth/people/tune {"user_lockout_config":{"lockout_duration":"10m","lockout_threshold":"10"}}"#,
+        ),
+        (
+            &["auth", "tune", "-user-lockout-counter-reset-duration=-1", "-user-lockout-disable=false", "people"],
+            r#"POST /v1/sys/auth/people/tune {"user_lockout_config":{"lockout_counter_reset_duration":"system","lockout_disable":false}}"#,
+        ),
+        (
+            &["auth", "enable", "-user-lockout-disable", "userpass"],
+            r#"POST /v1/sys/auth/userpass {"config":{"user_lockout_config":{"lockout_disable":true}},"type":"userpass"}"#,
+        ),
+        (
+            &["secrets", "tune", "-default-lease-ttl", "-1", "team"],
+            r#"POST /v1/sys/mounts/team/tune {"default_lease_ttl":"system"}"#,
+        ),
+        (
             &["audit", "enable", "file", "file_path=/a"],
             r#"PUT /v1/sys/audit/file {"options":{"file_path":"/a"},"type":"file"}"#,
         ),
@@ -656,6 +672,9 @@ fn mistakes_in_the_line_end_with_one_and_repeat_no_value() {
         &["read"],
         &["read", "-format=xml", "x"],
         &["token", "create", "-ttl=hunter2-hunter2"],
+        &["auth", "tune", "-user-lockout-threshold=-1", "people"],
+        &["auth", "tune", "-user-lockout-duration=-hunter2-hunter2", "people"],
+        &["secrets", "tune", "-user-lockout-disable", "team"],
         &["server"],
     ];
     for line in lines {

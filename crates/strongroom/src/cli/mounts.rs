@@ -3,7 +3,7 @@
 
 use super::error::{CliError, Doing};
 use super::format::{go_text, table};
-use super::grammar::{Exit, Flag, Parsed, switch, valued};
+use super::grammar::{Exit, Flag, Parsed, read_span, switch, valued};
 use super::path::{mount, trimmed};
 use super::request::{Need, Request, object};
 use super::session::Session;
@@ -23,8 +23,9 @@ pub(crate) struct Noun {
 pub(crate) const DESCRIPTION: Flag = valued("description", "text", "What people write about it");
 pub(crate) const PATH: Flag = valued("path", "path", "Where to enable it; its type when not given");
 pub(crate) const DEFAULT_TTL: Flag =
-    valued("default-lease-ttl", "span", "How long leases live unless they say otherwise");
-pub(crate) const MAX_TTL: Flag = valued("max-lease-ttl", "span", "How long leases live at most");
+    valued("default-lease-ttl", "span", "How long leases live unless they say otherwise; -1 for as the system says");
+pub(crate) const MAX_TTL: Flag =
+    valued("max-lease-ttl", "span", "How long leases live at most; -1 for as the system says");
 pub(crate) const OPTIONS: Flag = valued("options", "key=value", "An option of the type; may be repeated");
 pub(crate) const VERSION: Flag =
     valued("version", "n", "Version of the type, as 2 for versioned kv; the same as -options=version=n");
@@ -38,13 +39,20 @@ pub(crate) const REQUEST_HEADERS: Flag =
 pub(crate) const RESPONSE_HEADERS: Flag =
     valued("allowed-response-headers", "name", "Header the mount may answer with; may be repeated");
 pub(crate) const TOKEN_TYPE: Flag = valued("token-type", "type", "service, batch, default-service or default-batch");
+pub(crate) const LOCKOUT_THRESHOLD: Flag =
+    valued("user-lockout-threshold", "n", "So many failed logins in a row shut a user out; 0 for as usual");
+pub(crate) const LOCKOUT_DURATION: Flag =
+    valued("user-lockout-duration", "span", "For so long somebody is shut out; -1 for as usual");
+pub(crate) const LOCKOUT_RESET: Flag =
+    valued("user-lockout-counter-reset-duration", "span", "For so long a failed login counts; -1 for as usual");
+pub(crate) const LOCKOUT_DISABLE: Flag = switch("user-lockout-disable", "Shut nobody out");
 pub(crate) const DETAILED: Flag = switch("detailed", "Print everything that is known");
 pub(crate) const LOCAL: Flag = switch("local", "Not replicated to other clusters");
 pub(crate) const SEAL_WRAP: Flag = switch("seal-wrap", "Accepted: everything is encrypted anyway");
 
 /// What is tuned, from the flags that were given.
 fn config(parsed: &Parsed) -> Result<Map<String, Value>, CliError> {
-    let span = |name: &str| Ok::<_, CliError>(parsed.span(name)?.map(Value::from));
+    let span = |name: &str| Ok::<_, CliError>(span_or_system(parsed, name)?.map(Value::from));
     let list = |name: &str| parsed.text(name).map(|_| json!(parsed.list(name)));
     let text = |name: &str| parsed.text(name).map(Value::from);
     Ok(object([
@@ -57,7 +65,29 @@ fn config(parsed: &Parsed) -> Result<Map<String, Value>, CliError> {
         ("audit_non_hmac_response_keys", list("audit-non-hmac-response-keys")),
         ("passthrough_request_headers", list("passthrough-request-headers")),
         ("allowed_response_headers", list("allowed-response-headers")),
+        ("user_lockout_config", lockout(parsed)?),
     ]))
+}
+
+/// When failed logins shut somebody out, as Vault's command line sends it: the number as text.
+fn lockout(parsed: &Parsed) -> Result<Option<Value>, CliError> {
+    let span = |name: &str| Ok::<_, CliError>(span_or_system(parsed, name)?.map(Value::from));
+    let threshold = parsed.count("user-lockout-threshold", 0)?;
+    let sent = object([
+        ("lockout_threshold", threshold.map(|number| number.to_string().into())),
+        ("lockout_duration", span("user-lockout-duration")?),
+        ("lockout_counter_reset_duration", span("user-lockout-counter-reset-duration")?),
+        ("lockout_disable", parsed.switch("user-lockout-disable").map(Value::from)),
+    ]);
+    Ok((!sent.is_empty()).then(|| sent.into()))
+}
+
+/// A span; one below zero stands for what holds without any, as in Vault, whose command line sends a word for it.
+fn span_or_system(parsed: &Parsed, name: &str) -> Result<Option<String>, CliError> {
+    match parsed.text(name).and_then(|text| text.trim().strip_prefix('-')) {
+        Some(below) => read_span(&format!("flag -{name}"), below).map(|_| Some("system".to_owned())),
+        None => parsed.span(name),
+    }
 }
 
 fn options(parsed: &Parsed) -> Result<Option<Value>, CliError> {

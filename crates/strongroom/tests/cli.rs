@@ -659,6 +659,47 @@ fn an_answer_of_the_trail_is_shown_in_the_zone_by_field_and_with_what_the_server
     assert_eq!(server.requests().len(), asked);
 }
 
+/// `-field` was taken, and everything printed all the same.
+#[test]
+fn answers_that_list_things_give_one_field_of_each() {
+    let server = Fake::start(|request, _| {
+        let data = match request.path() {
+            path if path.contains("who-reads") => json!({
+                "path": "secret/data/a",
+                "consumers": [{"principal": "web", "reads": 2, "last_version": 3}, {"principal": "cron", "reads": 1}],
+            }),
+            path if path.contains("reads-what") => {
+                json!({"uses": [{"path": "secret/data/a"}, {"path": "secret/data/b"}]})
+            }
+            path if path.contains("review") => json!({
+                "secrets": 5, "limits": ["rules are left out"],
+                "unused_secrets": [{"path": "secret/data/a", "last_read": "2026-04-10T14:00:00Z"}, {"path": "secret/data/b"}],
+                "unused_rules": [], "unused_access": [{"principal": "billing", "paths": ["secret/data/c"]}],
+            }),
+            _ => json!({"incidents": []}),
+        };
+        Answer::json(200, json!({ "data": data }))
+    });
+    let home = Home::new();
+    for (line, expected, code) in [
+        (&["who-reads", "-field=principal", "secret/a"][..], "web\ncron\n", 0),
+        (&["who-reads", "-field=last_version", "secret/a"], "3\n\n", 0),
+        (&["who-reads", "-field=principal", "-format=json", "secret/a"], "\"web\"\n\"cron\"\n", 0),
+        (&["who-reads", "-field=path", "secret/a"], "secret/data/a", 0),
+        (&["who-reads", "-field=principle", "secret/a"], "", 1),
+        (&["reads-what", "-field=path", "web"], "secret/data/a\nsecret/data/b\n", 0),
+        (&["review", "-field=path"], "secret/data/a\nsecret/data/b\n", 0),
+        (&["review", "-field=principal", "-format=markdown"], "billing\n", 0),
+        (&["review", "-field=secrets"], "5", 0),
+        (&["review", "-field=nothing"], "", 1),
+        (&["incident", "list", "-field=id"], "", 2),
+    ] {
+        let ran = home.run(&server, line);
+        assert_eq!((ran.out.as_str(), ran.code), (expected, code), "{line:?}: {}", ran.err);
+    }
+    assert!(home.run(&server, &["review", "-field=path"]).err.contains("rules are left out"));
+}
+
 #[test]
 fn mistakes_in_the_line_end_with_one_and_repeat_no_value() {
     let server = Fake::start(|_, _| Answer::empty(204));

@@ -2,7 +2,7 @@
 
 use super::audit_query::data;
 use super::error::Doing;
-use super::format::{self, go_text};
+use super::format::go_text;
 use super::grammar::{Command, Exit, valued};
 use super::request::{Request, object};
 use serde_json::Value;
@@ -22,11 +22,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             let cell = |one: &Value, name: &str| one.get(name).map(go_text).unwrap_or_default();
             let row = |one: &Value| ["time", "kind", "text"].map(|name| cell(one, name)).to_vec();
             let rows: Vec<Vec<String>> = alerts.iter().map(row).collect();
-            match format::rows(session.settings.format, &["Time", "Kind", "What"], &rows) {
-                Some(_) if rows.is_empty() => session.out.say("There is none."),
-                Some(text) => session.out.line(&text),
-                None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
-            }
+            session.show_listing(&found, "alerts", &["Time", "Kind", "What"], &rows, "There is none.")?;
             super::audit_absent::say(session, &found);
             Ok(if rows.is_empty() { Exit::Negative } else { Exit::Good })
         },

@@ -201,10 +201,6 @@ fn show(
         |one: &Value, name: &str| one.get(name).filter(|value| !value.is_null()).map(go_text).unwrap_or_default();
     let row = |one: &Value| fields.iter().map(|name| cell(one, name)).collect();
     let rows: Vec<Vec<String>> = items.iter().map(row).collect();
-    match format::rows(session.settings.format, heading, &rows) {
-        Some(_) if rows.is_empty() => session.out.say(nothing),
-        Some(text) => session.out.line(&text),
-        None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
-    }
+    session.show_listing(found, list, heading, &rows, nothing)?;
     Ok(if rows.is_empty() { Exit::Negative } else { Exit::Good })
 }

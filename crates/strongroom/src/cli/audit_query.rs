@@ -265,17 +265,11 @@ fn show(session: &mut Session, entries: &[Value], heading: bool) -> Result<(), C
 
 /// The one field of each entry, a line each, which is empty where an entry has no such field.
 fn show_each(session: &mut Session, entries: &[Value], field: String) -> Result<(), CliError> {
-    let of = |entry: &Value| entry.get(&field).cloned();
-    if !entries.is_empty() && !session.parsed.is_on("follow") && entries.iter().all(|entry| of(entry).is_none()) {
+    let is_absent = entries.iter().all(|entry| entry.get(&field).is_none());
+    if is_absent && !entries.is_empty() && !session.parsed.is_on("follow") {
         return Err(CliError::FieldAbsent { field, place: "entries" });
     }
-    for value in entries.iter().map(of) {
-        let line = match (session.settings.format, value) {
-            (Format::Json, value) => value.unwrap_or_default().to_string(),
-            (_, value) => value.map(|value| go_text(&value)).unwrap_or_default(),
-        };
-        session.out.line(&line);
-    }
+    entries.iter().for_each(|entry| session.field_line(entry.get(&field)));
     Ok(())
 }
 

@@ -317,11 +317,7 @@ fn table(session: &mut Session) -> Result<Exit, CliError> {
     let found = data(session, &request, "Error asking for the table")?;
     let rows: Vec<Vec<String>> = items(found.get("rows")).iter().map(row).collect();
     audit_absent::say(session, &found);
-    match format::rows(session.settings.format, TABLE, &rows) {
-        Some(_) if rows.is_empty() => session.out.say("There are no drills that you may know of."),
-        Some(text) => session.out.line(&text),
-        None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
-    }
+    session.show_listing(&found, "rows", TABLE, &rows, "There are no drills that you may know of.")?;
     Ok(if rows.is_empty() { Exit::Negative } else { Exit::Good })
 }
 
@@ -379,12 +375,7 @@ fn show_planned(session: &mut Session, found: &Map<String, Value>) -> Result<(),
         })
         .collect();
     let heading = ["Path", "Schedule", "Tries", "Next", "Last", "State"];
-    match format::rows(session.settings.format, &heading, &rows) {
-        Some(_) if rows.is_empty() => session.out.say("Nothing is planned that you may know of."),
-        Some(text) => session.out.line(&text),
-        None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
-    }
-    Ok(())
+    session.show_listing(found, "schedules", &heading, &rows, "Nothing is planned that you may know of.")
 }
 
 fn end(session: &mut Session, forget: bool) -> Result<Exit, CliError> {

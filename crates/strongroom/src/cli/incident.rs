@@ -89,11 +89,8 @@ fn list(session: &mut Session) -> Result<Exit, CliError> {
             ]
         })
         .collect();
-    match format::rows(session.settings.format, &["Id", "State", "Opened", "Kind", "Target", "By", "Reason"], &rows) {
-        Some(_) if rows.is_empty() => session.out.say("There are no incidents that you may know of."),
-        Some(text) => session.out.line(&text),
-        None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
-    }
+    let heading = ["Id", "State", "Opened", "Kind", "Target", "By", "Reason"];
+    session.show_listing(&found, "incidents", &heading, &rows, "There are no incidents that you may know of.")?;
     Ok(if rows.is_empty() { Exit::Negative } else { Exit::Good })
 }
 

@@ -36,6 +36,7 @@ mod incident;
 mod input;
 mod kv;
 mod lease;
+mod listing;
 mod logical;
 mod login;
 mod man;

@@ -16,6 +16,7 @@ pub(crate) const COMMANDS: &[Command] = &[Command {
     usage: "[flags]",
     about: "Review access: secrets nobody reads, rules and rights nobody uses",
     details: "\n    $ strongroom review -since=2160h -format=markdown > review.md\n\n\
+              -field=path prints the secrets that nobody read, a line each; so do other fields.\n\
               Needs `read` on sys/trail/review; rules and principals need `sudo` there too.",
     flags: &[
         valued("since", "time", "Reads before then count as none: 2026-01-01, or 2160h for ninety days ago"),
@@ -35,6 +36,11 @@ fn review(session: &mut Session) -> Result<Exit, CliError> {
         request = request.query("since", reference.read("since", text)?);
     }
     let found = data(session, &request, "Error reviewing access")?;
+    if session.settings.field.is_some() {
+        session.show_fields(&found, &["unused_secrets", "unused_rules", "unused_access"])?;
+        remarks(&found).iter().for_each(|text| session.out.say(text));
+        return Ok(Exit::Good);
+    }
     let chosen = session.settings.format;
     match chosen {
         Format::Csv => {

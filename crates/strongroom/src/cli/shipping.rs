@@ -2,7 +2,7 @@
 
 use super::audit_query::data;
 use super::error::{CliError, Doing};
-use super::format::{self, go_text};
+use super::format::go_text;
 use super::grammar::{Command, Exit, switch, valued};
 use super::request::{Request, object};
 use super::session::Session;
@@ -228,10 +228,6 @@ fn show_from(
         Some(value) => go_text(value),
     };
     let rows: Vec<Vec<String>> = all.iter().map(|one| fields.iter().map(|field| cell(one, field)).collect()).collect();
-    match format::rows(session.settings.format, heading, &rows) {
-        Some(_) if rows.is_empty() => session.out.say("There is none."),
-        Some(text) => session.out.line(&text),
-        None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
-    }
+    session.show_listing(&found, list, heading, &rows, "There is none.")?;
     Ok(if rows.is_empty() { Exit::Negative } else { Exit::Good })
 }

@@ -2,7 +2,7 @@
 
 use super::audit_query::data;
 use super::error::CliError;
-use super::format::{self, go_text};
+use super::format::go_text;
 use super::grammar::{Command, Exit};
 use super::request::Request;
 use super::session::Session;
@@ -15,7 +15,8 @@ pub(crate) const COMMANDS: &[Command] = &[
         usage: "[flags] PATH",
         about: "Show who reads a secret, how often and how, and who has its current version",
         details: "\n    $ strongroom who-reads secret/prod/db\n\n\
-                  How somebody reads is judged from their reads; -format=json has the evidence.\n\
+                  How somebody reads is judged from their reads; -format=json has the evidence, and\n\
+                  -field=principal prints that field of each, a line each.\n\
                   Needs `read` on sys/trail/who-reads. Ends with 3 when nobody reads it.",
         flags: &[],
         count: (1, 1),
@@ -32,6 +33,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         details: "\n    $ strongroom reads-what billing\n\n\
                   PRINCIPAL is the name, id or display name of an entity, or an accessor. Needs\n\
                   `read` on sys/trail/reads-what; shows what your policies show, or with `sudo` all.\n\
+                  -field=path prints that field of each, a line each.\n\
                   Ends with 3 when it reads nothing.",
         flags: &[],
         count: (1, 1),
@@ -55,11 +57,7 @@ fn show(
     let title = if first == "path" { "Path" } else { "Principal" };
     let heading = [title, "Reads", "Refused", "Per day", "First", "Last", "Version", "State", "How", "From", "Through"];
     super::audit_absent::say(session, &found);
-    match format::rows(session.settings.format, &heading, &rows) {
-        Some(_) if rows.is_empty() => session.out.say(nothing),
-        Some(text) => session.out.line(&text),
-        None => drop(session.show_value(&Value::Object(found.clone()), String::new)?),
-    }
+    session.show_listing(&found, list, &heading, &rows, nothing)?;
     Ok(if rows.is_empty() { Exit::Nothing } else { Exit::Good })
 }
 

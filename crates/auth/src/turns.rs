@@ -1,4 +1,5 @@
-//! Logins under one name take turns, so that of many guesses sent at once only as many are looked at as may fail.
+//! Logins under one name take turns, so that of many guesses sent at once only as many are looked at as may fail; logins with
+//! one secret id too, so that none of them comes too late again and again.
 //!
 //! A crowd of names shares a fixed number of turns: nothing here grows with what strangers send.
 

@@ -26,6 +26,13 @@ struct Proven<'a> {
     used: Option<(&'a SecretKey, Arc<Stored<SecretId>>)>,
 }
 
+impl<'a> Proven<'a> {
+    /// The secret id whose uses are counted.
+    fn counted_by(&self) -> Option<&'a SecretKey> {
+        self.used.as_ref().filter(|(_, used)| used.value.uses_left > 0).map(|(key, _)| *key)
+    }
+}
+
 impl AppRole {
     /// Checks role id, secret id and source address, and counts the use. The use is durable before this returns.
     pub(super) async fn login(&self, call: &Call<'_>) -> Result<Login, CoreError> {
@@ -36,14 +43,14 @@ impl AppRole {
         if limits.tuned && !limits.disabled {
             return self.login_in_turn(&attempt).await;
         }
-        loop {
-            match self.try_login(&attempt).await {
-                // Another login with the same secret id, or a change of the role, went through meanwhile: so each round
-                // is somebody's progress, and no number of tries would be the right one.
-                Err(CoreError::Conflict) => continue,
-                other => return other,
-            }
-        }
+        let role = self.role_of(&attempt).await?;
+        let proven = self.prove(&role.value, &attempt).await?;
+        let Some(key) = proven.counted_by() else {
+            return unless_crowded(self.admit(&attempt, &role, proven).await);
+        };
+        // Of a crowd with one secret id all but one would come too late each time: one after the other, none does.
+        let _turn = self.turns.take(key.text()).await;
+        unless_crowded(tried(TRIES, || self.try_login(&attempt)).await)
     }
 
     /// A login where failures are counted: one at a time under one role id, so that a crowd of guesses cannot all pass
@@ -53,17 +60,11 @@ impl AppRole {
         self.role_of(attempt).await?;
         self.failures.check(attempt.role_id).await?;
         let _turn = self.turns.take(attempt.role_id).await;
-        for _ in 0..TRIES {
-            self.failures.check(attempt.role_id).await?;
-            match self.try_counted(attempt).await {
-                Err(CoreError::Conflict) => continue,
-                other => return other,
-            }
-        }
-        Err(CoreError::Conflict)
+        unless_crowded(tried(TRIES, || self.try_counted(attempt)).await)
     }
 
     async fn try_counted(&self, attempt: &Attempt<'_>) -> Result<Login, CoreError> {
+        self.failures.check(attempt.role_id).await?;
         let role = self.role_of(attempt).await?;
         match self.prove(&role.value, attempt).await {
             Err(CoreError::BadCredentials(_)) => Err(self.count(attempt.role_id).await?),
@@ -137,6 +138,30 @@ impl AppRole {
     }
 }
 
+/// Tries again while somebody else is quicker, at most so often.
+async fn tried<A>(times: usize, mut attempt: impl FnMut() -> A) -> Result<Login, CoreError>
+where
+    A: Future<Output = Result<Login, CoreError>>,
+{
+    for _ in 0..times {
+        match attempt().await {
+            Err(CoreError::Conflict) => continue,
+            other => return other,
+        }
+    }
+    Err(CoreError::Conflict)
+}
+
+/// Whoever logs in has read nothing that could be out of date: it is told to come again.
+fn unless_crowded(login: Result<Login, CoreError>) -> Result<Login, CoreError> {
+    login.map_err(|error| match error {
+        CoreError::Conflict => {
+            CoreError::Busy("too many logins or changes of this role at once; try again in a moment")
+        }
+        error => error,
+    })
+}
+
 /// The caller has shown valid credentials, so it may know what is wrong with where it stands.
 fn check_source(role: &Role, used: Option<&SecretId>, source: Option<IpAddr>) -> Result<(), CoreError> {
     let refuse = |of: &str| {
@@ -174,4 +199,25 @@ fn admitted(role: &Role, used: Option<&SecretId>) -> Result<Login, CoreError> {
         terms,
         note: [("role_name".to_owned(), json!(role.name))].into_iter().collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::ready;
+    use strongroom_model::{Kind, Kinded as _};
+
+    /// Where no failures are counted, a login was tried for ever.
+    #[tokio::test]
+    async fn a_login_that_always_comes_too_late_is_told_to_come_again() {
+        let mut attempts = 0;
+        let lost = tried(TRIES, || {
+            attempts += 1;
+            ready(Err(CoreError::Conflict))
+        });
+        let refused = unless_crowded(lost.await).err().unwrap();
+        assert_eq!((attempts, refused.kind()), (TRIES, Kind::TooMany));
+        let other = tried(TRIES, || ready(Err(CoreError::Denied))).await;
+        assert!(matches!(unless_crowded(other), Err(CoreError::Denied)));
+    }
 }

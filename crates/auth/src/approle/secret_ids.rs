@@ -20,6 +20,13 @@ pub(super) struct SecretIds {
 #[serde(transparent)]
 pub(super) struct SecretKey(String);
 
+impl SecretKey {
+    /// To tell it from others.
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+}
+
 /// Leads from an accessor to the secret id.
 #[derive(Clone, Serialize, Deserialize)]
 struct Pointer {

@@ -7,4 +7,5 @@ mod life;
 mod lost;
 mod many;
 mod outside;
+mod revocation;
 mod world;

@@ -4,7 +4,7 @@
 //! that conflicts changes nothing and does not hurt the others; each has its own generation, so that a record's `rev`
 //! tells two changes in one commit apart.
 
-use crate::blob::{self, Binding, KeyKind, OVERHEAD};
+use crate::blob::{self, Binding, KeyKind, OVERHEAD, SALT};
 use crate::fresh::{Head, Listed, MIDS_COUNT, Mid, Page, TALLY, Tally};
 use crate::interior::{Interior, News};
 use crate::keys::{Keys, sealing};
@@ -16,7 +16,7 @@ use crate::{Address, BarrierError, Kept, Txn};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use strongroom_memory::LockedKey;
-use strongroom_model::{Entropy, NamespaceId, SecretBytes};
+use strongroom_model::{Drawn, Entropy, NamespaceId, SecretBytes};
 use strongroom_storage::{Compare, Expectation, IdemToken, Limits, Op, Revision, StoreError};
 use zeroize::Zeroizing;
 
@@ -328,10 +328,13 @@ impl<'a> Batch<'a> {
     /// Seals everything, and makes the one transaction of it.
     pub(crate) fn seal(mut self, head: &Head, head_rev: Revision, idem: IdemToken) -> Result<Sealed, BarrierError> {
         let mut ops = Vec::with_capacity(self.ops + MIDS_ROOM);
+        // A salt for each record and its page, for a few middles, and for the head.
+        let salts = 2 * self.rows.len() + self.tallies.len() + MIDS_ROOM + 1;
+        let entropy = &Drawn::for_now(&*self.interior.entropy, salts * SALT);
         let mut touched = std::mem::take(&mut self.stale_pages);
         for (place, row) in std::mem::take(&mut self.rows) {
             touched.insert(place.bucket());
-            let op = self.seal_row(place, row)?;
+            let op = self.seal_row(place, row, entropy)?;
             ops.push(op);
         }
         for (shelf, tally) in std::mem::take(&mut self.tallies) {
@@ -346,7 +349,7 @@ impl<'a> Batch<'a> {
         for bucket in touched {
             let mut page = self.pages.remove(&bucket).unwrap_or_default();
             Arc::make_mut(&mut page).generation = self.generation;
-            ops.push(self.seal_internal(PAGE_KIND, &page_key(bucket), &page.encode())?);
+            ops.push(self.seal_internal(PAGE_KIND, &page_key(bucket), &page.encode(), entropy)?);
             head.touch(bucket, self.generation);
             pages.push((bucket, page));
         }
@@ -357,18 +360,18 @@ impl<'a> Batch<'a> {
         mids.extend(head.unload(room.min(room_bytes)));
         for mid in mids {
             let mid_now = self.mid(mid, &pages);
-            ops.push(self.seal_internal(MID_KIND, &mid_key(mid), &mid_now.encode())?);
+            ops.push(self.seal_internal(MID_KIND, &mid_key(mid), &mid_now.encode(), entropy)?);
         }
         // Everything but records is sealed under the current term: the head too, which carries the count.
         head.wraps += self.interior.take_wraps() + 1;
-        let sealed = seal_internal(self.keys, HEAD_KIND, HEAD, &head.encode(), &*self.interior.entropy)?;
+        let sealed = seal_internal(self.keys, HEAD_KIND, HEAD, &head.encode(), entropy)?;
         ops.push(Op::Put { key: HEAD.to_vec(), value: sealed });
         let compares = vec![Compare { key: HEAD.to_vec(), expect: Expectation::RevIs(head_rev) }];
         let txn = strongroom_storage::Txn { compares, ops, idem };
         Ok(Sealed { txn, news: News { head, pages, keys: self.made, changed: self.changed, seal: None } })
     }
 
-    fn seal_row(&mut self, place: Place, row: Row) -> Result<Op, BarrierError> {
+    fn seal_row(&mut self, place: Place, row: Row, entropy: &dyn Entropy) -> Result<Op, BarrierError> {
         let page = Arc::make_mut(self.pages.entry(place.bucket()).or_default());
         let Some(plain) = row.plain else {
             page.remove(&place);
@@ -376,7 +379,6 @@ impl<'a> Batch<'a> {
         };
         let binding =
             Binding { cluster: self.keys.cluster, namespace: row.namespace, kind: row.kind, place: place.key() };
-        let entropy = &*self.interior.entropy;
         let value = if place.is_namespace_key() {
             let (term, key) = self.keys.current_term()?;
             self.interior.count_wrap();
@@ -393,9 +395,9 @@ impl<'a> Batch<'a> {
         Ok(Op::Put { key, value })
     }
 
-    fn seal_internal(&self, kind: &str, place: &[u8], plain: &[u8]) -> Result<Op, BarrierError> {
+    fn seal_internal(&self, kind: &str, place: &[u8], plain: &[u8], entropy: &dyn Entropy) -> Result<Op, BarrierError> {
         self.interior.count_wrap();
-        let value = seal_internal(self.keys, kind, place, plain, &*self.interior.entropy)?;
+        let value = seal_internal(self.keys, kind, place, plain, entropy)?;
         Ok(Op::Put { key: place.to_vec(), value })
     }
 

@@ -1,7 +1,7 @@
 //! Sealed objects: AES-256-GCM under a key that is derived for the one object, bound to where the object belongs.
 //!
-//! Each object has its own random salt; HKDF (RFC 5869) over the salt, the key and the binding gives cipher key,
-//! nonce and commitment. So no cipher key is used twice, the limits of GCM (SP 800-38D section 8.3) do not bind, and
+//! Each object has its own random salt; HKDF (RFC 5869) over the salt, the key and the binding gives cipher key
+//! and commitment. So no cipher key is used twice, the limits of GCM (SP 800-38D section 8.3) do not bind, and
 //! an object opens under one key only: GCM alone does not promise that, and an attacker who can write the store could
 //! use objects that open under several keys to find out which one is in use.
 //!
@@ -20,7 +20,8 @@ use zeroize::{Zeroize, Zeroizing};
 const MAGIC: &[u8] = b"SR";
 const FORMAT: u8 = 1;
 const HEADER: usize = 14;
-const SALT: usize = 32;
+/// Random bytes that an object takes.
+pub(crate) const SALT: usize = 32;
 const COMMITMENT: usize = 32;
 /// Bytes of the tag, which also names one state of an object in the freshness pages.
 pub(crate) const TAG: usize = 16;
@@ -33,17 +34,25 @@ pub(crate) const OVERHEAD: usize = HEADER + SALT + COMMITMENT + TAG;
 enum Algorithm {
     /// With HKDF-SHA512. Still opened, no longer made.
     Sha512 = 1,
-    /// With HKDF-SHA256, which processors compute in hardware: a third of the time that a read spent on keys.
+    /// With HKDF-SHA256, which processors compute in hardware. For keys that are nobody's random bytes: what a slot is
+    /// given from outside.
     Sha256 = 2,
+    /// With the second step of HKDF-SHA256 alone, which is enough where the key is random bytes (RFC 5869, section 3.3):
+    /// the salt goes into it with the binding, and its beginning is the nonce, which need not be secret. Half the work.
+    Expanded = 3,
 }
 
 impl Algorithm {
-    const NOW: Self = Self::Sha256;
+    /// How objects are sealed from now on.
+    fn for_key(kind: KeyKind) -> Self {
+        if kind == KeyKind::Slot { Self::Sha256 } else { Self::Expanded }
+    }
 
     fn of(header: &[u8]) -> Option<Self> {
         match header.get(3)? {
             1 => Some(Self::Sha512),
             2 => Some(Self::Sha256),
+            3 => Some(Self::Expanded),
             _ => None,
         }
     }
@@ -51,7 +60,7 @@ impl Algorithm {
     fn hkdf(self) -> hkdf::Algorithm {
         match self {
             Self::Sha512 => hkdf::HKDF_SHA512,
-            Self::Sha256 => hkdf::HKDF_SHA256,
+            Self::Sha256 | Self::Expanded => hkdf::HKDF_SHA256,
         }
     }
 }
@@ -107,10 +116,11 @@ pub(crate) fn seal(
     entropy: &dyn Entropy,
 ) -> Result<Vec<u8>, Refused> {
     let mut blob = Vec::with_capacity(plain.len() + OVERHEAD);
-    blob.raw(MAGIC).u8(FORMAT).u8(Algorithm::NOW as u8).u8(kind as u8).u8(0).u32(term).raw(&hint(binding.place));
+    let algorithm = Algorithm::for_key(kind);
+    blob.raw(MAGIC).u8(FORMAT).u8(algorithm as u8).u8(kind as u8).u8(0).u32(term).raw(&hint(binding.place));
     let salt: [u8; SALT] = entropy.array();
     let associated = associated(&blob, binding);
-    let derived = derive(Algorithm::NOW, key, &salt, &associated)?;
+    let derived = derive(algorithm, key, &salt, &associated)?;
     blob.raw(&salt).raw(derived.commitment.as_slice());
     let start = blob.len();
     blob.raw(plain);
@@ -208,17 +218,34 @@ impl hkdf::KeyType for Length {
 
 fn derive(algorithm: Algorithm, key: &LockedKey, salt: &[u8], associated: &[u8]) -> Result<Derived, Refused> {
     let mut bytes = Zeroizing::new([0; 32 + NONCE_LEN + COMMITMENT]);
-    expand(algorithm, key, salt, &[associated], bytes.as_mut_slice())?;
-    let mut parts = Take(bytes.as_slice());
+    let drawn = match algorithm {
+        Algorithm::Expanded => {
+            let drawn = bytes.get_mut(..32 + COMMITMENT).ok_or(Refused)?;
+            let key = hkdf::Prk::new_less_safe(algorithm.hkdf(), key.expose());
+            fill(&key, &[salt, associated], drawn)?;
+            drawn
+        }
+        Algorithm::Sha512 | Algorithm::Sha256 => {
+            expand(algorithm, key, salt, &[associated], bytes.as_mut_slice())?;
+            bytes.as_mut_slice()
+        }
+    };
+    let mut parts = Take(drawn);
     let cipher = UnboundKey::new(&AES_256_GCM, parts.raw(32).ok_or(Refused)?).map_err(|_| Refused)?;
-    let nonce = parts.array().ok_or(Refused)?;
+    let nonce = match algorithm {
+        Algorithm::Expanded => salt.first_chunk().copied(),
+        Algorithm::Sha512 | Algorithm::Sha256 => parts.array(),
+    };
     let commitment = Zeroizing::new(parts.array().ok_or(Refused)?);
-    Ok(Derived { cipher: LessSafeKey::new(cipher), nonce, commitment })
+    Ok(Derived { cipher: LessSafeKey::new(cipher), nonce: nonce.ok_or(Refused)?, commitment })
 }
 
 fn expand(algorithm: Algorithm, key: &LockedKey, salt: &[u8], info: &[&[u8]], out: &mut [u8]) -> Result<(), Refused> {
-    let prk = hkdf::Salt::new(algorithm.hkdf(), salt).extract(key.expose());
-    let okm = prk.expand(info, Length(out.len())).map_err(|_| Refused)?;
+    fill(&hkdf::Salt::new(algorithm.hkdf(), salt).extract(key.expose()), info, out)
+}
+
+fn fill(key: &hkdf::Prk, info: &[&[u8]], out: &mut [u8]) -> Result<(), Refused> {
+    let okm = key.expand(info, Length(out.len())).map_err(|_| Refused)?;
     okm.fill(out).map_err(|_| Refused)
 }
 
@@ -261,22 +288,51 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sealed_with_the_earlier_derivation_opens() {
-        let mut blob = Vec::new();
-        blob.raw(MAGIC).u8(FORMAT).u8(Algorithm::Sha512 as u8).u8(KeyKind::Namespace as u8).u8(0).u32(1);
-        blob.raw(&hint(BINDING.place));
-        let bound = associated(&blob, &BINDING);
-        let derived = derive(Algorithm::Sha512, &key(), &[3; SALT], &bound).unwrap();
-        blob.raw(&[3; SALT]).raw(derived.commitment.as_slice());
-        let mut body = b"from before".to_vec();
-        let tag = derived
-            .cipher
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(derived.nonce), Aad::from(&bound), &mut body)
-            .unwrap();
-        blob.raw(&body).raw(tag.as_ref());
-        assert_eq!(opened(&BINDING, &blob).as_deref(), Some(&b"from before"[..]));
-        blob[3] = Algorithm::Sha256 as u8;
-        assert!(opened(&BINDING, &blob).is_none());
+    fn what_was_sealed_with_an_earlier_derivation_opens_and_with_no_other() {
+        for algorithm in [Algorithm::Sha512, Algorithm::Sha256, Algorithm::Expanded] {
+            let mut blob = Vec::new();
+            blob.raw(MAGIC).u8(FORMAT).u8(algorithm as u8).u8(KeyKind::Namespace as u8).u8(0).u32(1);
+            blob.raw(&hint(BINDING.place));
+            let bound = associated(&blob, &BINDING);
+            let derived = derive(algorithm, &key(), &[3; SALT], &bound).unwrap();
+            blob.raw(&[3; SALT]).raw(derived.commitment.as_slice());
+            let mut body = b"from before".to_vec();
+            let nonce = Nonce::assume_unique_for_key(derived.nonce);
+            let tag = derived.cipher.seal_in_place_separate_tag(nonce, Aad::from(&bound), &mut body).unwrap();
+            blob.raw(&body).raw(tag.as_ref());
+            assert_eq!(opened(&BINDING, &blob).as_deref(), Some(&b"from before"[..]));
+            for other in (0..=4).filter(|other| *other != algorithm as u8) {
+                blob[3] = other;
+                assert!(opened(&BINDING, &blob).is_none());
+            }
+        }
+    }
+
+    /// RFC 5869, section 2.3, written out with HMAC: what lies in stores must be found again by every later version.
+    #[test]
+    fn cipher_key_and_commitment_are_what_the_second_step_of_hkdf_gives() {
+        let (salt, bound) = ([3; SALT], b"binding");
+        let derived = derive(Algorithm::Expanded, &key(), &salt, bound).unwrap();
+        let step = |parts: &[&[u8]]| {
+            let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key().expose());
+            aws_lc_rs::hmac::sign(&key, &parts.concat())
+        };
+        let first = step(&[&salt, bound, &[1]]);
+        let second = step(&[first.as_ref(), &salt, bound, &[2]]);
+        assert_eq!(derived.commitment.as_slice(), second.as_ref());
+        let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, first.as_ref()).unwrap());
+        let seal = |cipher: &LessSafeKey| {
+            let nonce = Nonce::assume_unique_for_key([3; NONCE_LEN]);
+            cipher.seal_in_place_separate_tag(nonce, Aad::empty(), &mut []).unwrap()
+        };
+        assert_eq!(seal(&cipher).as_ref(), seal(&derived.cipher).as_ref());
+        assert_eq!(derived.nonce, [3; NONCE_LEN]);
+    }
+
+    #[test]
+    fn a_key_that_was_given_from_outside_goes_through_both_steps() {
+        let made = |kind| seal(&key(), kind, 1, &BINDING, b"", &SystemEntropy).unwrap()[3];
+        assert_eq!((made(KeyKind::Slot), made(KeyKind::Term), made(KeyKind::Data)), (2, 3, 3));
     }
 
     #[test]

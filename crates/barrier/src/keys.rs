@@ -3,13 +3,14 @@
 //!
 //! Invariants: the root key is not here (it opens the keyring and is dropped; the ring keeps the one key derived from it
 //! that wraps the keyring); nothing here is printed, cloned or
-//! compared; dropping [`Keys`] wipes all of it.
+//! compared; dropping [`Keys`] wipes every key.
 
 use crate::blob::{self, Binding, KeyKind, Refused};
 use crate::codec::{Put, Take};
 use crate::place::Place;
 use crate::ring::{Ring, wrapping_key};
 use crate::{Address, BarrierError, Kept, Shelf};
+use ahash::AHashMap;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use std::collections::HashMap;
@@ -36,6 +37,31 @@ pub(crate) struct Keys {
     seed: LockedKey,
     signer: Ed25519KeyPair,
     namespaces: Mutex<HashMap<NamespaceId, Arc<LockedKey>>>,
+    places: Mutex<Places>,
+}
+
+/// Addresses kept in each of two halves.
+const PLACES: usize = 1_024;
+
+/// Where records are of which somebody spoke lately: a write asks for each place half a dozen times.
+#[derive(Default)]
+struct Places {
+    young: AHashMap<Address, Place>,
+    old: AHashMap<Address, Place>,
+}
+
+impl Places {
+    fn find(&self, at: &Address) -> Option<Place> {
+        self.young.get(at).or_else(|| self.old.get(at)).cloned()
+    }
+
+    /// Keeps the place. Those kept before a half was filled with others are forgotten.
+    fn keep(&mut self, at: &Address, place: &Place) {
+        if self.young.len() >= PLACES {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(at.clone(), place.clone());
+    }
 }
 
 impl Keys {
@@ -62,7 +88,8 @@ impl Keys {
         let placer = hmac::Key::new(hmac::HMAC_SHA256, index.expose());
         let hasher = hmac::Key::new(hmac::HMAC_SHA256, hash.expose());
         let (ring, namespaces) = (RwLock::new(ring), Mutex::default());
-        Ok(Self { cluster, ring, index, placer, hash, hasher, seed, signer, namespaces })
+        let places = Mutex::default();
+        Ok(Self { cluster, ring, index, placer, hash, hasher, seed, signer, namespaces, places })
     }
 
     /// The keyring as the seal record keeps it, with this ring, under the key the ring names.
@@ -134,6 +161,16 @@ impl Keys {
 
     /// Where the record is in the store.
     pub(crate) fn place(&self, at: &Address) -> Place {
+        let known = || self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = known().find(at) {
+            return place;
+        }
+        let place = self.hashed_place(at);
+        known().keep(at, &place);
+        place
+    }
+
+    fn hashed_place(&self, at: &Address) -> Place {
         let shelf = self.shelf(&at.shelf);
         let mut text = Vec::with_capacity(64);
         match &at.kept {

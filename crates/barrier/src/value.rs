@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use strongroom_memory::LockedKey;
-use strongroom_model::{Entropy, MountId, NamespaceId, SecretBytes, SecretId, VersionNumber};
+use strongroom_model::{Drawn, Entropy, MountId, NamespaceId, SecretBytes, SecretId, VersionNumber};
 
 /// The key of one secret, wrapped; kept in the secret's own record. Deleting it shreds every version.
 #[derive(Clone, Serialize, Deserialize)]
@@ -115,8 +115,10 @@ pub(crate) fn first(
     plain: &[u8],
     entropy: &dyn Entropy,
 ) -> Result<(SealedKey, SealedValue), BarrierError> {
-    let (key, sealed) = make_key(cluster, above, binding.namespace, binding.secret, entropy)?;
-    Ok((sealed, seal_under(cluster, &key, binding, plain, entropy)?))
+    // Two keys, and a salt for each of three objects.
+    let entropy = Drawn::for_now(entropy, 2 * 32 + 3 * blob::SALT);
+    let (key, sealed) = make_key(cluster, above, binding.namespace, binding.secret, &entropy)?;
+    Ok((sealed, seal_under(cluster, &key, binding, plain, &entropy)?))
 }
 
 pub(crate) fn seal(

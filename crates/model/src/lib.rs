@@ -20,7 +20,7 @@ mod version;
 
 pub use capability::{Capabilities, Capability};
 pub use clock::{Clock, Timestamp};
-pub use entropy::Entropy;
+pub use entropy::{Drawn, Entropy, Names};
 pub use id::{EntityId, MountId, NamespaceId, RequestId, SecretId};
 pub use kind::{Kind, Kinded};
 pub use name::{EntityName, NameError, PolicyName, RoleName, TokenRoleName};

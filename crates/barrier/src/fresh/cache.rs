@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 /// Pages kept in memory in each of two halves, and what they take there. A page lists a part of all records, so a
 /// number of pages alone would bound nothing: a million more records make each of them kilobytes larger.
-const HALF: usize = 2_048;
-const HALF_BYTES: usize = 4 * 1024 * 1024;
+const HALF: usize = 16_384;
+const HALF_BYTES: usize = 8 * 1024 * 1024;
 
 /// Which generation each page must have, and the pages read or written lately.
 pub(crate) struct Freshness {

@@ -399,7 +399,7 @@ async fn a_sealed_server_holds_no_ceremonies() {
 }
 
 /// A request that the gate has let in.
-async fn grant(world: &World, path: &str, credential: Option<SecretString>) -> Grant {
+async fn grant(world: &World, path: &str, credential: Option<SecretString>) -> Box<Grant> {
     let visit = Visit {
         request: RequestId::random(world.strongroom.entropy()),
         arrived: world.clock.now(),

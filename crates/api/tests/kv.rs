@@ -366,3 +366,56 @@ async fn the_trail_says_of_each_version_what_is_in_it_however_often_and_through_
         assert_eq!(read("secret/data/many").await, json!({"many": vec![seven.clone(); 300]}));
     }
 }
+
+/// The value goes out as the text that is kept, and what is known of it is put into words once for each state of the secret.
+#[tokio::test]
+async fn a_read_says_letter_by_letter_what_was_written_and_what_is_known_of_it_at_that_moment() {
+    let server = Server::start().await;
+    let data = r#"{"a":1.50,"big":123456789012345678901234567890,"deep":{"x":[null,true,""]},"ü\"\n":"\u0001 é"}"#;
+    let body = serde_json::from_str(&format!(r#"{{"data":{data}}}"#)).unwrap();
+    server.done("POST", "secret/data/app", body).await;
+    let whole = |answer: &Answer, metadata: &str| {
+        let id = answer.text_at("/request_id");
+        let head = format!(r#"{{"request_id":"{id}","lease_id":"","renewable":false,"lease_duration":0,"data":"#);
+        let tail = r#","wrap_info":null,"warnings":null,"auth":null,"mount_type":"kv"}"#;
+        format!("{head}{{\"data\":{data},\"metadata\":{metadata}}}{tail}\n")
+    };
+    let known = |custom: &str, deletion: &str| {
+        format!(
+            r#"{{"created_time":"{START}","custom_metadata":{custom},"deletion_time":"{deletion}","destroyed":false,"version":1}}"#
+        )
+    };
+    for _ in 0..2 {
+        let read = server.get("secret/data/app").await;
+        assert_eq!(read.text, whole(&read, &known("null", "")));
+    }
+    server.done("POST", "secret/metadata/app", json!({"custom_metadata": {"owner": "we\"b"}})).await;
+    for _ in 0..2 {
+        let read = server.get("secret/data/app").await;
+        assert_eq!(read.text, whole(&read, &known(r#"{"owner":"we\"b"}"#, "")));
+    }
+    // Notes too long to be kept in words beside the head.
+    let long = "x".repeat(500);
+    let notes = json!({"custom_metadata": {"a": long, "b": long, "c": long, "d": long, "e": long}});
+    server.done("POST", "secret/metadata/app", notes.clone()).await;
+    for _ in 0..2 {
+        let read = server.get("secret/data/app").await;
+        assert_eq!(read.at("/data/metadata/custom_metadata"), &notes["custom_metadata"]);
+    }
+    // Deleted and brought back, it says so and no longer says so; another version says its own.
+    server.done("DELETE", "secret/data/app", Value::Null).await;
+    let gone = server.get("secret/data/app").await;
+    assert_eq!((status(&gone), gone.at("/data/metadata/deletion_time")), (404, &json!(START)));
+    server.done("POST", "secret/undelete/app", json!({"versions": [1]})).await;
+    let read = server.get("secret/data/app").await;
+    assert_eq!(read.at("/data/metadata/deletion_time"), "");
+    server.done("POST", "secret/data/app", json!({"data": {"a": 2}})).await;
+    for (version, value) in [("", 2), ("?version=1", 1), ("?version=2", 2)] {
+        let read = server.get(&format!("secret/data/app{version}")).await;
+        let number = if value == 1 { 1 } else { 2 };
+        assert_eq!(read.at("/data/metadata/version"), number, "{version}");
+        assert_eq!(read.text.contains("1.50"), value == 1, "{version}");
+    }
+    let head = server.send("HEAD", "secret/data/app", Value::Null).await;
+    assert_eq!((status(&head), head.text.as_str()), (200, ""));
+}

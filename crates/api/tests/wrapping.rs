@@ -577,7 +577,7 @@ async fn admit(
     object: Object,
     token: &str,
     wrap: Option<u64>,
-) -> Grant {
+) -> Box<Grant> {
     let visit = Visit {
         request: RequestId::from_bytes([7; 16]),
         arrived: world.clock.now(),

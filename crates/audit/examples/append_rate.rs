@@ -51,7 +51,7 @@ fn entry(number: u64) -> Entry {
     id[..8].copy_from_slice(&number.to_be_bytes());
     let mut entry = Entry::new(EntryKind::Outcome, RequestId::from_bytes(id), "vault", "read", "secret/data/team/app");
     let (path, kind, class) = ("secret".to_owned(), "kv".to_owned(), "secret".to_owned());
-    entry.mount = Some(MountNote { path, kind, accessor: "kv_8d7a51c2".to_owned(), class });
+    entry.mount = Some(MountNote { path, kind, accessor: "kv_8d7a51c2".to_owned(), class }.into());
     entry.token_hash = Some(format!("hmac-sha256:{}", "5a".repeat(32)));
     entry.source = SourceNote { address: "10.1.2.3".to_owned(), port: 40_123 };
     entry.decision = Some(DecisionNote {

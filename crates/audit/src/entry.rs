@@ -4,9 +4,9 @@
 //! hashes (see [`crate::redact`]). Fields added later have defaults, so that old trails stay readable.
 
 use crate::redact::Redacted;
+use crate::spelt::Spelt;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use strongroom_model::{Kind, Principal, RequestId};
 
 /// What happened: one request, in the terms of the trail. Everything in it may be read by who may read the trail;
@@ -28,7 +28,7 @@ pub struct Entry {
     pub namespace_id: String,
     /// The mount, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mount: Option<MountNote>,
+    pub mount: Option<Spelt<MountNote>>,
     /// The canonical path.
     pub path: String,
     /// The versioned secret that it is about, whatever the dialect calls it: with the mount's accessor, its one name.
@@ -42,7 +42,7 @@ pub struct Entry {
     pub version: Option<u64>,
     /// Who asked, once it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub principal: Option<Arc<Principal>>,
+    pub principal: Option<Spelt<Principal>>,
     /// Keyed hash of the token that was sent, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_hash: Option<String>,

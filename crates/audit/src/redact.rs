@@ -7,6 +7,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
+use std::sync::Arc;
 
 /// Deeper values are replaced whole; requests cannot nest deeper than the JSON parser allows (128) anyway.
 const MAX_DEPTH: usize = 64;
@@ -76,12 +77,12 @@ impl Spelt {
 
 /// Data of a request or of an answer as it stands in a line: JSON whose leaves are keyed hashes, put into words once.
 #[derive(Clone, Debug, Default)]
-pub struct Redacted(Option<Box<RawValue>>);
+pub struct Redacted(Option<Arc<RawValue>>);
 
 impl Redacted {
     /// What somebody puts into words, who has hidden what must be. `None` where that fails.
     pub fn of(shown: &impl Serialize) -> Option<Self> {
-        to_raw_value(shown).ok().map(|text| Self(Some(text)))
+        to_raw_value(shown).ok().map(|text| Self(Some(text.into())))
     }
 
     /// A value as it is, in which nothing has to be hidden. No conversion, so that nobody writes a value down by accident.
@@ -113,14 +114,14 @@ impl Redacted {
 
 impl Serialize for Redacted {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        self.0.as_deref().serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Redacted {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = Box::<RawValue>::deserialize(deserializer)?;
-        Ok(Self((text.get() != "null").then_some(text)))
+        Ok(Self((text.get() != "null").then(|| text.into())))
     }
 }
 

@@ -98,15 +98,18 @@ async fn open(dir: &TempDir, clock: &Arc<ManualClock>) -> Arc<Trail> {
 
 fn by(who: &str, path: &str) -> strongroom_audit::Entry {
     let mut entry = entry("read", path);
-    entry.principal = Some(Arc::new(Principal {
-        entity: None,
-        accessor: format!("accessor-{who}"),
-        display_name: who.to_owned(),
-        token_policies: Vec::new(),
-        identity_policies: Vec::new(),
-        metadata: BTreeMap::new(),
-        token_type: TokenType::Service,
-    }));
+    entry.principal = Some(
+        Principal {
+            entity: None,
+            accessor: format!("accessor-{who}"),
+            display_name: who.to_owned(),
+            token_policies: Vec::new(),
+            identity_policies: Vec::new(),
+            metadata: BTreeMap::new(),
+            token_type: TokenType::Service,
+        }
+        .into(),
+    );
     entry
 }
 

@@ -164,24 +164,30 @@ fn recorded(fact: &Fact) -> Entry {
     entry.request = RequestId::from_bytes(fact.request);
     entry.dialect = fact.dialect.to_owned();
     entry.typed = (fact.dialect == "aws").then(|| format!("arn:aws:secretsmanager:::secret:{secret}"));
-    entry.mount = Some(MountNote {
-        path: fact.mount.to_owned(),
-        kind: "kv".to_owned(),
-        accessor: "kv_1".to_owned(),
-        class: "secret".to_owned(),
-    });
+    entry.mount = Some(
+        MountNote {
+            path: fact.mount.to_owned(),
+            kind: "kv".to_owned(),
+            accessor: "kv_1".to_owned(),
+            class: "secret".to_owned(),
+        }
+        .into(),
+    );
     let act = if fact.read { "read" } else { "write" };
     entry.secret = Some(SecretNote { name: secret.to_owned(), act: act.to_owned() });
     entry.version = fact.granted.then_some(fact.version);
-    entry.principal = Some(Arc::new(Principal {
-        entity: Some(entity(fact.who)),
-        accessor: fact.token.clone(),
-        display_name: format!("approle-{name}"),
-        token_policies: Vec::new(),
-        identity_policies: Vec::new(),
-        metadata: BTreeMap::new(),
-        token_type: TokenType::Service,
-    }));
+    entry.principal = Some(
+        Principal {
+            entity: Some(entity(fact.who)),
+            accessor: fact.token.clone(),
+            display_name: format!("approle-{name}"),
+            token_policies: Vec::new(),
+            identity_policies: Vec::new(),
+            metadata: BTreeMap::new(),
+            token_type: TokenType::Service,
+        }
+        .into(),
+    );
     entry.source = SourceNote { address: fact.address.clone(), port: 4_711 };
     entry.decision = Some(DecisionNote {
         granted: fact.granted,

@@ -29,7 +29,7 @@ pub(crate) struct Hmac {
 
 /// Longer words about a version are made anew each time: hashes of a value of many small leaves are forty times as long as
 /// the value, and would make a cache of records large that is bounded by their number.
-const LONGEST_WORDS: usize = 2_048;
+pub(crate) const LONGEST_WORDS: usize = 2_048;
 /// Tokens whose hashes are remembered.
 const MOST_TOKENS: usize = 4_096;
 

@@ -25,6 +25,7 @@ pub mod incident;
 pub mod inquiry;
 pub mod lease;
 mod login;
+mod memo;
 pub mod metrics;
 pub mod mount;
 mod open;

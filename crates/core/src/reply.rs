@@ -1,8 +1,8 @@
-use crate::Fields;
 use crate::lease::Granted;
-use crate::secret::Words;
+use crate::secret::{VersionText, Words};
 use crate::snapshot::Streamed;
 use crate::wrapping::{Opened, Wrap};
+use crate::{CoreError, Fields};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use strongroom_model::{EntityId, PolicyName, SecretString, TokenType, Ttl};
@@ -12,6 +12,8 @@ use strongroom_model::{EntityId, PolicyName, SecretString, TokenType, Ttl};
 pub struct Reply {
     /// The data; `None` means there is nothing to say.
     pub data: Option<Fields>,
+    /// In place of `data`: a version of a secret as the text that is kept.
+    pub text: Option<Box<VersionText>>,
     /// Names in `data` under which stand facts of our own (times, numbers of versions), no values: the trail shows them as
     /// they are, but for what people noted.
     pub facts: &'static [&'static str],
@@ -60,7 +62,25 @@ impl Reply {
 
     /// Whether there is anything to say.
     pub fn has_body(&self) -> bool {
-        self.data.is_some() || self.auth.is_some() || self.lease.is_some() || !self.warnings.is_empty()
+        self.data.is_some()
+            || self.text.is_some()
+            || self.auth.is_some()
+            || self.lease.is_some()
+            || !self.warnings.is_empty()
+    }
+
+    /// A version of a secret as the text that is kept.
+    pub fn text(text: VersionText) -> Self {
+        Self { text: Some(Box::new(text)), ..Self::default() }
+    }
+
+    /// The same answer, with data where a text stood for it.
+    pub fn taken_apart(mut self) -> Result<Self, CoreError> {
+        if let Some(text) = self.text.take() {
+            self.data = Some(text.fields()?);
+            self.facts = VersionText::FACTS;
+        }
+        Ok(self)
     }
 
     /// The same answer, under one name of whose data stands a version's value as it was read, all of it and nothing else.
@@ -78,12 +98,8 @@ impl Reply {
     }
 
     /// A list of names, as Vault answers LIST; nothing at all when there are none.
-    pub fn keys(keys: Vec<String>) -> Result<Self, crate::CoreError> {
-        if keys.is_empty() {
-            Err(crate::CoreError::Nothing)
-        } else {
-            Ok(Self::data(serde_json::json!({ "keys": keys })))
-        }
+    pub fn keys(keys: Vec<String>) -> Result<Self, CoreError> {
+        if keys.is_empty() { Err(CoreError::Nothing) } else { Ok(Self::data(serde_json::json!({ "keys": keys }))) }
     }
 
     /// A text that is the whole answer.

@@ -15,7 +15,7 @@ use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail, TrailHeal
 use strongroom_barrier::{
     Barrier, BarrierError, Door, Heir, Init, Opening, SealKind, SealStatus, Sealed, Share, SlotSpec, Uninitialised,
 };
-use strongroom_model::{Clock, Entropy, Kinded, SecretBytes, SecretString};
+use strongroom_model::{Clock, Entropy, Kinded, Names, RequestId, SecretBytes, SecretString};
 use strongroom_storage::{Committed, Epoch, Store};
 use tokio::sync::Mutex;
 
@@ -77,6 +77,8 @@ pub struct Strongroom {
     setup: Setup,
     state: ArcSwap<State>,
     metrics: Arc<Metrics>,
+    /// Ids of requests.
+    names: Names,
     /// Where drills come in.
     doorway: Arc<Doorway>,
     /// The store was replaced by a snapshot since it was last open, so that it need not continue what the trail knows.
@@ -95,6 +97,7 @@ impl Strongroom {
         let sealing = metrics.timing("vault.core.seal-internal", Labels::new());
         metrics.also_name(&sealing, "vault.core.seal");
         let strongroom = Self {
+            names: Names::of(Arc::clone(&setup.entropy)),
             setup,
             state: ArcSwap::from_pointee(state),
             metrics,
@@ -144,6 +147,11 @@ impl Strongroom {
     /// Randomness, as everything below sees it.
     pub fn entropy(&self) -> &dyn Entropy {
         &*self.setup.entropy
+    }
+
+    /// The id of a request that has just come.
+    pub fn name_request(&self) -> RequestId {
+        RequestId::random(&self.names)
     }
 
     /// Makes keys, shares and the first root token. With shares the server is sealed afterwards, as Vault's; with a key

@@ -37,7 +37,7 @@ fn visit(path: &str) -> Visit {
 }
 
 /// A grant on an endpoint of the system, as the gate gives it to root.
-async fn grant(strongroom: &Strongroom, root: &SecretString) -> Grant {
+async fn grant(strongroom: &Strongroom, root: &SecretString) -> Box<Grant> {
     let open = strongroom.open().unwrap();
     let ask = Ask {
         visit: visit("sys/audit"),
@@ -85,10 +85,10 @@ async fn what_was_recorded_while_sealed_reaches_a_device_after_the_unsealing() {
         let options = [("file_path".to_owned(), out.to_str().unwrap().to_owned())].into();
         let device = DeviceSpec { path: "file".into(), kind: "file".into(), description: String::new(), options };
         let open = strongroom.open().unwrap();
-        open.devices.enable(&grant(&strongroom, root).await, device).await.unwrap();
+        open.devices.enable(&*grant(&strongroom, root).await, device).await.unwrap();
         let note = async |path: &str| strongroom.note(&visit(path), "read", &Err::<(), _>(CoreError::Sealed)).await;
         note("open/before").await.unwrap();
-        let order = SealOrder::new(&grant(&strongroom, root).await);
+        let order = SealOrder::new(&*grant(&strongroom, root).await);
         strongroom.seal(order).await.unwrap();
         assert!(trail.devices().is_empty());
         note("sealed").await.unwrap();

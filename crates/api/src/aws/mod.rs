@@ -34,7 +34,7 @@ use std::sync::Arc;
 use strongroom_core::access_key::{Claim, KeyRefusal, Proof, VerifiedKey};
 use strongroom_core::tool::Digest;
 use strongroom_core::{CoreError, Fields, Open, Strongroom, Visit};
-use strongroom_model::{NamespacePath, RequestId, RequestPath};
+use strongroom_model::{NamespacePath, RequestPath};
 use tokio::time::timeout;
 
 /// The dialect over one strongroom.
@@ -229,7 +229,7 @@ impl Aws {
     fn visit(&self, door: &Door, region: &str, service: Option<Service>) -> Visit {
         let mount = self.settings.mount_of(region, service).unwrap_or_else(|| self.settings.default_mount());
         Visit {
-            request: RequestId::random(self.strongroom.entropy()),
+            request: self.strongroom.name_request(),
             arrived: self.strongroom.clock().now(),
             dialect: "aws",
             operation: strongroom_core::Operation::Read,

@@ -37,6 +37,9 @@ struct Envelope<'a> {
     on_top: Option<&'a Map<String, Value>>,
 }
 
+/// Bytes of the envelope around the text of a version, at most.
+const ENVELOPE: usize = 256;
+
 /// What Vault tells of a wrapping token.
 #[derive(Serialize)]
 struct WrapInfo<'a> {
@@ -66,8 +69,36 @@ pub(super) fn result(
         Ok(Reply { raw: Some(text), .. }) => raw(text, head),
         Ok(Reply { streamed: Some(streamed), .. }) => self::streamed(streamed, head),
         Ok(reply) if !reply.has_body() && reply.wrap.is_none() => empty(&reply),
+        Ok(reply) if reply.text.is_some() => match as_kept(&reply, request, mount) {
+            Some(text) => body(status_of(&reply), Bytes::from_owner(text), head),
+            None => self::result(reply.taken_apart(), request, mount, path, head),
+        },
         Ok(reply) => json_body(status_of(&reply), &envelope(&reply, request, mount, path), head),
     }
+}
+
+/// An answer that is a version of a secret and nothing else, around the text that is kept. `None` when it is more.
+fn as_kept(reply: &Reply, request: RequestId, mount: &Mount) -> Option<Wiped> {
+    let text = reply.text.as_ref()?;
+    if !reply.warnings.is_empty() || reply.auth.is_some() || reply.lease.is_some() || reply.wrap.is_some() {
+        return None;
+    }
+    let kind = serde_json::to_string(&mount.kind).ok()?;
+    // Of the size that it takes, or more: a buffer that grows is wiped and copied.
+    let room = ENVELOPE + text.value().len() + text.metadata().len() + kind.len();
+    let mut answer = Wiped(Zeroizing::new(Vec::with_capacity(room)));
+    let begin = format!(
+        "{{\"request_id\":\"{request}\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":{},\"data\":{{\"data\":",
+        reply.lease_duration
+    );
+    append_wiped(&mut answer.0, begin.as_bytes());
+    append_wiped(&mut answer.0, text.value());
+    append_wiped(&mut answer.0, b",\"metadata\":");
+    append_wiped(&mut answer.0, text.metadata().as_bytes());
+    append_wiped(&mut answer.0, b"},\"wrap_info\":null,\"warnings\":null,\"auth\":null,\"mount_type\":");
+    append_wiped(&mut answer.0, kind.as_bytes());
+    append_wiped(&mut answer.0, b"}\n");
+    Some(answer)
 }
 
 /// The answer as it would have been sent, to be kept under a wrapping token. As in Vault, nothing stands in it twice.

@@ -106,10 +106,16 @@ async fn data(context: Context<'_>) -> Result<Reply, CoreError> {
             }
         }
         Delete => secrets.delete_current(context.grant).await.map(|()| Reply::empty()),
-        Read | List => match secrets.read(context.grant, &selector(context.fields)?).await? {
+        Read | List => match secrets.read_text(context.grant, &selector(context.fields)?, metadata_text).await? {
             Seen::Here(version) => {
-                let reply = shown("data", Value::Object(object(version.value)), &version.info);
-                Ok(reply.of_version("data", version.words))
+                let number = Some(version.info.number.get());
+                match version.value {
+                    Ok(text) => Ok(Reply { version: number, ..Reply::text(text) }),
+                    Err(value) => {
+                        let reply = shown("data", Value::Object(object(value)), &version.info);
+                        Ok(reply.of_version("data", version.words))
+                    }
+                }
             }
             Seen::Gone(info) => Ok(Reply { gone: true, ..shown("data", Value::Null, &info) }),
         },
@@ -309,6 +315,10 @@ fn version(info: &VersionInfo) -> Value {
         "destroyed": info.version.destroyed,
         "version": info.number,
     })
+}
+
+fn metadata_text(info: &VersionInfo) -> String {
+    version(info).to_string()
 }
 
 fn known(meta: &SecretMetadata) -> Reply {

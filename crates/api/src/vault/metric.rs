@@ -205,7 +205,7 @@ impl Vault {
     }
 
     /// Answers it without a gate, and records that.
-    pub(super) async fn serve_metrics(&self, parsed: Parsed) -> Response<Full<Body>> {
+    pub(super) async fn serve_metrics(&self, parsed: Box<Parsed>) -> Response<Full<Body>> {
         if parsed.visit.operation != Operation::Read {
             return self.refuse(&parsed, CoreError::Unsupported).await;
         }

@@ -172,7 +172,7 @@ impl Vault {
         response
     }
 
-    async fn serve_begun(&self, begun: Begun, body: Incoming, door: Door) -> Response<Full<Body>> {
+    async fn serve_begun(&self, begun: Box<Begun>, body: Incoming, door: Door) -> Response<Full<Body>> {
         let (arrived, operation) = (begun.visit.arrived, begun.visit.operation);
         let _present = self.running.enter(&begun.visit, begun.method());
         let response = match begun.complete(body, &self.limits, &self.budget, &self.instruments.body_bytes).await {
@@ -183,7 +183,7 @@ impl Vault {
         response
     }
 
-    async fn serve_parsed(&self, parsed: Parsed, door: Door) -> Response<Full<Body>> {
+    async fn serve_parsed(&self, parsed: Box<Parsed>, door: Door) -> Response<Full<Body>> {
         if door.unauthenticated_metrics && parsed.visit.path.as_str() == metric::PATH {
             return self.serve_metrics(parsed).await;
         }
@@ -197,7 +197,7 @@ impl Vault {
         }
     }
 
-    async fn serve_open(&self, open: &Open, mut parsed: Parsed) -> Response<Full<Body>> {
+    async fn serve_open(&self, open: &Open, mut parsed: Box<Parsed>) -> Response<Full<Body>> {
         if parsed.help
             && let Some((mount, below)) = open.mounts.table().resolve(&parsed.visit.path)
             && below.is_empty()
@@ -222,8 +222,14 @@ impl Vault {
     /// The straight way: the gate, the act, the entry in the trail, the answer.
     ///
     /// What few requests need is boxed where it is called: else every request would carry, and move, room for it.
-    async fn serve_located(&self, open: &Open, parsed: Parsed, target: Target, object: Object) -> Response<Full<Body>> {
-        let Parsed { visit, credential, fields, head, help, memory: _memory, upload } = parsed;
+    async fn serve_located(
+        &self,
+        open: &Open,
+        parsed: Box<Parsed>,
+        target: Target,
+        object: Object,
+    ) -> Response<Full<Body>> {
+        let Parsed { visit, credential, fields, head, help, memory: _memory, upload } = *parsed;
         let request = visit.request;
         let mount = Arc::clone(&target.mount);
         // Help needs a token, whatever the token may do: without one it would tell strangers what is mounted.
@@ -291,8 +297,8 @@ impl Vault {
     }
 
     /// Which paths a mount has, for who asks for help at its top and has anything to do with it.
-    async fn help_on_mount(&self, open: &Open, parsed: Parsed, mount: Arc<Mount>) -> Response<Full<Body>> {
-        let Parsed { visit, credential, fields, memory: _memory, .. } = parsed;
+    async fn help_on_mount(&self, open: &Open, parsed: Box<Parsed>, mount: Arc<Mount>) -> Response<Full<Body>> {
+        let Parsed { visit, credential, fields, memory: _memory, .. } = *parsed;
         let access = if credential.is_some() { Access::Optional } else { Access::Token };
         let object = Object::Path { exists: None };
         let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access, object };
@@ -330,8 +336,8 @@ impl Vault {
 
     /// A path without an endpoint passes the gate as any other, so that who may not know what is mounted gets the same
     /// answer for what is there and what is not (CVE-2020-25594).
-    async fn lead_nowhere(&self, open: &Open, parsed: Parsed, error: CoreError) -> Response<Full<Body>> {
-        let Parsed { visit, credential, fields, memory: _memory, .. } = parsed;
+    async fn lead_nowhere(&self, open: &Open, parsed: Box<Parsed>, error: CoreError) -> Response<Full<Body>> {
+        let Parsed { visit, credential, fields, memory: _memory, .. } = *parsed;
         let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
         let (request, operation) = (visit.request, visit.operation);
         let astray = mount.as_ref().is_some_and(|mount| mount.is_versioned_kv()) && matches!(error, CoreError::Nothing);

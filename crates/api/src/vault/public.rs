@@ -68,7 +68,7 @@ pub(super) async fn serve(
     vault: &Vault,
     line: &'static PublicRoute,
     _: Captures,
-    parsed: Parsed,
+    parsed: Box<Parsed>,
 ) -> Response<Full<Body>> {
     let operation = parsed.visit.operation;
     if !line.endpoint.operations.contains(&operation) {

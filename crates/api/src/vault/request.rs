@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use strongroom_core::metrics::Counter;
 use strongroom_core::{CoreError, Fields, Operation, Source, Strongroom, Visit};
-use strongroom_model::{NamespacePath, PathError, RequestId, RequestPath, SecretString, Ttl};
+use strongroom_model::{NamespacePath, PathError, RequestPath, SecretString, Ttl};
 use tokio::time::timeout;
 
-/// A request that is one.
+/// A request that is one. It goes through many hands, each of which may wait, and so travels boxed, as [`Begun`] does.
 pub(super) struct Parsed {
     /// What may stand in the trail.
     pub(super) visit: Visit,
@@ -73,19 +73,23 @@ pub(super) fn begin(
     door: Door,
     strongroom: &Strongroom,
     admit: impl FnOnce(&Visit) -> Result<(), CoreError>,
-) -> Result<Begun, Box<Malformed>> {
-    let mut visit = blank_visit(&parts, door.source(), strongroom);
-    let refused = |visit: Visit, error: CoreError, status| Box::new(Malformed { visit, error, status });
+) -> Result<Box<Begun>, Box<Malformed>> {
     let raw = parts.uri.path().strip_prefix("/v1/");
-    let path = raw.map(decode_path).transpose();
-    if let Ok(Some(path)) = &path {
-        visit.path = path.clone();
-        visit.typed = (raw != Some(path.as_str())).then(|| typed(raw.unwrap_or_default()));
-    }
+    let (path, shown, unread) = match raw.map(decode_path) {
+        Some(Ok(path)) => {
+            let shown = raw.filter(|raw| *raw != path.as_str()).map(typed);
+            (path, shown, None)
+        }
+        Some(Err(error)) => (unreadable(), Some(typed(parts.uri.path())), Some(error.into())),
+        None => (unreadable(), Some(typed(parts.uri.path())), Some(CoreError::Nothing)),
+    };
+    let mut visit = visit_to(path, shown, noted_headers(&parts, strongroom), door.source(), strongroom);
+    let refused = |visit: Visit, error: CoreError, status| Box::new(Malformed { visit, error, status });
     check!(visit, admit(&visit));
     check!(visit, one_host(&parts));
-    if check!(visit, path.map_err(CoreError::from)).is_none() {
-        return Err(refused(visit, CoreError::Nothing, StatusCode::NOT_FOUND));
+    if let Some(error) = unread {
+        let status = if matches!(error, CoreError::Nothing) { StatusCode::NOT_FOUND } else { status::code(&error) };
+        return Err(refused(visit, error, status));
     }
     if door.require_request_header && header(&parts.headers, "x-vault-request") != Some("true") {
         let error = CoreError::Invalid("missing 'X-Vault-Request' header".to_owned());
@@ -103,7 +107,7 @@ pub(super) fn begin(
         let error = CoreError::Invalid("PATCH needs the content type application/merge-patch+json".to_owned());
         return Err(refused(visit, error, StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
-    Ok(Begun { visit, credential, query, parts })
+    Ok(Box::new(Begun { visit, credential, query, parts }))
 }
 
 impl Begun {
@@ -114,17 +118,17 @@ impl Begun {
 
     /// Reads the body.
     pub(super) async fn complete(
-        self,
+        self: Box<Self>,
         body: Incoming,
         limits: &Limits,
         budget: &Budget,
         read_bytes: &Counter,
-    ) -> Result<Parsed, Box<Malformed>> {
-        let Self { visit, credential, query, parts } = self;
+    ) -> Result<Box<Parsed>, Box<Malformed>> {
+        let Self { visit, credential, query, parts } = *self;
         let (head, help) = (parts.method == Method::HEAD, query.has("help"));
         if visit.operation == Operation::Write && sys::takes_upload(&visit.path) {
             let (memory, upload) = (budget.open(), Upload::of(body));
-            return Ok(Parsed { visit, credential, fields: query, head, help, memory, upload });
+            return Ok(Box::new(Parsed { visit, credential, fields: query, head, help, memory, upload }));
         }
         // Only this part goes at the client's pace; what follows must not be cut off half-way.
         let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
@@ -133,21 +137,33 @@ impl Begun {
         read_bytes.add(held.len() as u64);
         let fields = check!(visit, fields_of(&parts, visit.operation, query, &mut held));
         let memory = held.into_memory();
-        Ok(Parsed { visit, credential, fields, head, help, memory, upload: Upload::default() })
+        Ok(Box::new(Parsed { visit, credential, fields, head, help, memory, upload: Upload::default() }))
     }
 }
 
+/// A visit of which is known where it comes from and what was typed.
 pub(crate) fn blank_visit(parts: &Parts, source: Source, strongroom: &Strongroom) -> Visit {
+    let shown = Some(typed(parts.uri.path()));
+    visit_to(unreadable(), shown, noted_headers(parts, strongroom), source, strongroom)
+}
+
+fn visit_to(
+    path: RequestPath,
+    typed: Option<String>,
+    headers: BTreeMap<String, Vec<String>>,
+    source: Source,
+    strongroom: &Strongroom,
+) -> Visit {
     Visit {
-        request: RequestId::random(strongroom.entropy()),
+        request: strongroom.name_request(),
         arrived: strongroom.clock().now(),
         dialect: "vault",
         operation: Operation::Read,
         namespace: NamespacePath::root(),
-        path: unreadable(),
-        typed: Some(typed(parts.uri.path())),
+        path,
+        typed,
         source,
-        headers: noted_headers(parts, strongroom),
+        headers,
         wrap_ttl: None,
     }
 }
@@ -159,18 +175,7 @@ fn typed(text: &str) -> String {
 
 /// What stands in the trail for bytes that are no HTTP at all: from where, and nothing of what they said.
 pub(super) fn visit_without_request(source: Source, strongroom: &Strongroom) -> Visit {
-    Visit {
-        request: RequestId::random(strongroom.entropy()),
-        arrived: strongroom.clock().now(),
-        dialect: "vault",
-        operation: Operation::Read,
-        namespace: NamespacePath::root(),
-        path: unreadable(),
-        typed: None,
-        source,
-        headers: BTreeMap::new(),
-        wrap_ttl: None,
-    }
+    visit_to(unreadable(), None, BTreeMap::new(), source, strongroom)
 }
 
 /// Headers that the operator wants recorded.

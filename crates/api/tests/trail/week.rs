@@ -2,7 +2,6 @@
 //! with a stolen token. What is raised is compared with what happened, alert by alert, and false alarms are counted.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome, Query, SecretNote, SourceNote};
 use strongroom_model::{Clock as _, EntityId, Kind, Principal, RequestId, Timestamp, TokenType};
@@ -190,12 +189,15 @@ fn entry(fact: &Fact, number: u64) -> Entry {
     };
     let mut entry = Entry::new(EntryKind::Outcome, RequestId::from_bytes(id), "vault", operation, path);
     if fact.act != Act::Revoke {
-        entry.mount = Some(MountNote {
-            path: "secret".to_owned(),
-            kind: "kv".to_owned(),
-            accessor: "kv_1".to_owned(),
-            class: "secret".to_owned(),
-        });
+        entry.mount = Some(
+            MountNote {
+                path: "secret".to_owned(),
+                kind: "kv".to_owned(),
+                accessor: "kv_1".to_owned(),
+                class: "secret".to_owned(),
+            }
+            .into(),
+        );
         entry.secret = Some(SecretNote { name: fact.secret.clone(), act: "read".to_owned() });
     }
     entry.token_hash = Some(format!("hmac-sha256:{}", fact.token));
@@ -210,7 +212,7 @@ fn entry(fact: &Fact, number: u64) -> Entry {
         metadata: BTreeMap::new(),
         token_type: TokenType::Service,
     };
-    entry.principal = (fact.act != Act::BadToken).then(principal).map(Arc::new);
+    entry.principal = (fact.act != Act::BadToken).then(principal).map(Into::into);
     entry.source = SourceNote { address: fact.address.clone(), port: 4_711 };
     let (granted, reason, outcome) = match fact.act {
         Act::Read | Act::Revoke => (true, "granted", Outcome::ok()),

@@ -426,12 +426,15 @@ mod tests {
     fn full() -> Entry {
         let mut entry =
             Entry::new(EntryKind::Outcome, RequestId::from_bytes([1; 16]), "vault", "read", "secret/data/a");
-        entry.mount = Some(MountNote {
-            path: "secret".to_owned(),
-            kind: "kv".to_owned(),
-            accessor: "kv_1".to_owned(),
-            class: "secret".to_owned(),
-        });
+        entry.mount = Some(
+            MountNote {
+                path: "secret".to_owned(),
+                kind: "kv".to_owned(),
+                accessor: "kv_1".to_owned(),
+                class: "secret".to_owned(),
+            }
+            .into(),
+        );
         entry.principal = Some(ann().into());
         entry.token_hash = Some("hmac-sha256:bb".to_owned());
         entry.source = SourceNote { address: "10.0.0.1".to_owned(), port: 4711 };

@@ -319,7 +319,6 @@ mod tests {
         SourceNote, WrapNote,
     };
     use serde_json::json;
-    use std::sync::Arc;
     use strongroom_model::{EntityId, Kind, PolicyName, Principal, RequestId, TokenType};
 
     const READ: &str = r#"{"seq":9496,"prev":"ac5c","time":"2026-11-21T18:55:25.894843608Z","kind":"outcome","request":"e32f","dialect":"vault","operation":"read","namespace":"","mount":{"path":"secret","type":"kv","accessor":"kv_55","class":"secret"},"path":"secret/data/b","secret":{"name":"b","act":"read"},"version":1,"principal":{"entity":null,"accessor":"Th","display_name":"token","token_policies":["bench","default"],"identity_policies":[],"metadata":{},"token_type":"service"},"token_hash":"hmac-sha256:d1","source":{"address":"127.0.0.1","port":57636},"decision":{"granted":true,"policy":"bench","rule":"secret/data/*","line":1,"reason":"granted"},"outcome":{"result":"ok"},"request_data":{"a\\\"}":[1.5e3,-2,true,null,"\\\\"]},"response_auth":{"principal":{"entity":"E","accessor":"A","display_name":"D","token_policies":[],"identity_policies":[],"metadata":{"a":"b"},"token_type":"batch"},"ttl":3,"num_uses":0},"lease_id":"l","wrap":{"ttl":3,"token_hash":"h","accessor":"w","creation_time":"T","creation_path":"p","wrapped_accessor":"v"},"duration_us":672}"#;
@@ -369,16 +368,14 @@ mod tests {
         let text = |text: &str| Some(text.to_owned());
         let entry = Entry {
             namespace_id: "n".to_owned(),
-            mount: Some(MountNote {
-                path: "s".into(),
-                kind: "kv".into(),
-                accessor: "kv_1".into(),
-                class: "secret".into(),
-            }),
+            mount: Some(
+                MountNote { path: "s".into(), kind: "kv".into(), accessor: "kv_1".into(), class: "secret".into() }
+                    .into(),
+            ),
             secret: Some(SecretNote { name: "a".into(), act: "read".into() }),
             typed: text("S/a"),
             version: Some(3),
-            principal: Some(Arc::new(principal.clone())),
+            principal: Some(principal.clone().into()),
             token_hash: text("hmac-sha256:1"),
             remaining_uses: Some(1),
             source: SourceNote { address: "::1".into(), port: 1 },

@@ -79,7 +79,7 @@ impl House {
     }
 
     /// Proof for acts that only need some.
-    pub(crate) async fn grant(&self, path: &str) -> Grant {
+    pub(crate) async fn grant(&self, path: &str) -> Box<Grant> {
         let open = self.open();
         let visit = self.visit(Operation::Write, path, Some(HERE));
         let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);
@@ -145,7 +145,7 @@ impl House {
         self.act(grant, Operation::Write, fields).await
     }
 
-    async fn act(&self, grant: Grant, operation: Operation, fields: Fields) -> Result<Reply, CoreError> {
+    async fn act(&self, grant: Box<Grant>, operation: Operation, fields: Fields) -> Result<Reply, CoreError> {
         let open = self.open();
         let (mount, below) = open.mounts.table().resolve(&grant.visit().path).unwrap();
         let method = open.mounts.table().method(mount.id).unwrap();

@@ -73,7 +73,7 @@ impl House {
     }
 
     /// Proof for acts that only need some.
-    pub(crate) async fn grant(&self, path: &str) -> Grant {
+    pub(crate) async fn grant(&self, path: &str) -> Box<Grant> {
         let open = self.open();
         let visit = self.visit(Operation::Write, path, Some(HERE));
         let mount = open.mounts.table().resolve(&visit.path).map(|(mount, _)| mount);

@@ -115,6 +115,7 @@ impl VerifiedKey {
             role: None,
             bound_cidrs: key.bound_cidrs.clone(),
             note: serde_json::Map::new(),
+            caller: Default::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::token::{Bearer, TokenKey};
 use crate::{CoreError, Visit};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-use strongroom_audit::{DecisionNote, Missing};
+use strongroom_audit::{DecisionNote, Missing, Spelt};
 use strongroom_model::policy::Acl;
 use strongroom_model::{FolderPath, Principal, SecretPath, SecretString};
 
@@ -18,7 +18,7 @@ use strongroom_model::{FolderPath, Principal, SecretPath, SecretString};
 pub struct Grant {
     pub(super) visit: Visit,
     pub(super) bearer: Option<Bearer>,
-    pub(super) principal: Option<Arc<Principal>>,
+    pub(super) principal: Option<Spelt<Principal>>,
     pub(super) mount: Option<Arc<Mount>>,
     pub(super) object: Object,
     pub(super) operation: &'static str,
@@ -42,6 +42,8 @@ pub struct Grant {
     pub(super) missing: OnceLock<Missing>,
     /// The secret as the gate saw it when it looked for a policy of the secret's own.
     pub(super) found: Mutex<Option<Found>>,
+    /// The gate saw that there is no such secret yet.
+    pub(super) is_new: bool,
 }
 
 impl Grant {
@@ -126,6 +128,11 @@ impl Grant {
     /// Notes the secret as the gate saw it, so that reading it need not look for it again.
     pub(crate) fn note_found(&self, found: Found) {
         *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+    }
+
+    /// Whether the gate saw that there is no such secret. There may be one by now; who makes it is told by a conflict.
+    pub(crate) fn saw_no_secret(&self) -> bool {
+        self.is_new
     }
 
     /// The secret as the gate saw it, once.

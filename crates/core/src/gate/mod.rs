@@ -11,7 +11,7 @@ mod note;
 mod object;
 
 pub use grant::Grant;
-pub(crate) use note::{entry_of, mount_note};
+pub(crate) use note::entry_of;
 pub use object::{Object, SecretAct};
 
 use crate::access_key::{Narrowing, VerifiedKey, Wish};
@@ -81,7 +81,7 @@ impl Gate {
     }
 
     /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
-    pub async fn admit(&self, mut ask: Ask, fields: &Fields) -> Result<Grant, CoreError> {
+    pub async fn admit(&self, mut ask: Ask, fields: &Fields) -> Result<Box<Grant>, CoreError> {
         let credential = ask.credential.take().map(|token| {
             let kept = self.tokens.kept_as(&token);
             Credential::Token(token, kept)
@@ -97,7 +97,7 @@ impl Gate {
         key: Option<&VerifiedKey>,
         wish: &Wish,
         fields: &Fields,
-    ) -> Result<Grant, CoreError> {
+    ) -> Result<Box<Grant>, CoreError> {
         self.enter(ask, key.map(|key| Credential::Key(key, wish)), Some(wish.action), fields).await
     }
 
@@ -107,9 +107,10 @@ impl Gate {
         credential: Option<Credential<'_>>,
         action: Option<&'static str>,
         fields: &Fields,
-    ) -> Result<Grant, CoreError> {
+    ) -> Result<Box<Grant>, CoreError> {
         self.leases.visited();
-        let mut grant = Grant {
+        // Boxed: it goes through many hands, and each that waits would carry room for it.
+        let mut grant = Box::new(Grant {
             token_hash: credential.as_ref().and_then(|credential| credential.hash(&self.hmac)),
             action,
             visit: ask.visit,
@@ -129,7 +130,8 @@ impl Gate {
             subject: OnceLock::new(),
             missing: OnceLock::new(),
             found: Mutex::default(),
-        };
+            is_new: false,
+        });
         grant.operation = operation_word(grant.visit.operation, Some(true));
         let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
             Ok(()) => self.open_entry(&mut grant, fields).await,
@@ -147,7 +149,7 @@ impl Gate {
     /// Closes the entry of a granted request. Only when this returns `Ok` may the answer leave.
     pub async fn conclude(
         &self,
-        grant: Grant,
+        grant: Box<Grant>,
         fields: &Fields,
         result: &Result<Reply, CoreError>,
     ) -> Result<(), CoreError> {
@@ -217,12 +219,13 @@ impl Gate {
             Box::pin(self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields)).await?;
         }
         let Some((credential, bearer)) = self.prove(grant, credential, access).await? else { return Ok(()) };
-        grant.principal = Some(Arc::new(bearer.principal()));
+        grant.principal = Some(bearer.principal());
         let user = credential.user();
         let (only, narrowing) = (credential.only()?, credential.narrowing());
         grant.credential = credential.into_token();
         let exists = self.exists(grant, &bearer).await?;
         grant.operation = operation_word(grant.visit.operation, exists);
+        grant.is_new = exists == Some(false) && matches!(grant.object, Object::Secret { .. });
         let acl = match only {
             Some(only) => only,
             None => self.policies.acl(bearer.policies(), bearer.entity(), &self.identity).await?,
@@ -337,6 +340,9 @@ impl Gate {
     /// shut out from it.
     async fn is_forbidden(&self, grant: &Grant, user: Option<&str>, fields: &Fields) -> Result<bool, CoreError> {
         let Object::Secret { path, act } = &grant.object else { return Ok(false) };
+        if grant.is_new {
+            return Ok(false);
+        }
         let Some(guard) = self.secrets.guard(grant, path).await? else { return Ok(false) };
         let action = grant.action.unwrap_or_else(|| foreign_name(*act));
         if action.ends_with("ResourcePolicy") {
@@ -410,7 +416,7 @@ impl Gate {
         Ok(())
     }
 
-    async fn refuse(&self, grant: Grant, fields: &Fields, error: CoreError) -> CoreError {
+    async fn refuse(&self, grant: Box<Grant>, fields: &Fields, error: CoreError) -> CoreError {
         let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
         entry.outcome = Some(Outcome::failed(error.kind(), error.to_string()));
         match self.trail.append(entry).await {
@@ -421,7 +427,7 @@ impl Gate {
 
     fn entry(&self, grant: &Grant, kind: EntryKind, fields: &Fields) -> Entry {
         let mut entry = entry_of(&grant.visit, kind, grant.action.unwrap_or(grant.operation), &*self.clock);
-        entry.mount = grant.mount.as_deref().map(mount_note);
+        entry.mount = grant.mount.as_deref().map(Mount::note);
         entry.secret = secret_note(&grant.object);
         entry.principal = grant.principal.clone();
         entry.token_hash = grant.token_hash.clone();

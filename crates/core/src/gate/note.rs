@@ -2,8 +2,7 @@
 
 use super::Object;
 use crate::Visit;
-use crate::mount::Mount;
-use strongroom_audit::{DecisionNote, Entry, EntryKind, MountNote, SecretNote, SourceNote};
+use strongroom_audit::{DecisionNote, Entry, EntryKind, SecretNote, SourceNote};
 use strongroom_model::Clock;
 use strongroom_model::policy::{Decision, Reason};
 
@@ -29,15 +28,6 @@ pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &
 
 pub(super) fn open_endpoint() -> DecisionNote {
     DecisionNote { granted: true, policy: None, rule: None, line: None, reason: "unauthenticated endpoint".to_owned() }
-}
-
-pub(crate) fn mount_note(mount: &Mount) -> MountNote {
-    MountNote {
-        path: mount.path.to_string(),
-        kind: mount.kind.clone(),
-        accessor: mount.accessor.clone(),
-        class: mount.class.word().to_owned(),
-    }
 }
 
 pub(super) fn note(decision: &Decision) -> DecisionNote {

@@ -1,8 +1,8 @@
 use crate::CoreError;
-use crate::mount::{Mount, Mounts};
+use crate::mount::Mounts;
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::{Entry, MountNote, Outcome, Trail};
+use strongroom_audit::{Entry, Outcome, Trail};
 use strongroom_model::{Kind, MountId};
 
 /// Something that an engine did without being asked.
@@ -41,7 +41,7 @@ impl Diary {
         let path = mount.map_or_else(|| deed.path.clone(), |mount| format!("{}/{}", mount.path, deed.path));
         let mut entry = Entry::event(deed.operation, path, deed.note);
         entry.subject = Some(deed.subject);
-        entry.mount = mount.map(|mount| note_of(mount));
+        entry.mount = mount.map(|mount| mount.note());
         entry.duration_us = u64::try_from(deed.took.as_micros()).unwrap_or(u64::MAX);
         entry.outcome = Some(match deed.failure {
             None => Outcome::ok(),
@@ -49,15 +49,5 @@ impl Diary {
         });
         self.trail.append(entry).await?;
         Ok(())
-    }
-}
-
-/// How entries name a mount.
-pub(super) fn note_of(mount: &Mount) -> MountNote {
-    MountNote {
-        path: mount.path.to_string(),
-        kind: mount.kind.clone(),
-        accessor: mount.accessor.clone(),
-        class: mount.class.word().to_owned(),
     }
 }

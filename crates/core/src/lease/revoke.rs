@@ -2,7 +2,6 @@
 //! wait for the outcome, waits for what the lanes say.
 
 use super::Leases;
-use super::diary::note_of;
 use super::lane::Lane;
 use super::ledger::Haste;
 use super::record::{Cause, Lease, LeaseKey, Moving, moving};
@@ -111,7 +110,7 @@ impl Leases {
             let id = self.id_of(&key);
             let mut entry = Entry::event("lease-force", id.clone(), format!("{note}; its record was lost"));
             entry.lease_id = Some(id);
-            entry.mount = self.mounts.table().known(key.mount).map(|mount| note_of(mount));
+            entry.mount = self.mounts.table().known(key.mount).map(|mount| mount.note());
             self.trail.append(entry).await?;
             self.book.forget_lost(&key, turn).await?;
             count += 1;

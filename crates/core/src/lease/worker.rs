@@ -6,7 +6,6 @@
 //! write per lease. What merely expired steps back behind requests and behind what somebody ordered.
 
 use super::book::PAGE;
-use super::diary::note_of;
 use super::lane::{Lane, Recalled};
 use super::ledger::Haste;
 use super::pace::Turn as Go;
@@ -379,8 +378,8 @@ impl Leases {
         let mut entry = Entry::event(operation, id.clone(), note);
         entry.lease_id = Some(id);
         entry.subject = Some(lease.subject.clone());
-        entry.principal = Some(Arc::new(lease.principal()));
-        entry.mount = self.mounts.table().known(key.mount).map(|mount| note_of(mount));
+        entry.principal = Some(lease.principal().into());
+        entry.mount = self.mounts.table().known(key.mount).map(|mount| mount.note());
         entry
     }
 

@@ -1,6 +1,7 @@
 use super::roster::Roster;
 use super::{MountConfig, MountSpec, Neighbours};
 use crate::event::{Hub, Note};
+use crate::memo::Memo;
 use crate::password_policy::PasswordPolicies;
 use crate::plugin::{AuthMethod, MountContext, Plugins, SecretsEngine};
 use crate::records::{PutRecord, Records};
@@ -10,6 +11,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use strongroom_audit::{MountNote, Spelt};
 use strongroom_barrier::{Address, BarrierError, Shelf, Txn};
 use strongroom_model::{Clock, Entropy, MountId, MountPath, NamespaceId, RequestPath};
 use tokio::sync::Mutex;
@@ -57,9 +59,23 @@ pub struct Mount {
     pub local: bool,
     /// Accepted and given back.
     pub seal_wrap: bool,
+    /// How the trail names it.
+    #[serde(skip)]
+    note: Memo<Spelt<MountNote>>,
 }
 
 impl Mount {
+    /// How the trail names it.
+    pub fn note(&self) -> Spelt<MountNote> {
+        let note = || MountNote {
+            path: self.path.to_string(),
+            kind: self.kind.clone(),
+            accessor: self.accessor.clone(),
+            class: self.class.word().to_owned(),
+        };
+        self.note.get_or_make(|| note().into()).clone()
+    }
+
     /// Whether it is one of those that always exist and can be neither removed nor moved.
     pub fn is_builtin(&self) -> bool {
         BUILTIN.iter().any(|(path, ..)| *path == self.path.as_str())
@@ -467,6 +483,7 @@ impl Mounts {
             config: spec.config,
             local: spec.local,
             seal_wrap: spec.seal_wrap,
+            note: Memo::default(),
         }
     }
 

@@ -5,7 +5,6 @@ use super::alarm::AlertKind;
 use super::record::{Cause, Ending, Job, Key, Past, Phase, Rotation, backoff};
 use super::step::Next;
 use crate::CoreError;
-use crate::gate::mount_note;
 use crate::secret::VersionId;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -253,7 +252,7 @@ impl Rotations {
     pub(super) fn event(&self, operation: &'static str, key: &Key, note: &str) -> Entry {
         let mut entry = Entry::event(operation, self.name(key), note);
         entry.secret = Some(SecretNote { name: key.path.as_str().to_owned(), act: "rotate".to_owned() });
-        entry.mount = self.mounts.table().known(key.mount).map(|mount| mount_note(mount));
+        entry.mount = self.mounts.table().known(key.mount).map(|mount| mount.note());
         entry
     }
 

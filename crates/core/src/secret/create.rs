@@ -13,7 +13,7 @@ impl Secrets {
     pub(super) async fn blank(&self) -> Result<Head, CoreError> {
         let id = SecretId::random(&*self.entropy);
         let key = self.records.barrier().new_secret_key(NamespaceId::ROOT, id).await?;
-        Ok(Head { id, key, inline: None, meta: SecretMetadata::blank(self.clock.now()) })
+        Ok(Head::new(id, key, SecretMetadata::blank(self.clock.now())))
     }
 
     /// Makes a secret with its first version.
@@ -29,7 +29,7 @@ impl Secrets {
         let mut meta = SecretMetadata::blank(now);
         let (number, _) = meta.add(stage, now, config);
         let (key, sealed) = self.records.barrier().first_value(binding(mount, id, number), plain).await?;
-        let mut head = Head { id, key, inline: None, meta };
+        let mut head = Head::new(id, key, meta);
         let txn = head.keep(Txn::new(), number, sealed);
         self.insert(mount, path, &head, txn).await?;
         Ok((head, number))

@@ -1,6 +1,7 @@
 use super::config::KvConfig;
 use super::inline::Inline;
 use super::particular::Particulars;
+use super::text::Telling;
 use crate::CoreError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +18,16 @@ pub(super) struct Head {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) inline: Option<Inline>,
     pub(super) meta: SecretMetadata,
+    /// What is said of the version that lies here; goes with this state of the head.
+    #[serde(skip)]
+    pub(super) telling: Telling,
+}
+
+impl Head {
+    /// Of a secret without a value yet.
+    pub(super) fn new(id: SecretId, key: SealedKey, meta: SecretMetadata) -> Self {
+        Self { id, key, inline: None, meta, telling: Telling::default() }
+    }
 }
 
 /// What is known of a secret besides its values. Nothing in it is secret to who may read metadata.

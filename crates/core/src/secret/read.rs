@@ -3,6 +3,7 @@ use super::merge::outline;
 use super::place::{Name, NameKind, head_at, names, version_at};
 use super::staged::alive;
 use super::store::{Found, Secrets};
+use super::text::{Told, VersionText};
 use super::value::SecretValue;
 use crate::audit::Hidings;
 use crate::mount::Mount;
@@ -11,7 +12,7 @@ use crate::{CoreError, Fields, Grant, SecretAct};
 use std::sync::Arc;
 use strongroom_audit::Missing;
 use strongroom_barrier::{Address, SealedValue};
-use strongroom_model::{SecretPath, VersionSelector};
+use strongroom_model::{SecretBytes, SecretPath, VersionSelector};
 
 /// One version that can be read.
 pub struct SecretVersion<T = SecretValue> {
@@ -39,13 +40,46 @@ pub enum Seen<T = SecretValue> {
 impl Secrets {
     /// Reads one version. `Nothing` when there is no such secret or version.
     pub async fn read(&self, grant: &Grant, selector: &VersionSelector) -> Result<Seen, CoreError> {
+        let (found, seen) = self.read_kept(grant, selector).await?;
+        drop(found);
+        decoded(seen)
+    }
+
+    /// Reads one version, as the text that is kept where it is an object. `metadata` says, as a JSON object in the words of
+    /// Vault's dialect, what is known of it. `Nothing` when there is no such secret or version.
+    pub async fn read_text(
+        &self,
+        grant: &Grant,
+        selector: &VersionSelector,
+        metadata: impl FnOnce(&VersionInfo) -> String,
+    ) -> Result<Seen<Result<VersionText, SecretValue>>, CoreError> {
+        let (found, seen) = self.read_kept(grant, selector).await?;
+        let SecretVersion { value, info, words } = match seen {
+            Seen::Gone(info) => return Ok(Seen::Gone(info)),
+            Seen::Here(version) => version,
+        };
+        let value = match SecretValue::is_object(value.expose()) {
+            false => Err(SecretValue::decode(&value)?),
+            true => {
+                let telling = words.0.is_some().then_some(&found.head.value.telling);
+                Ok(VersionText::of(value, Told::of(telling, || metadata(&info))))
+            }
+        };
+        Ok(Seen::Here(SecretVersion { value, info, words }))
+    }
+
+    async fn read_kept(
+        &self,
+        grant: &Grant,
+        selector: &VersionSelector,
+    ) -> Result<(Found, Seen<SecretBytes>), CoreError> {
         let (mount, path) = grant.secret(SecretAct::Read)?;
         let found = self.find_for(grant, mount, path).await?;
-        let seen = self.look_in(mount, &found, selector).await;
+        let seen = self.open_in(mount, &found, selector).await;
         if !matches!(seen, Ok(Seen::Here(_))) {
             grant.note_missing(found.head.value.meta.lacks(selector, self.clock.now()));
         }
-        seen
+        seen.map(|seen| (found, seen))
     }
 
     /// The secret that somebody asks for the value of. That there is none is noted for the trail.
@@ -111,6 +145,16 @@ impl Secrets {
         found: &Found,
         selector: &VersionSelector,
     ) -> Result<Seen, CoreError> {
+        decoded(self.open_in(mount, found, selector).await?)
+    }
+
+    /// One version, its value as it is kept.
+    async fn open_in(
+        &self,
+        mount: &Mount,
+        found: &Found,
+        selector: &VersionSelector,
+    ) -> Result<Seen<SecretBytes>, CoreError> {
         if let Some(seen) = self.try_look(mount, &found.head.value, selector).await? {
             return Ok(seen);
         }
@@ -140,7 +184,7 @@ impl Secrets {
         mount: &Mount,
         head: &Head,
         selector: &VersionSelector,
-    ) -> Result<Option<Seen>, CoreError> {
+    ) -> Result<Option<Seen<SecretBytes>>, CoreError> {
         alive(&head.meta)?;
         if head.meta.is_past(self.clock.now()) {
             return Err(CoreError::Nothing);
@@ -161,7 +205,16 @@ impl Secrets {
                 self.open(mount, head, info.number, &sealed).await?
             }
         };
-        let value = SecretValue::decode(&plain)?;
-        Ok(Some(Seen::Here(SecretVersion { value, info, words })))
+        Ok(Some(Seen::Here(SecretVersion { value: plain, info, words })))
     }
+}
+
+/// The same version with its value taken apart.
+fn decoded(seen: Seen<SecretBytes>) -> Result<Seen, CoreError> {
+    Ok(match seen {
+        Seen::Gone(info) => Seen::Gone(info),
+        Seen::Here(SecretVersion { value, info, words }) => {
+            Seen::Here(SecretVersion { value: SecretValue::decode(&value)?, info, words })
+        }
+    })
 }

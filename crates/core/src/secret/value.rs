@@ -51,6 +51,11 @@ impl SecretValue {
         Ok(bytes)
     }
 
+    /// Whether what [`SecretValue::encode`] wrote is an object, whose JSON stands behind the first byte.
+    pub(super) fn is_object(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&OBJECT)
+    }
+
     /// Reads what [`SecretValue::encode`] wrote.
     pub(super) fn decode(bytes: &SecretBytes) -> Result<Self, CoreError> {
         let unreadable = || CoreError::Unreadable { kind: "secret-version" };

@@ -50,14 +50,16 @@ impl Secrets {
         let (mount, path) = grant.secret(SecretAct::Write)?;
         let plain = value.encode()?;
         let _turn = self.turns.secret(mount.id, path).await;
+        let mut is_new = grant.saw_no_secret();
         for _ in 0..TRIES {
             let config = self.config_of(mount).await?;
-            let attempt = match self.find_to_write(mount, path).await? {
+            let found = if is_new { None } else { self.find_to_write(mount, path).await? };
+            let attempt = match found {
                 Some(found) => self.append(mount, path, &found, &config, &plain, options).await,
                 None => self.first(mount, path, &config, &plain, options).await,
             };
             match attempt {
-                Err(CoreError::Conflict) => continue,
+                Err(CoreError::Conflict) => is_new = false,
                 other => return other,
             }
         }

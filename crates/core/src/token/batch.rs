@@ -93,6 +93,7 @@ impl Content {
             role: self.role,
             bound_cidrs: self.bound_cidrs,
             note: Map::new(),
+            caller: Default::default(),
         }
     }
 }

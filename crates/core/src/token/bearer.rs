@@ -1,7 +1,8 @@
 use super::entry::{Token, TokenKey};
 use crate::identity::Entity;
 use crate::records::Stored;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use strongroom_audit::Spelt;
 use strongroom_model::{PolicyName, Principal};
 
 /// A token that proved valid: who asks, and what they may refer to.
@@ -32,6 +33,35 @@ impl Held {
             Held::Stored { token, .. } => &token.value,
             Held::Carried(token) => token,
         }
+    }
+}
+
+/// The principal behind a token as it was last made, with the entity that it was made of. A copy of a token is about to
+/// become another one, so it begins without.
+#[derive(Default)]
+pub(crate) struct Caller(Mutex<Option<MadeOf>>);
+
+/// The entity that a principal was made of, and the principal.
+type MadeOf = (Option<Arc<Stored<Entity>>>, Spelt<Principal>);
+
+impl Caller {
+    /// The principal, made by `make` unless it was made before of the same state of the entity.
+    fn of(&self, entity: Option<&Arc<Stored<Entity>>>, make: impl FnOnce() -> Spelt<Principal>) -> Spelt<Principal> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, principal)) = &*known
+            && of.as_ref().map(Arc::as_ptr) == entity.map(Arc::as_ptr)
+        {
+            return principal.clone();
+        }
+        let principal = make();
+        *known = Some((entity.cloned(), principal.clone()));
+        principal
+    }
+}
+
+impl Clone for Caller {
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 
@@ -86,7 +116,11 @@ impl Bearer {
     }
 
     /// Who asks, for the trail.
-    pub fn principal(&self) -> Principal {
+    pub fn principal(&self) -> Spelt<Principal> {
+        self.token().caller.of(self.entity.as_ref(), || self.make_principal().into())
+    }
+
+    fn make_principal(&self) -> Principal {
         let token = self.token();
         Principal {
             entity: token.entity,

@@ -144,6 +144,7 @@ impl Tokens {
             role: new.role,
             bound_cidrs: new.terms.bound_cidrs,
             note: new.note,
+            caller: Default::default(),
         };
         Ok((token, new.id, warnings))
     }

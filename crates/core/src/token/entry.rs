@@ -1,3 +1,4 @@
+use super::bearer::Caller;
 use crate::Cidr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -88,6 +89,9 @@ pub struct Token {
     pub bound_cidrs: Vec<Cidr>,
     /// What the auth method wants back when it is renewed.
     pub note: Map<String, Value>,
+    /// Who it stands for, in the words of the trail.
+    #[serde(skip)]
+    pub(crate) caller: Caller,
 }
 
 impl Token {

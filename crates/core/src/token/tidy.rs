@@ -165,7 +165,7 @@ pub(super) mod tests {
         (strongroom.open().unwrap(), made.root.client_token)
     }
 
-    pub(in crate::token) async fn grant(open: &crate::Open, token: &SecretString) -> Grant {
+    pub(in crate::token) async fn grant(open: &crate::Open, token: &SecretString) -> Box<Grant> {
         let visit = Visit {
             request: RequestId::from_bytes([0; 16]),
             arrived: Still.now(),
@@ -211,7 +211,7 @@ pub(super) mod tests {
             .unwrap();
         tokens.records.commit(txn).await.unwrap();
 
-        let tidied = tokens.tidy(&grant(&open, &root).await).await.unwrap().unwrap();
+        let tidied = tokens.tidy(&*grant(&open, &root).await).await.unwrap().unwrap();
         // The accessor, the place in the order of expiry and the place among the root token's children of the lost
         // token, its child, and the two old places.
         assert_eq!(tidied.removed, 6);
@@ -219,7 +219,7 @@ pub(super) mod tests {
         let left = tokens.kept(tokens.key_of(&grandchild)).await.unwrap();
         assert!(left.is_none(), "what descends from a lost token is revoked");
         assert_eq!(tokens.accessors().await.unwrap().len(), 2);
-        let again = tokens.tidy(&grant(&open, &root).await).await.unwrap().unwrap();
+        let again = tokens.tidy(&*grant(&open, &root).await).await.unwrap().unwrap();
         // Two accessors, one child and one place in the order of expiry.
         assert_eq!(again, Tidied { seen: 4, removed: 0 });
     }
@@ -228,6 +228,6 @@ pub(super) mod tests {
     async fn one_at_a_time_is_enough() {
         let (open, root) = open().await;
         let _busy = open.tokens.tidying.lock().await;
-        assert!(open.tokens.tidy(&grant(&open, &root).await).await.unwrap().is_none());
+        assert!(open.tokens.tidy(&*grant(&open, &root).await).await.unwrap().is_none());
     }
 }

@@ -47,6 +47,7 @@ impl Tokens {
             role: None,
             bound_cidrs: Vec::new(),
             note: Default::default(),
+            caller: Default::default(),
         };
         let txn = self.put_token(txn, key, &token)?;
         Ok(WrappingDraft { secret, key, token, txn })

@@ -36,9 +36,11 @@ impl Contents {
         let auth = reply.auth.as_ref().or(reply.unseen.as_ref());
         let made = auth.filter(|auth| auth.made);
         Self {
-            data: reply.data.as_ref().map_or_else(Redacted::default, |data| {
-                hmac.redact_reply(data.map(), reply.facts, reply.again.as_ref())
-            }),
+            data: match (&reply.text, &reply.data) {
+                (Some(text), _) => text.words(hmac),
+                (None, Some(data)) => hmac.redact_reply(data.map(), reply.facts, reply.again.as_ref()),
+                (None, None) => Redacted::default(),
+            },
             auth: auth.map(|auth| hmac.auth_note(auth)),
             version: reply.version,
             lease: reply.lease.as_ref().map(|lease| lease.id.clone()),

@@ -99,6 +99,7 @@ impl Wrapping {
         render: impl FnOnce(&Reply) -> Result<Rendered, CoreError>,
     ) -> Result<Reply, CoreError> {
         let Some(ttl) = grant.wrap_ttl().filter(|_| reply.has_body()) else { return Ok(reply) };
+        let reply = reply.taken_apart()?;
         let contents = Contents::of(&reply, &self.hmac, &self.tokens);
         let inside = contents.token;
         let wrapped = match render(&reply) {

@@ -137,7 +137,7 @@ impl World {
         path: &str,
         fields: &Fields,
         wrap_ttl: Option<Duration>,
-    ) -> Result<Grant, CoreError> {
+    ) -> Result<Box<Grant>, CoreError> {
         let visit = Visit {
             request: RequestId::from_bytes([7; 16]),
             arrived: self.clock.now(),
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Proof for acts that only need some.
-    pub(crate) async fn grant(&self, path: &str) -> Grant {
+    pub(crate) async fn grant(&self, path: &str) -> Box<Grant> {
         self.admit(&self.root, Operation::Write, path, &Fields::default(), None).await.unwrap()
     }
 

@@ -88,7 +88,7 @@ impl World {
             object,
         };
         match self.open.gate.admit(ask, &Fields::default()).await {
-            Ok(grant) => grant,
+            Ok(grant) => *grant,
             Err(error) => panic!("root was refused: {error}"),
         }
     }

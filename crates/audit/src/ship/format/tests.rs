@@ -32,12 +32,15 @@ fn principal(name: &str) -> Principal {
 fn read() -> Entry {
     let mut entry =
         Entry::new(EntryKind::Outcome, RequestId::from_bytes([1; 16]), "vault", "read", "secret/data/a=b|c\\d");
-    entry.mount = Some(MountNote {
-        path: "secret".to_owned(),
-        kind: "kv".to_owned(),
-        accessor: "kv_1".to_owned(),
-        class: "secret".to_owned(),
-    });
+    entry.mount = Some(
+        MountNote {
+            path: "secret".to_owned(),
+            kind: "kv".to_owned(),
+            accessor: "kv_1".to_owned(),
+            class: "secret".to_owned(),
+        }
+        .into(),
+    );
     entry.secret = Some(SecretNote { name: "a=b|c\\d".to_owned(), act: "read".to_owned() });
     entry.version = Some(3);
     entry.principal = Some(principal("app\nrole").into());

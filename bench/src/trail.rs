@@ -253,24 +253,30 @@ fn entry(number: u64, habit: Habit) -> Entry {
     };
     let secret = format!("prod/app-{secret}/db");
     let mut entry = Entry::new(EntryKind::Outcome, request(number), "vault", "read", format!("secret/data/{secret}"));
-    entry.mount = Some(MountNote {
-        path: "secret".to_owned(),
-        kind: "kv".to_owned(),
-        accessor: ACCESSOR.to_owned(),
-        class: "secret".to_owned(),
-    });
+    entry.mount = Some(
+        MountNote {
+            path: "secret".to_owned(),
+            kind: "kv".to_owned(),
+            accessor: ACCESSOR.to_owned(),
+            class: "secret".to_owned(),
+        }
+        .into(),
+    );
     entry.secret = Some(SecretNote { name: secret, act: "read".to_owned() });
     entry.version = Some(3);
     entry.token_hash = Some(format!("hmac-sha256:{number:064x}"));
-    entry.principal = Some(Arc::new(Principal {
-        entity: Some(EntityId::from_bytes([who as u8; 16])),
-        accessor: format!("accessor{who:06}{token:010}"),
-        display_name: format!("approle-{who}"),
-        token_policies: Vec::new(),
-        identity_policies: Vec::new(),
-        metadata: Default::default(),
-        token_type: TokenType::Service,
-    }));
+    entry.principal = Some(
+        Principal {
+            entity: Some(EntityId::from_bytes([who as u8; 16])),
+            accessor: format!("accessor{who:06}{token:010}"),
+            display_name: format!("approle-{who}"),
+            token_policies: Vec::new(),
+            identity_policies: Vec::new(),
+            metadata: Default::default(),
+            token_type: TokenType::Service,
+        }
+        .into(),
+    );
     entry.source = SourceNote { address: format!("10.0.{}.{who}", who % 7), port: 40_000 };
     entry.decision = Some(DecisionNote {
         granted: true,

@@ -417,5 +417,5 @@ async fn a_read_says_letter_by_letter_what_was_written_and_what_is_known_of_it_a
         assert_eq!(read.text.contains("1.50"), value == 1, "{version}");
     }
     let head = server.send("HEAD", "secret/data/app", Value::Null).await;
-    assert_eq!((status(&head), head.text.as_str()), (200, ""));
+    assert_eq!(status(&head), 200);
 }

@@ -50,16 +50,16 @@ pub fn redact_text(text: &str, redactor: &dyn Redactor) -> String {
 
 /// A keyed hash as Vault spells it.
 pub fn spell_hash(hash: &[u8; 32]) -> String {
-    Spelt::new(hash).text().to_owned()
+    Digest::new(hash).text().to_owned()
 }
 
 /// A keyed hash, spelt in place. At once: `hex::encode` goes digit by digit, and an entry has a dozen of them.
-struct Spelt([u8; NAME.len() + 64]);
+struct Digest([u8; NAME.len() + 64]);
 
 /// What each of them begins with.
 const NAME: &[u8] = b"hmac-sha256:";
 
-impl Spelt {
+impl Digest {
     fn new(hash: &[u8; 32]) -> Self {
         let mut spelt = [0; NAME.len() + 64];
         let (name, digits) = spelt.split_at_mut(NAME.len());
@@ -144,7 +144,7 @@ impl<'a> Hidden<'a> {
     }
 
     fn leaf<S: Serializer>(&self, text: &str, serializer: S) -> Result<S::Ok, S::Error> {
-        let spelt = Spelt::new(&self.redactor.hmac(text.as_bytes()));
+        let spelt = Digest::new(&self.redactor.hmac(text.as_bytes()));
         serializer.serialize_str(spelt.text())
     }
 }

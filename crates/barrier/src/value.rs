@@ -83,17 +83,17 @@ const VALUE: &str = "value";
 /// A wrapped 32-byte key.
 const WRAPPED: usize = 32 + OVERHEAD;
 
-/// The key of a new secret, open and wrapped.
+/// The key of a new secret, open and wrapped. Salts may be drawn elsewhere than keys.
 fn make_key(
     cluster: [u8; 16],
     above: &LockedKey,
     namespace: NamespaceId,
     secret: SecretId,
-    entropy: &dyn Entropy,
+    (entropy, salts): (&dyn Entropy, &dyn Entropy),
 ) -> Result<(LockedKey, SealedKey), BarrierError> {
     let key = LockedKey::make(|key| entropy.fill(key));
     let binding = Binding { cluster, namespace, kind: SECRET_KEY, place: secret.as_bytes() };
-    let sealed = blob::seal(above, KeyKind::Namespace, 1, &binding, key.expose(), entropy).map_err(sealing)?;
+    let sealed = blob::seal(above, KeyKind::Namespace, 1, &binding, key.expose(), salts).map_err(sealing)?;
     Ok((key, SealedKey(Sealed(sealed))))
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn new_key(
     secret: SecretId,
     entropy: &dyn Entropy,
 ) -> Result<SealedKey, BarrierError> {
-    make_key(cluster, above, namespace, secret, entropy).map(|(_, sealed)| sealed)
+    make_key(cluster, above, namespace, secret, (entropy, entropy)).map(|(_, sealed)| sealed)
 }
 
 /// The key of a new secret, and a value under it.
@@ -115,10 +115,10 @@ pub(crate) fn first(
     plain: &[u8],
     entropy: &dyn Entropy,
 ) -> Result<(SealedKey, SealedValue), BarrierError> {
-    // Two keys, and a salt for each of three objects.
-    let entropy = Drawn::for_now(entropy, 2 * 32 + 3 * blob::SALT);
-    let (key, sealed) = make_key(cluster, above, binding.namespace, binding.secret, &entropy)?;
-    Ok((sealed, seal_under(cluster, &key, binding, plain, &entropy)?))
+    // Salts of three objects. Keys are drawn one by one, each straight into its locked page.
+    let salts = Drawn::for_now(entropy, 3 * blob::SALT);
+    let (key, sealed) = make_key(cluster, above, binding.namespace, binding.secret, (entropy, &salts))?;
+    Ok((sealed, seal_under(cluster, &key, binding, plain, (entropy, &salts))?))
 }
 
 pub(crate) fn seal(
@@ -130,7 +130,7 @@ pub(crate) fn seal(
     entropy: &dyn Entropy,
 ) -> Result<SealedValue, BarrierError> {
     let secret_key = open_key(cluster, above, key, binding)?;
-    seal_under(cluster, &secret_key, binding, plain, entropy)
+    seal_under(cluster, &secret_key, binding, plain, (entropy, entropy))
 }
 
 fn seal_under(
@@ -138,14 +138,14 @@ fn seal_under(
     secret_key: &LockedKey,
     binding: ValueBinding,
     plain: &[u8],
-    entropy: &dyn Entropy,
+    (entropy, salts): (&dyn Entropy, &dyn Entropy),
 ) -> Result<SealedValue, BarrierError> {
     let data_key = LockedKey::make(|key| entropy.fill(key));
     let place = binding.place();
     let bound = |kind| Binding { cluster, namespace: binding.namespace, kind, place: &place };
-    let wrapped = blob::seal(secret_key, KeyKind::Secret, 1, &bound(DATA_KEY), data_key.expose(), entropy);
+    let wrapped = blob::seal(secret_key, KeyKind::Secret, 1, &bound(DATA_KEY), data_key.expose(), salts);
     let mut bytes = wrapped.map_err(sealing)?;
-    bytes.extend(blob::seal(&data_key, KeyKind::Data, 1, &bound(VALUE), plain, entropy).map_err(sealing)?);
+    bytes.extend(blob::seal(&data_key, KeyKind::Data, 1, &bound(VALUE), plain, salts).map_err(sealing)?);
     Ok(SealedValue(Sealed(bytes)))
 }
 

@@ -226,7 +226,8 @@ enum Absence {
 }
 
 const SHARDS: usize = 16;
-/// Records per shard: in all 32,768, some tens of megabytes at most.
+/// Records per shard: in all 32,768, with what is kept beside each (up to some kilobytes of words): tens of megabytes where records
+/// are as they mostly are, and in the worst case what the largest records take.
 const PER_SHARD: usize = 2_048;
 
 #[derive(Default)]

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Missing, Spelt};
 use strongroom_model::policy::Acl;
-use strongroom_model::{FolderPath, Principal, SecretPath, SecretString};
+use strongroom_model::{Capability, FolderPath, Principal, SecretPath, SecretString};
 
 /// Proof that the gate let a request through: who, where, what. Cannot be made elsewhere, cannot be cloned; closing it
 /// with [`Gate::conclude`] writes the outcome.
@@ -80,6 +80,13 @@ impl Grant {
     /// Whether the caller's policies give `sudo` on the path, for fields that only operators may set.
     pub fn has_sudo(&self) -> bool {
         let on_path = |acl: &Acl| policy_path(self).is_ok_and(|path| acl.has_sudo(&path));
+        self.acl().is_some_and(|acl| acl.is_root() || on_path(acl))
+    }
+
+    /// Whether the caller's policies give `update` on the path, for who was let in to make what somebody else made meanwhile.
+    pub(crate) fn may_update(&self) -> bool {
+        let on_path =
+            |acl: &Acl| policy_path(self).is_ok_and(|path| acl.capabilities(&path).contains(Capability::Update));
         self.acl().is_some_and(|acl| acl.is_root() || on_path(acl))
     }
 

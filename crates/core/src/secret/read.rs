@@ -1,4 +1,5 @@
 use super::head::{Head, SecretMetadata, VersionInfo};
+use super::inline::Inline;
 use super::merge::outline;
 use super::place::{Name, NameKind, head_at, names, version_at};
 use super::staged::alive;
@@ -61,7 +62,10 @@ impl Secrets {
         let value = match SecretValue::is_object(value.expose()) {
             false => Err(SecretValue::decode(&value)?),
             true => {
-                let telling = words.0.is_some().then_some(&found.head.value.telling);
+                // The version may have come from a later head than the one at hand: what is said of this head's is not said of it.
+                let head = &found.head.value;
+                let is_its = |inline: &&Inline| words.0.as_ref().is_some_and(|words| Arc::ptr_eq(words, &inline.words));
+                let telling = head.inline(info.number).filter(is_its).map(|_| &head.telling);
                 Ok(VersionText::of(value, Told::of(telling, || metadata(&info))))
             }
         };

@@ -2,7 +2,7 @@
 //! would cost more than everything else about them.
 //!
 //! What a dialect and the trail say of the version besides is put into words once for each state of its secret, and lies
-//! beside that state. Holds no value: only the trail's keyed hashes.
+//! beside that state: keyed hashes in place of values, and what people noted of the secret as they wrote it.
 
 use super::value::SecretValue;
 use crate::audit::{Hmac, LONGEST_WORDS};

@@ -54,6 +54,12 @@ impl Secrets {
         for _ in 0..TRIES {
             let config = self.config_of(mount).await?;
             let found = if is_new { None } else { self.find_to_write(mount, path).await? };
+            if let Some(found) = &found
+                && grant.saw_no_secret()
+                && !self.may_also_update(grant, found)
+            {
+                return Err(CoreError::Conflict);
+            }
             let attempt = match found {
                 Some(found) => self.append(mount, path, &found, &config, &plain, options).await,
                 None => self.first(mount, path, &config, &plain, options).await,
@@ -64,6 +70,13 @@ impl Secrets {
             }
         }
         Err(CoreError::Conflict)
+    }
+
+    /// Whether who was let in to make the secret, which somebody else has made by now, may write into it as well: by policy,
+    /// and because it has no policy of its own yet, which the gate could not ask.
+    fn may_also_update(&self, grant: &Grant, found: &Found) -> bool {
+        let has_its_own = found.head.value.meta.more.as_ref().is_some_and(|more| more.policy.is_some());
+        !has_its_own && grant.may_update()
     }
 
     /// Writes a new version from the current one and a merge patch (RFC 7396). `Nothing` when there is no such secret;

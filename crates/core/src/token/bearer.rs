@@ -1,7 +1,8 @@
 use super::entry::{Token, TokenKey};
+use crate::audit::LONGEST_WORDS;
 use crate::identity::Entity;
 use crate::records::Stored;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use strongroom_audit::Spelt;
 use strongroom_model::{PolicyName, Principal};
 
@@ -41,20 +42,21 @@ impl Held {
 #[derive(Default)]
 pub(crate) struct Caller(Mutex<Option<MadeOf>>);
 
-/// The entity that a principal was made of, and the principal.
-type MadeOf = (Option<Arc<Stored<Entity>>>, Spelt<Principal>);
+/// The entity that a principal was made of, which need not be there any more, and the principal.
+type MadeOf = (Option<Weak<Stored<Entity>>>, Spelt<Principal>);
 
 impl Caller {
     /// The principal, made by `make` unless it was made before of the same state of the entity.
     fn of(&self, entity: Option<&Arc<Stored<Entity>>>, make: impl FnOnce() -> Spelt<Principal>) -> Spelt<Principal> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, principal)) = &*known
-            && of.as_ref().map(Arc::as_ptr) == entity.map(Arc::as_ptr)
+            && of.as_ref().map(Weak::as_ptr) == entity.map(Arc::as_ptr)
         {
             return principal.clone();
         }
         let principal = make();
-        *known = Some((entity.cloned(), principal.clone()));
+        // What is noted with a token may be long, and there are many tokens.
+        *known = (principal.length() <= LONGEST_WORDS).then(|| (entity.map(Arc::downgrade), principal.clone()));
         principal
     }
 }

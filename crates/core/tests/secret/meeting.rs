@@ -5,7 +5,8 @@ use crate::world::{World, fields, number, version};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use strongroom_core::SecretAct;
-use strongroom_core::secret::{SecretValue, WriteOptions};
+use strongroom_core::secret::{SecretValue, SecretVersion, Seen, VersionInfo, WriteOptions};
+use strongroom_model::VersionSelector;
 use tokio::task::{JoinSet, yield_now};
 
 /// Starts a write that already has its grant.
@@ -100,4 +101,35 @@ async fn a_value_that_is_destroyed_under_a_reader_is_gone_and_not_damaged() {
     world.open.secrets.destroy(&destroy, &[number(1)]).await.unwrap();
     world.store.reading.open();
     assert_eq!(reading.join_all().await, [json!("gone")]);
+}
+
+#[tokio::test]
+async fn a_version_that_came_from_a_later_head_is_not_told_in_the_words_of_the_one_before() {
+    let world = Arc::new(World::new().await);
+    // The first version lies in the head, the second is too large for that, the third lies there again.
+    world.write("a", json!({"n": 1})).await.unwrap();
+    world.write("a", json!({"n": "x".repeat(2_000)})).await.unwrap();
+    let told = async |world: &World, selector: VersionSelector| {
+        let grant = world.grant(SecretAct::Read, "a").await;
+        let number = |info: &VersionInfo| info.number.get().to_string();
+        match world.open.secrets.read_text(&grant, &selector, number).await.unwrap() {
+            Seen::Here(SecretVersion { value: Ok(text), .. }) => {
+                let value: Value = serde_json::from_slice(text.value()).unwrap();
+                (value["n"].clone(), text.metadata().to_owned())
+            }
+            _ => panic!("there is a version, and it is an object"),
+        }
+    };
+    assert_eq!(told(&world, version(1)).await, (json!(1), "1".to_owned()));
+    let destroy = world.grant(SecretAct::Destroy, "a").await;
+    world.store.reading.put_up();
+    let reader = Arc::clone(&world);
+    let mut reading = JoinSet::new();
+    reading.spawn(MEETS.scope((), async move { told(&reader, VersionSelector::Current).await }));
+    world.store.reading.reached().await;
+    world.open.secrets.destroy(&destroy, &[number(2)]).await.unwrap();
+    world.write("a", json!({"n": 3})).await.unwrap();
+    world.store.reading.open();
+    assert_eq!(reading.join_all().await, [(json!(3), "3".to_owned())]);
+    assert_eq!(told(&world, version(1)).await, (json!(1), "1".to_owned()));
 }

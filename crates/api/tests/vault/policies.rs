@@ -1,6 +1,10 @@
 //! Policies: written, read, in force at once, and what they decide.
 
 use serde_json::{Value, json};
+use std::sync::Arc;
+use strongroom_core::secret::{SecretValue, WriteOptions};
+use strongroom_core::{Access, Ask, CoreError, Fields, Object, Operation, SecretAct, Source, Visit};
+use strongroom_model::{Clock, MountPath, NamespacePath, RequestId, RequestPath, SecretPath, SecretString};
 use strongroom_testkit::TestServer;
 
 #[tokio::test]
@@ -310,4 +314,40 @@ async fn the_default_policy_lets_bearers_look_after_their_own_token_only() {
     );
     assert_eq!(server.operator().get("auth/token/lookup-self").await.expect(200).at("/data/expire_time"), &Value::Null);
     server.stop().await;
+}
+
+/// Between the gate and the write somebody else makes the secret.
+#[tokio::test]
+async fn who_may_only_make_a_secret_does_not_write_into_one_that_somebody_made_meanwhile() {
+    let server = TestServer::open().await;
+    server.policy("maker", r#"path "secret/data/*" { capabilities = ["create"] }"#).await;
+    server.policy("writer", r#"path "secret/data/*" { capabilities = ["create", "update"] }"#).await;
+    let rooms = server.world.rooms();
+    let mount = rooms.mounts.table().at(&MountPath::parse("secret").unwrap()).cloned().unwrap();
+    for (policy, version) in [("maker", 1), ("writer", 2)] {
+        let token = server.token(json!({"policies": [policy]})).await;
+        let path = format!("secret/data/{policy}");
+        let visit = Visit {
+            request: RequestId::from_bytes([7; 16]),
+            arrived: server.world.clock.now(),
+            dialect: "test",
+            operation: Operation::Write,
+            namespace: NamespacePath::root(),
+            path: RequestPath::parse(&path).unwrap(),
+            typed: None,
+            source: Source { address: None, port: 0 },
+            wrap_ttl: None,
+            headers: Default::default(),
+        };
+        let object = Object::Secret { path: SecretPath::parse(policy).unwrap(), act: SecretAct::Write };
+        let credential = Some(SecretString::new(token));
+        let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access: Access::Token, object };
+        let grant = rooms.gate.admit(ask, &Fields::default()).await.unwrap_or_else(|error| panic!("{error}"));
+        server.operator().post(&path, json!({"data": {"of": "somebody else"}})).await.expect(200);
+        let mine = SecretValue::Object([("of".to_owned(), json!("me"))].into_iter().collect());
+        let written = rooms.secrets.write(&grant, &mine, WriteOptions::default()).await;
+        assert_eq!(matches!(written, Err(CoreError::Conflict)), policy == "maker");
+        let read = server.operator().get(&path).await.expect(200);
+        assert_eq!(read.at("/data/metadata/version"), version, "{policy}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use std::sync::Arc;
-use strongroom_core::secret::{SecretValue, WriteOptions};
+use strongroom_core::secret::{MetadataChange, SecretValue, WriteOptions};
 use strongroom_core::{Access, Ask, CoreError, Fields, Object, Operation, SecretAct, Source, Visit};
 use strongroom_model::{Clock, MountPath, NamespacePath, RequestId, RequestPath, SecretPath, SecretString};
 use strongroom_testkit::TestServer;
@@ -320,13 +320,16 @@ async fn the_default_policy_lets_bearers_look_after_their_own_token_only() {
 #[tokio::test]
 async fn who_may_only_make_a_secret_does_not_write_into_one_that_somebody_made_meanwhile() {
     let server = TestServer::open().await;
-    server.policy("maker", r#"path "secret/data/*" { capabilities = ["create"] }"#).await;
-    server.policy("writer", r#"path "secret/data/*" { capabilities = ["create", "update"] }"#).await;
+    server.policy("maker", r#"path "secret/*" { capabilities = ["create"] }"#).await;
+    server.policy("writer", r#"path "secret/*" { capabilities = ["create", "update"] }"#).await;
     let rooms = server.world.rooms();
     let mount = rooms.mounts.table().at(&MountPath::parse("secret").unwrap()).cloned().unwrap();
-    for (policy, version) in [("maker", 1), ("writer", 2)] {
+    let acts = [("maker", SecretAct::Write, 1), ("writer", SecretAct::Write, 2)];
+    let on_metadata = ["maker", "writer"].map(|policy| (policy, SecretAct::WriteMetadata, 1));
+    for (policy, act, version) in acts.into_iter().chain(on_metadata) {
         let token = server.token(json!({"policies": [policy]})).await;
-        let path = format!("secret/data/{policy}");
+        let name = format!("{policy}-{}", act.section());
+        let path = format!("secret/{}/{name}", act.section());
         let visit = Visit {
             request: RequestId::from_bytes([7; 16]),
             arrived: server.world.clock.now(),
@@ -339,15 +342,21 @@ async fn who_may_only_make_a_secret_does_not_write_into_one_that_somebody_made_m
             wrap_ttl: None,
             headers: Default::default(),
         };
-        let object = Object::Secret { path: SecretPath::parse(policy).unwrap(), act: SecretAct::Write };
+        let object = Object::Secret { path: SecretPath::parse(&name).unwrap(), act };
         let credential = Some(SecretString::new(token));
         let ask = Ask { visit, credential, mount: Some(Arc::clone(&mount)), access: Access::Token, object };
         let grant = rooms.gate.admit(ask, &Fields::default()).await.unwrap_or_else(|error| panic!("{error}"));
-        server.operator().post(&path, json!({"data": {"of": "somebody else"}})).await.expect(200);
-        let mine = SecretValue::Object([("of".to_owned(), json!("me"))].into_iter().collect());
-        let written = rooms.secrets.write(&grant, &mine, WriteOptions::default()).await;
-        assert_eq!(matches!(written, Err(CoreError::Conflict)), policy == "maker");
-        let read = server.operator().get(&path).await.expect(200);
-        assert_eq!(read.at("/data/metadata/version"), version, "{policy}");
+        let value = format!("secret/data/{name}");
+        server.operator().post(&value, json!({"data": {"of": "somebody else"}})).await.expect(200);
+        let written = if act == SecretAct::Write {
+            let mine = SecretValue::Object([("of".to_owned(), json!("me"))].into_iter().collect());
+            rooms.secrets.write(&grant, &mine, WriteOptions::default()).await.map(drop)
+        } else {
+            let change = MetadataChange { max_versions: Some(3), ..MetadataChange::default() };
+            rooms.secrets.write_metadata(&grant, &change).await.map(drop)
+        };
+        assert_eq!(matches!(written, Err(CoreError::Conflict)), policy == "maker", "{name}");
+        let read = server.operator().get(&value).await.expect(200);
+        assert_eq!(read.at("/data/metadata/version"), version, "{name}");
     }
 }

@@ -3,6 +3,7 @@ use super::config::KvConfig;
 use super::head::{SecretMetadata, check_max_versions};
 use super::remove::whole;
 use super::store::{Secrets, TRIES};
+use super::write::also_granted;
 use crate::mount::Mount;
 use crate::{CoreError, Grant, SecretAct};
 use std::collections::BTreeMap;
@@ -81,7 +82,7 @@ impl Secrets {
             return Ok(MetadataWritten::default());
         }
         for _ in 0..TRIES {
-            if let Some(written) = self.change_metadata(mount, path, change).await? {
+            if let Some(written) = self.change_metadata(grant, mount, path, change).await? {
                 return Ok(written);
             }
             let _turn = self.turns.secret(mount.id, path).await;
@@ -102,11 +103,12 @@ impl Secrets {
         if change.is_empty() {
             return Ok(MetadataWritten::default());
         }
-        self.change_metadata(mount, path, change).await?.ok_or(CoreError::Nothing)
+        self.change_metadata(grant, mount, path, change).await?.ok_or(CoreError::Nothing)
     }
 
     async fn change_metadata(
         &self,
+        grant: &Grant,
         mount: &Mount,
         path: &SecretPath,
         change: &MetadataChange,
@@ -114,6 +116,7 @@ impl Secrets {
         let now = self.clock.now();
         let changed = self.change(mount, path, |meta, _| {
             whole(meta)?;
+            also_granted(grant, meta)?;
             change.apply(meta)?;
             meta.updated = now;
             Ok(Changed::Shred(Vec::new()))

@@ -9,7 +9,7 @@ use super::particular::{Sighting, VersionId};
 use super::read::Seen;
 use super::store::{Found, Secrets, TRIES};
 use super::value::SecretValue;
-use super::write::check_cas;
+use super::write::{also_granted, check_cas};
 use crate::mount::Mount;
 use crate::{CoreError, Grant, SecretAct};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -105,6 +105,7 @@ impl Secrets {
         let _turn = self.turns.secret(mount.id, path).await;
         for _ in 0..TRIES {
             let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
+            also_granted(grant, &found.head.value.meta)?;
             match self.append_staged(mount, path, &found, change, version).await {
                 Err(CoreError::Conflict) => continue,
                 other => return other,

@@ -54,11 +54,8 @@ impl Secrets {
         for _ in 0..TRIES {
             let config = self.config_of(mount).await?;
             let found = if is_new { None } else { self.find_to_write(mount, path).await? };
-            if let Some(found) = &found
-                && grant.saw_no_secret()
-                && !self.may_also_update(grant, found)
-            {
-                return Err(CoreError::Conflict);
+            if let Some(found) = &found {
+                also_granted(grant, &found.head.value.meta)?;
             }
             let attempt = match found {
                 Some(found) => self.append(mount, path, &found, &config, &plain, options).await,
@@ -70,13 +67,6 @@ impl Secrets {
             }
         }
         Err(CoreError::Conflict)
-    }
-
-    /// Whether who was let in to make the secret, which somebody else has made by now, may write into it as well: by policy,
-    /// and because it has no policy of its own yet, which the gate could not ask.
-    fn may_also_update(&self, grant: &Grant, found: &Found) -> bool {
-        let has_its_own = found.head.value.meta.more.as_ref().is_some_and(|more| more.policy.is_some());
-        !has_its_own && grant.may_update()
     }
 
     /// Writes a new version from the current one and a merge patch (RFC 7396). `Nothing` when there is no such secret;
@@ -165,6 +155,16 @@ impl Secrets {
         self.replace(mount, path, found, &head, txn, &pruned).await?;
         head.meta.info(number).ok_or(CoreError::Internal("a version just written is not known"))
     }
+}
+
+/// An error where the gate let somebody in to make the secret, somebody else has made it by now, and it may not be written
+/// into as well: policies do not give `update`, or it has a policy of its own, which the gate could not ask.
+pub(super) fn also_granted(grant: &Grant, meta: &SecretMetadata) -> Result<(), CoreError> {
+    let has_its_own = meta.more.as_ref().is_some_and(|more| more.policy.is_some());
+    if grant.saw_no_secret() && (has_its_own || !grant.may_update()) {
+        return Err(CoreError::Conflict);
+    }
+    Ok(())
 }
 
 /// Vault's texts: clients look for them.

@@ -110,7 +110,7 @@ impl Folder {
         }
         let Some(earlier) = earlier else { return Ok(None) };
         let Some(line) = Segment::existing(&self.path, *earlier)?.last_line()? else { return Ok(None) };
-        let header = Header::parse(&line).filter(|header| header.seq + 1 == first);
+        let header = Header::parse(&line).filter(|header| header.seq.checked_add(1) == Some(first));
         let time = header.and_then(|header| Timestamp::parse(header.time));
         Ok(time.map(|time| Head { next: first, hash: hash(&line), time }))
     }

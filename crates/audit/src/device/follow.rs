@@ -128,7 +128,7 @@ impl Follower {
                 continue;
             }
             self.dropped += header.seq - self.next;
-            self.next = header.seq + 1;
+            self.next = header.seq.saturating_add(1);
         }
         if skip > 0 {
             bytes.drain(..skip.min(bytes.len()));

@@ -34,7 +34,7 @@ impl Found {
         let Some(header) = Header::parse(&self.text) else { return false };
         let remembered = match self.named {
             Some(named) => Some(named),
-            None => (header.seq + 1 == of.first + of.lines).then_some(of.last),
+            None => (header.seq.checked_add(1) == of.first.checked_add(of.lines)).then_some(of.last),
         };
         header.kind == LineKind::Entry && remembered == Some(hash(&self.text))
     }

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// The longest path that is taken, in bytes. Storage keys do not grow with it; logs and the trail do.
@@ -68,12 +69,13 @@ fn unseen(c: char) -> bool {
         || matches!(c, '\u{00AD}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
 }
 
+// Copies share the text: the path of one request goes through many hands.
 macro_rules! path {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The canonical text: segments joined by single slashes, none at either end.
@@ -95,7 +97,7 @@ macro_rules! path {
 
         impl From<$name> for String {
             fn from(path: $name) -> String {
-                path.0
+                path.as_str().to_owned()
             }
         }
 
@@ -120,7 +122,7 @@ impl RequestPath {
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let text = text.strip_suffix('/').unwrap_or(text);
         check(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// What follows `mount` in this path: `Some("")` for the mount itself, `None` when the path lies elsewhere.
@@ -141,7 +143,7 @@ impl MountPath {
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let text = text.strip_suffix('/').unwrap_or(text);
         check(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// As [`MountPath::parse`], and refuses what an operator may not mount over.
@@ -158,7 +160,7 @@ impl MountPath {
     pub fn auth(name: &str) -> Result<Self, PathError> {
         let name = name.strip_suffix('/').unwrap_or(name);
         check(name)?;
-        Ok(Self(format!("auth/{name}")))
+        Ok(Self(format!("auth/{name}").into()))
     }
 
     /// The path as Vault prints it, with a slash at the end.
@@ -185,7 +187,7 @@ impl SecretPath {
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let text = text.strip_suffix('/').unwrap_or(text);
         check(text)?;
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 
     /// Takes a name as AWS's Secrets Manager spells it, where `/prod/db` is another secret than `prod/db`: it lies in the

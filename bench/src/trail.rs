@@ -262,7 +262,7 @@ fn entry(number: u64, habit: Habit) -> Entry {
         }
         .into(),
     );
-    entry.secret = Some(SecretNote { name: secret, act: "read".to_owned() });
+    entry.secret = Some(SecretNote { name: secret, act: "read".into() });
     entry.version = Some(3);
     entry.token_hash = Some(format!("hmac-sha256:{number:064x}"));
     entry.principal = Some(
@@ -283,7 +283,7 @@ fn entry(number: u64, habit: Habit) -> Entry {
         policy: Some("app".to_owned()),
         rule: Some("secret/data/prod/*".to_owned()),
         line: Some(4),
-        reason: "granted".to_owned(),
+        reason: "granted".into(),
     });
     entry.outcome = Some(Outcome::ok());
     entry.duration_us = 80;

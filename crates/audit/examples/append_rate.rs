@@ -59,7 +59,7 @@ fn entry(number: u64) -> Entry {
         policy: Some("app".to_owned()),
         rule: Some("secret/data/team/*".to_owned()),
         line: Some(12),
-        reason: "granted".to_owned(),
+        reason: "granted".into(),
     });
     entry.outcome = Some(Outcome::ok());
     let data = serde_json::json!({ "data": { "password": format!("hmac-sha256:{}", "c3".repeat(32)) } });

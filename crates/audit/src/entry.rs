@@ -6,8 +6,12 @@
 use crate::redact::Redacted;
 use crate::spelt::Spelt;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use strongroom_model::{Kind, Principal, RequestId};
+
+/// A text that is nearly always one of the program's own, and is then not copied for each entry.
+pub type Word = Cow<'static, str>;
 
 /// What happened: one request, in the terms of the trail. Everything in it may be read by who may read the trail;
 /// values are already replaced by keyed hashes (`hmac-sha256:...`) where they come from a request or an answer.
@@ -18,9 +22,9 @@ pub struct Entry {
     /// The request.
     pub request: RequestId,
     /// The foreign API it came through: `vault`, `aws`, `native`, or `internal` for the server's own acts.
-    pub dialect: String,
+    pub dialect: Word,
     /// `read`, `create`, `update`, `patch`, `delete`, `list`, or the name of an event (`unseal`, `seal`, `init`, ...).
-    pub operation: String,
+    pub operation: Word,
     /// Canonical path of the namespace; empty for the root.
     pub namespace: String,
     /// The namespace's id as Vault shows it; empty stands for `root` in the root namespace, for nothing elsewhere.
@@ -99,8 +103,8 @@ impl Entry {
     pub fn new(
         kind: EntryKind,
         request: RequestId,
-        dialect: impl Into<String>,
-        operation: impl Into<String>,
+        dialect: impl Into<Word>,
+        operation: impl Into<Word>,
         path: impl Into<String>,
     ) -> Self {
         Self {
@@ -136,8 +140,20 @@ impl Entry {
         }
     }
 
+    /// How many bytes a line needs for it, and hardly more, if there is nothing unusual in it.
+    pub(crate) fn likely_length(&self) -> usize {
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let decision = self.decision.as_ref().map_or(0, |one| text(&one.policy) + text(&one.rule) + one.reason.len());
+        let secret = self.secret.as_ref().map_or(0, |secret| secret.name.len());
+        let mount = self.mount.as_ref().map_or(0, Spelt::length);
+        let principal = self.principal.as_ref().map_or(0, Spelt::length);
+        let texts = self.path.len() + text(&self.typed) + text(&self.token_hash) + text(&self.note);
+        let data = self.request_data.length() + self.response_data.length();
+        FRAME + texts + secret + mount + principal + self.source.address.len() + decision + data
+    }
+
     /// Something the server met on its own; no request stands behind it.
-    pub fn event(operation: impl Into<String>, path: impl Into<String>, note: impl Into<String>) -> Self {
+    pub fn event(operation: impl Into<Word>, path: impl Into<String>, note: impl Into<String>) -> Self {
         let nobody = RequestId::from_bytes([0; 16]);
         let mut entry = Self::new(EntryKind::Event, nobody, "internal", operation, path);
         entry.note = Some(note.into());
@@ -164,6 +180,9 @@ impl Entry {
         entry
     }
 }
+
+/// Bytes of the names and short words that stand in most entries.
+const FRAME: usize = 440;
 
 /// The event of [`Entry::rollback_accepted`].
 pub(crate) const ROLLBACK_ACCEPTED: &str = "rollback_accepted";
@@ -212,7 +231,7 @@ pub struct SecretNote {
     /// Its path below the mount.
     pub name: String,
     /// `read` for a value, `read-metadata`, `write` ...
-    pub act: String,
+    pub act: Word,
 }
 
 /// From where a request came.
@@ -239,7 +258,7 @@ pub struct DecisionNote {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// Why, in a few words: `granted`, `root`, `no rule`, `lacks read`, `bad token`, `unauthenticated endpoint` ...
-    pub reason: String,
+    pub reason: Word,
 }
 
 /// A login in an answer: who the new token is for, without the token.
@@ -279,7 +298,7 @@ pub struct WrapNote {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcome {
     /// `ok`, or the word of the error's kind.
-    pub result: String,
+    pub result: Word,
     /// The error's text as the caller saw it; never a value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -315,11 +334,35 @@ impl Missing {
 impl Outcome {
     /// It went well.
     pub fn ok() -> Self {
-        Self { result: "ok".to_owned(), error: None, missing: None }
+        Self { result: "ok".into(), error: None, missing: None }
     }
 
     /// It was refused or failed.
     pub fn failed(kind: Kind, error: impl Into<String>) -> Self {
-        Self { result: kind.word().to_owned(), error: Some(error.into()), missing: None }
+        Self { result: kind.word().into(), error: Some(error.into()), missing: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_length_of_a_read_is_foreseen_closely() {
+        let mut entry =
+            Entry::new(EntryKind::Outcome, RequestId::from_bytes([1; 16]), "vault", "read", "secret/data/team/app");
+        let (path, kind, class) = ("secret".to_owned(), "kv".to_owned(), "secret".to_owned());
+        entry.mount = Some(MountNote { path, kind, accessor: "kv_8d7a51c2".to_owned(), class }.into());
+        entry.secret = Some(SecretNote { name: "team/app".to_owned(), act: "read".into() });
+        entry.version = Some(12);
+        entry.token_hash = Some(format!("hmac-sha256:{}", "a".repeat(64)));
+        entry.source = SourceNote { address: "10.1.2.3".to_owned(), port: 40_123 };
+        let (policy, rule) = (Some("app".to_owned()), Some("secret/data/team/*".to_owned()));
+        entry.decision = Some(DecisionNote { granted: true, policy, rule, line: Some(3), reason: "granted".into() });
+        entry.outcome = Some(Outcome::ok());
+        entry.response_data = Redacted::in_clear(&serde_json::json!({ "data": { "a": "b" } }));
+        entry.duration_us = 120;
+        let said = serde_json::to_vec(&entry).unwrap().len();
+        assert!((said..said + 128).contains(&entry.likely_length()), "{said} {}", entry.likely_length());
     }
 }

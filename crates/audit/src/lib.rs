@@ -32,7 +32,8 @@ pub use chain::Checkpoint;
 pub use consumer::{Habit, Pattern, Use};
 pub use device::{DeviceSpec, DeviceStatus};
 pub use entry::{
-    Accepted, AuthNote, DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome, SecretNote, SourceNote, WrapNote,
+    Accepted, AuthNote, DecisionNote, Entry, EntryKind, Missing, MountNote, Outcome, SecretNote, SourceNote, Word,
+    WrapNote,
 };
 pub use error::TrailError;
 pub use index::{Index, IndexFinding, IndexReport, Line, check_index, object_of, path_object, rebuild_index};

@@ -27,9 +27,6 @@ use tokio::task::{JoinSet, spawn_blocking};
 /// number does, and one line must fit into the memory of whoever reads it.
 const MAX_BODY: usize = 1024 * 1024;
 
-/// Most entries fit into this without moving.
-const USUAL_BODY: usize = 1_536;
-
 /// Where the trail is kept.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -410,7 +407,7 @@ fn find(place: Place, options: &Options) -> Result<(Medium, Resumed, Source), Tr
 /// The entry as a JSON object of bounded size.
 fn spell(mut entry: Entry) -> Result<Vec<u8>, TrailError> {
     let left_out = || Redacted::in_clear(&Value::from("left out: the entry would be larger than 1 MiB"));
-    let mut body = Vec::with_capacity(USUAL_BODY);
+    let mut body = Vec::with_capacity(entry.likely_length());
     serde_json::to_writer(&mut body, &entry).map_err(unspeakable)?;
     if body.len() > MAX_BODY {
         entry.response_data = left_out();

@@ -376,7 +376,7 @@ impl<'a> Check<'a> {
     /// Keeps what an operator accepted.
     fn take_note(&mut self, event: Event) {
         let Some(accepted) = event.accepted else { return };
-        match event.operation.as_str() {
+        match &*event.operation {
             ROLLBACK_ACCEPTED => self.accepted = Some(accepted),
             TRAIL_ACCEPTED => {}
             _ => return,

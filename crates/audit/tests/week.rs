@@ -162,7 +162,7 @@ fn recorded(fact: &Fact) -> Entry {
     let operation = if fact.read { "read" } else { "update" };
     let mut entry = entry(operation, &format!("{}/data/{secret}", fact.mount));
     entry.request = RequestId::from_bytes(fact.request);
-    entry.dialect = fact.dialect.to_owned();
+    entry.dialect = fact.dialect.into();
     entry.typed = (fact.dialect == "aws").then(|| format!("arn:aws:secretsmanager:::secret:{secret}"));
     entry.mount = Some(
         MountNote {
@@ -174,7 +174,7 @@ fn recorded(fact: &Fact) -> Entry {
         .into(),
     );
     let act = if fact.read { "read" } else { "write" };
-    entry.secret = Some(SecretNote { name: secret.to_owned(), act: act.to_owned() });
+    entry.secret = Some(SecretNote { name: secret.to_owned(), act: act.into() });
     entry.version = fact.granted.then_some(fact.version);
     entry.principal = Some(
         Principal {
@@ -194,7 +194,7 @@ fn recorded(fact: &Fact) -> Entry {
         policy: Some(name.to_owned()),
         rule: Some("secret/data/*".to_owned()),
         line: Some(3),
-        reason: if fact.granted { "granted" } else { "lacks read" }.to_owned(),
+        reason: if fact.granted { "granted" } else { "lacks read" }.into(),
     });
     if !fact.granted {
         entry.outcome = Some(Outcome::failed(Kind::Denied, "permission denied"));

@@ -11,7 +11,7 @@ use crate::{Auth, CoreError, Grant, Visit, audit};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail, TrailHealth};
+use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail, TrailHealth, Word};
 use strongroom_barrier::{
     Barrier, BarrierError, Door, Heir, Init, Opening, SealKind, SealStatus, Sealed, Share, SlotSpec, Uninitialised,
 };
@@ -334,7 +334,7 @@ impl Strongroom {
     }
 
     /// Records that a change is about to be made through an endpoint that no gate guards (initialise, unseal).
-    pub async fn note_intent(&self, visit: &Visit, operation: &str) -> Result<(), CoreError> {
+    pub async fn note_intent(&self, visit: &Visit, operation: impl Into<Word>) -> Result<(), CoreError> {
         self.setup.trail.append(entry_of(visit, EntryKind::Intent, operation, &*self.setup.clock)).await?;
         Ok(())
     }
@@ -343,7 +343,7 @@ impl Strongroom {
     pub async fn note<T>(
         &self,
         visit: &Visit,
-        operation: &str,
+        operation: impl Into<Word>,
         result: &Result<T, CoreError>,
     ) -> Result<(), CoreError> {
         let mut entry = entry_of(visit, EntryKind::Outcome, operation, &*self.setup.clock);
@@ -352,11 +352,7 @@ impl Strongroom {
             policy: None,
             rule: None,
             line: None,
-            reason: if result.is_ok() {
-                "unauthenticated endpoint".to_owned()
-            } else {
-                "refused at the door".to_owned()
-            },
+            reason: if result.is_ok() { "unauthenticated endpoint" } else { "refused at the door" }.into(),
         });
         entry.outcome = Some(match result {
             Ok(_) => Outcome::ok(),

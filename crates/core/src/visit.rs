@@ -1,5 +1,6 @@
 use crate::Operation;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 use strongroom_model::{NamespacePath, RequestId, RequestPath, Timestamp};
@@ -30,6 +31,9 @@ pub struct Visit {
     pub wrap_ttl: Option<Duration>,
 }
 
+/// Bytes of an address of IP version 6, at most.
+const LONGEST_ADDRESS: usize = 45;
+
 /// From where a request came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -42,6 +46,10 @@ pub struct Source {
 impl Source {
     /// The address as the trail shows it.
     pub fn text(&self) -> String {
-        self.address.map_or_else(|| "unix".to_owned(), |address| address.to_string())
+        let Some(address) = self.address else { return "unix".to_owned() };
+        // An address is written digit by digit, and would grow the text as often.
+        let mut text = String::with_capacity(LONGEST_ADDRESS);
+        let _ = write!(text, "{address}");
+        text
     }
 }

@@ -220,7 +220,7 @@ impl Aws {
         let (answer, cause) = refusal.split();
         let result: Result<(), CoreError> = Err(cause);
         let action = if action.is_empty() { "unknown" } else { action };
-        match self.strongroom.note(visit, action, &result).await {
+        match self.strongroom.note(visit, action.to_owned(), &result).await {
             Ok(()) => wire::refused(&answer, is_query, visit.request),
             Err(error) => wire::refusal(&error.into(), is_query, visit.request),
         }

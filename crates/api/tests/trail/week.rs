@@ -198,7 +198,7 @@ fn entry(fact: &Fact, number: u64) -> Entry {
             }
             .into(),
         );
-        entry.secret = Some(SecretNote { name: fact.secret.clone(), act: "read".to_owned() });
+        entry.secret = Some(SecretNote { name: fact.secret.clone(), act: "read".into() });
     }
     entry.token_hash = Some(format!("hmac-sha256:{}", fact.token));
     let mut entity = [0; 16];
@@ -221,7 +221,7 @@ fn entry(fact: &Fact, number: u64) -> Entry {
         Act::Gone => (true, "granted", not_found(Missing::Disabled)),
         Act::NotYet => (true, "granted", not_found(Missing::Version)),
     };
-    let reason = reason.to_owned();
+    let reason = reason.into();
     entry.decision = Some(DecisionNote { granted, policy: None, rule: None, line: None, reason });
     entry.outcome = Some(outcome);
     entry

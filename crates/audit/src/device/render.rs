@@ -443,7 +443,7 @@ mod tests {
             policy: Some("web".to_owned()),
             rule: Some("secret/data/*".to_owned()),
             line: Some(3),
-            reason: "granted".to_owned(),
+            reason: "granted".into(),
         });
         entry.outcome = Some(Outcome::ok());
         entry.response_data = Redacted::in_clear(&json!({ "data": { "password": "hmac-sha256:cc" } }));
@@ -543,7 +543,7 @@ mod tests {
     #[test]
     fn lists_are_elided_only_on_demand_and_only_their_two_fields() {
         let mut entry = full();
-        entry.operation = "list".to_owned();
+        entry.operation = "list".into();
         entry.response_data = Redacted::in_clear(&json!({ "keys": ["x", "y"], "key_info": { "x": 1 }, "more": ["z"] }));
         let elided = render_with(&[entry.clone()], &options(&[("elide_list_responses", "true")]), true);
         assert_eq!(elided[1]["response"]["data"], json!({ "keys": 2, "key_info": 1, "more": ["z"] }));

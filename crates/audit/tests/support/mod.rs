@@ -69,7 +69,7 @@ pub async fn open(dir: &TempDir) -> Arc<Trail> {
     Trail::open(Place::Folder(dir.path().join("trail")), ManualClock::at(1)).await.unwrap()
 }
 
-pub fn entry(operation: &str, path: &str) -> Entry {
+pub fn entry(operation: &'static str, path: &str) -> Entry {
     let mut entry = Entry::new(EntryKind::Outcome, RequestId::from_bytes([7; 16]), "vault", operation, path);
     entry.outcome = Some(Outcome::ok());
     entry

@@ -141,7 +141,7 @@ impl Drills {
         Ok(drill)
     }
 
-    pub(super) async fn note(&self, word: &str, path: &str, note: String) -> Result<(), CoreError> {
+    pub(super) async fn note(&self, word: &'static str, path: &str, note: String) -> Result<(), CoreError> {
         self.rooms.trail.append(Entry::event(word, path, note)).await?;
         Ok(())
     }

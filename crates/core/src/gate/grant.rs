@@ -24,7 +24,8 @@ pub struct Grant {
     pub(super) operation: &'static str,
     /// What the dialect calls the act, where the trail should say it in that dialect's words.
     pub(super) action: Option<&'static str>,
-    pub(super) decision: DecisionNote,
+    /// What the gate decided; in the outcome's entry once that is made.
+    pub(super) decision: Option<DecisionNote>,
     pub(super) token_hash: Option<String>,
     pub(super) credential: Option<SecretString>,
     pub(super) acl: Option<Arc<Acl>>,

@@ -22,7 +22,7 @@ use crate::lease::Leases;
 use crate::mount::Mount;
 use crate::policy::PolicyStore;
 use crate::secret::{Deed, Secrets};
-use crate::token::{Bearer, Tokens};
+use crate::token::{Bearer, TokenKey, Tokens};
 use crate::wrapping::{Contents, INVALID};
 use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Veto, Visit};
 use credential::Credential;
@@ -81,45 +81,46 @@ impl Gate {
     }
 
     /// Lets a request in, or refuses it; a refusal is already in the trail when this returns.
-    pub async fn admit(&self, mut ask: Ask, fields: &Fields) -> Result<Box<Grant>, CoreError> {
+    pub fn admit<'a>(
+        &'a self,
+        mut ask: Ask,
+        fields: &'a Fields,
+    ) -> impl Future<Output = Result<Box<Grant>, CoreError>> + Send + 'a {
         let credential = ask.credential.take().map(|token| {
             let kept = self.tokens.kept_as(&token);
             Credential::Token(token, kept)
         });
-        self.enter(ask, credential, None, fields).await
+        let access = ask.access;
+        self.enter(self.begin(ask, credential.as_ref(), None), credential, access, fields)
     }
 
     /// As [`Gate::admit`], for who signed with an access key instead of sending a token. The wish says what the dialect
     /// calls the act; the trail names it so. Without a key nobody is there.
-    pub async fn admit_key(
-        &self,
+    pub fn admit_key<'a>(
+        &'a self,
         ask: Ask,
-        key: Option<&VerifiedKey>,
-        wish: &Wish,
-        fields: &Fields,
-    ) -> Result<Box<Grant>, CoreError> {
-        self.enter(ask, key.map(|key| Credential::Key(key, wish)), Some(wish.action), fields).await
+        key: Option<&'a VerifiedKey>,
+        wish: &'a Wish,
+        fields: &'a Fields,
+    ) -> impl Future<Output = Result<Box<Grant>, CoreError>> + Send + 'a {
+        let (credential, access) = (key.map(|key| Credential::Key(key, wish)), ask.access);
+        self.enter(self.begin(ask, credential.as_ref(), Some(wish.action)), credential, access, fields)
     }
 
-    async fn enter(
-        &self,
-        ask: Ask,
-        credential: Option<Credential<'_>>,
-        action: Option<&'static str>,
-        fields: &Fields,
-    ) -> Result<Box<Grant>, CoreError> {
+    /// What is not a grant until it was checked. Boxed: it goes through many hands, and each that waits would carry room
+    /// for it.
+    fn begin(&self, ask: Ask, credential: Option<&Credential<'_>>, action: Option<&'static str>) -> Box<Grant> {
         self.leases.visited();
-        // Boxed: it goes through many hands, and each that waits would carry room for it.
-        let mut grant = Box::new(Grant {
-            token_hash: credential.as_ref().and_then(|credential| credential.hash(&self.hmac)),
+        Box::new(Grant {
+            token_hash: credential.and_then(|credential| credential.hash(&self.hmac)),
             action,
+            operation: operation_word(ask.visit.operation, Some(true)),
             visit: ask.visit,
             bearer: None,
             principal: None,
             mount: ask.mount,
             object: ask.object,
-            operation: "",
-            decision: open_endpoint(),
+            decision: Some(open_endpoint()),
             credential: None,
             acl: None,
             intent: false,
@@ -131,9 +132,17 @@ impl Gate {
             missing: OnceLock::new(),
             found: Mutex::default(),
             is_new: false,
-        });
-        grant.operation = operation_word(grant.visit.operation, Some(true));
-        let admitted = match self.check(&mut grant, credential, ask.access, fields).await {
+        })
+    }
+
+    async fn enter(
+        &self,
+        mut grant: Box<Grant>,
+        credential: Option<Credential<'_>>,
+        access: Access,
+        fields: &Fields,
+    ) -> Result<Box<Grant>, CoreError> {
+        let admitted = match self.check(&mut grant, credential, access, fields).await {
             Ok(()) => self.open_entry(&mut grant, fields).await,
             Err(error) => Err(error),
         };
@@ -149,42 +158,13 @@ impl Gate {
     /// Closes the entry of a granted request. Only when this returns `Ok` may the answer leave.
     pub async fn conclude(
         &self,
-        grant: Box<Grant>,
+        mut grant: Box<Grant>,
         fields: &Fields,
         result: &Result<Reply, CoreError>,
     ) -> Result<(), CoreError> {
         let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).and_then(Bearer::key);
-        let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
-        let mut made = Vec::new();
-        entry.subject = grant.subject.get().cloned();
-        if let Ok(reply) = result {
-            entry.warnings.clone_from(&reply.warnings);
-            let contents = Contents::of(reply, &self.hmac, &self.tokens);
-            made.extend(contents.token);
-            made.extend(reply.wrap.as_ref().map(|wrap| self.tokens.key_of(&wrap.token)));
-            (entry.version, entry.response_data, entry.response_auth) =
-                (contents.version, contents.data, contents.auth);
-            entry.lease_id = contents.lease;
-            entry.subject = reply.lease.as_ref().map(|lease| lease.subject.clone()).or(entry.subject);
-            entry.wrap = reply.wrap.as_ref().map(|wrap| wrap.note(&self.hmac));
-        }
-        if let Some((id, subject)) = grant.ended.get() {
-            (entry.lease_id, entry.subject) = (Some(id.clone()), Some(subject.clone()));
-        }
-        if let Some(made) = grant.made() {
-            // Also when its answer is wrapped, or could not be.
-            (entry.lease_id, entry.subject) = (Some(made.id.clone()), Some(made.subject.clone()));
-        }
         let bare = bare(&grant, result);
-        let gone = result.as_ref().is_ok_and(|reply| reply.gone);
-        let outcome = match result.as_ref().err().or(bare.as_ref()) {
-            // Metadata instead of a value: whoever counts who got the value must not count this.
-            None if gone => Outcome { result: Kind::NotFound.word().to_owned(), ..Outcome::ok() },
-            None => Outcome::ok(),
-            Some(error) => Outcome::failed(error.kind(), error.to_string()),
-        };
-        let missing = grant.missing.get().copied().filter(|_| outcome.result == Kind::NotFound.word());
-        entry.outcome = Some(Outcome { missing, ..outcome });
+        let (entry, made) = self.closing(&mut grant, fields, result, bare.as_ref());
         let written = self.trail.append(entry).await;
         if let Some(key) = spent {
             // It has no uses left, so it is powerless with or without its record.
@@ -205,6 +185,47 @@ impl Gate {
             Box::pin(self.tokens.revoke_tree(key)).await?;
         }
         Err(held_back)
+    }
+
+    /// The entry that says how a granted request ended, and the tokens that must go if it cannot be written.
+    fn closing(
+        &self,
+        grant: &mut Grant,
+        fields: &Fields,
+        result: &Result<Reply, CoreError>,
+        bare: Option<&CoreError>,
+    ) -> (Entry, Vec<TokenKey>) {
+        let mut entry = self.outcome(grant, fields);
+        let mut made = Vec::new();
+        entry.subject = grant.subject.take();
+        if let Ok(reply) = result {
+            entry.warnings.clone_from(&reply.warnings);
+            let contents = Contents::of(reply, &self.hmac, &self.tokens);
+            made.extend(contents.token);
+            made.extend(reply.wrap.as_ref().map(|wrap| self.tokens.key_of(&wrap.token)));
+            (entry.version, entry.response_data, entry.response_auth) =
+                (contents.version, contents.data, contents.auth);
+            entry.lease_id = contents.lease;
+            entry.subject = reply.lease.as_ref().map(|lease| lease.subject.clone()).or(entry.subject);
+            entry.wrap = reply.wrap.as_ref().map(|wrap| wrap.note(&self.hmac));
+        }
+        if let Some((id, subject)) = grant.ended.take() {
+            (entry.lease_id, entry.subject) = (Some(id), Some(subject));
+        }
+        if let Some(made) = grant.made() {
+            // Also when its answer is wrapped, or could not be.
+            (entry.lease_id, entry.subject) = (Some(made.id.clone()), Some(made.subject.clone()));
+        }
+        let gone = result.as_ref().is_ok_and(|reply| reply.gone);
+        let outcome = match result.as_ref().err().or(bare) {
+            // Metadata instead of a value: whoever counts who got the value must not count this.
+            None if gone => Outcome { result: Kind::NotFound.word().into(), ..Outcome::ok() },
+            None => Outcome::ok(),
+            Some(error) => Outcome::failed(error.kind(), error.to_string()),
+        };
+        let missing = grant.missing.get().copied().filter(|_| outcome.result == Kind::NotFound.word());
+        entry.outcome = Some(Outcome { missing, ..outcome });
+        (entry, made)
     }
 
     async fn check(
@@ -244,11 +265,10 @@ impl Gate {
             wrap_ttl: grant.visit.wrap_ttl,
         };
         let decision = acl.decide(&question);
-        grant.decision = note(&decision);
-        match decision.reason {
-            _ if decision.granted => {}
-            Denied => return Err(CoreError::Forbidden(Veto::Rule)),
-            _ => return Err(CoreError::Denied),
+        let (granted, is_denied) = (decision.granted, decision.reason == Denied);
+        grant.decision = Some(note(decision));
+        if !granted {
+            return Err(if is_denied { CoreError::Forbidden(Veto::Rule) } else { CoreError::Denied });
         }
         if self.is_forbidden(grant, user.as_deref(), fields).await? {
             return forbid(grant, "forbidden by the secret's own policy", Veto::SecretsPolicy);
@@ -410,14 +430,14 @@ impl Gate {
             return Ok(());
         }
         let begun = self.clock.now();
-        self.trail.append(self.entry(grant, EntryKind::Intent, fields)).await?;
+        self.trail.append(self.intent(grant, fields)).await?;
         grant.intent = true;
         grant.intent_took = self.clock.now().since(begun);
         Ok(())
     }
 
-    async fn refuse(&self, grant: Box<Grant>, fields: &Fields, error: CoreError) -> CoreError {
-        let mut entry = self.entry(&grant, EntryKind::Outcome, fields);
+    async fn refuse(&self, mut grant: Box<Grant>, fields: &Fields, error: CoreError) -> CoreError {
+        let mut entry = self.outcome(&mut grant, fields);
         entry.outcome = Some(Outcome::failed(error.kind(), error.to_string()));
         match self.trail.append(entry).await {
             Ok(_) => error,
@@ -425,13 +445,27 @@ impl Gate {
         }
     }
 
+    /// The entry before a change: the grant keeps what it says, for the one after.
+    fn intent(&self, grant: &Grant, fields: &Fields) -> Entry {
+        let mut entry = self.entry(grant, EntryKind::Intent, fields);
+        entry.token_hash = grant.token_hash.clone();
+        entry.decision = grant.decision.clone();
+        entry
+    }
+
+    /// The entry that closes a request: what nobody but the trail needs of the grant goes into it.
+    fn outcome(&self, grant: &mut Grant, fields: &Fields) -> Entry {
+        let mut entry = self.entry(grant, EntryKind::Outcome, fields);
+        entry.token_hash = grant.token_hash.take();
+        entry.decision = grant.decision.take();
+        entry
+    }
+
     fn entry(&self, grant: &Grant, kind: EntryKind, fields: &Fields) -> Entry {
         let mut entry = entry_of(&grant.visit, kind, grant.action.unwrap_or(grant.operation), &*self.clock);
         entry.mount = grant.mount.as_deref().map(Mount::note);
         entry.secret = secret_note(&grant.object);
         entry.principal = grant.principal.clone();
-        entry.token_hash = grant.token_hash.clone();
-        entry.decision = Some(grant.decision.clone());
         // The parameters stand in the entry that comes first; the outcome of a change need not repeat them.
         if !grant.intent && !fields.map().is_empty() {
             entry.request_data = self.hmac.redact_map(fields.map());
@@ -440,12 +474,13 @@ impl Gate {
     }
 }
 
-fn deny<T>(grant: &mut Grant, reason: &str) -> Result<T, CoreError> {
-    grant.decision = DecisionNote { granted: false, policy: None, rule: None, line: None, reason: reason.to_owned() };
+fn deny<T>(grant: &mut Grant, reason: &'static str) -> Result<T, CoreError> {
+    let reason = reason.into();
+    grant.decision = Some(DecisionNote { granted: false, policy: None, rule: None, line: None, reason });
     Err(CoreError::Denied)
 }
 
-fn forbid<T>(grant: &mut Grant, reason: &str, veto: Veto) -> Result<T, CoreError> {
+fn forbid<T>(grant: &mut Grant, reason: &'static str, veto: Veto) -> Result<T, CoreError> {
     deny(grant, reason).map_err(|_: CoreError| CoreError::Forbidden(veto))
 }
 

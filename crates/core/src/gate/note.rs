@@ -2,20 +2,20 @@
 
 use super::Object;
 use crate::Visit;
-use strongroom_audit::{DecisionNote, Entry, EntryKind, SecretNote, SourceNote};
+use strongroom_audit::{DecisionNote, Entry, EntryKind, SecretNote, SourceNote, Word};
 use strongroom_model::Clock;
 use strongroom_model::policy::{Decision, Reason};
 
 /// The secret as the trail names it: the same through every dialect.
 pub(super) fn secret_note(object: &Object) -> Option<SecretNote> {
     match object {
-        Object::Secret { path, act } => Some(SecretNote { name: path.as_str().to_owned(), act: act.word().to_owned() }),
+        Object::Secret { path, act } => Some(SecretNote { name: path.as_str().to_owned(), act: act.word().into() }),
         _ => None,
     }
 }
 
 /// An entry with what every request has.
-pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &dyn Clock) -> Entry {
+pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: impl Into<Word>, clock: &dyn Clock) -> Entry {
     let mut entry = Entry::new(kind, visit.request, visit.dialect, operation, visit.path.as_str());
     entry.namespace = visit.namespace.as_str().to_owned();
     entry.typed = visit.typed.clone();
@@ -27,23 +27,23 @@ pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: &str, clock: &
 }
 
 pub(super) fn open_endpoint() -> DecisionNote {
-    DecisionNote { granted: true, policy: None, rule: None, line: None, reason: "unauthenticated endpoint".to_owned() }
+    DecisionNote { granted: true, policy: None, rule: None, line: None, reason: "unauthenticated endpoint".into() }
 }
 
-pub(super) fn note(decision: &Decision) -> DecisionNote {
-    let reason = match &decision.reason {
-        Reason::Root => "root".to_owned(),
-        Reason::Granted => "granted".to_owned(),
-        Reason::NoRule => "no rule".to_owned(),
-        Reason::Denied => "denied by rule".to_owned(),
-        Reason::Lacks(capability) => format!("lacks {capability}"),
-        Reason::Parameter(name) => format!("parameter {name}"),
-        Reason::Wrapping => "wrapping".to_owned(),
+pub(super) fn note(decision: Decision) -> DecisionNote {
+    let reason = match decision.reason {
+        Reason::Root => "root".into(),
+        Reason::Granted => "granted".into(),
+        Reason::NoRule => "no rule".into(),
+        Reason::Denied => "denied by rule".into(),
+        Reason::Lacks(capability) => format!("lacks {capability}").into(),
+        Reason::Parameter(name) => format!("parameter {name}").into(),
+        Reason::Wrapping => "wrapping".into(),
     };
     DecisionNote {
         granted: decision.granted,
         policy: decision.policy.as_ref().map(ToString::to_string),
-        rule: decision.rule.clone(),
+        rule: decision.rule,
         line: decision.line,
         reason,
     }

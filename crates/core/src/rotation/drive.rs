@@ -251,7 +251,7 @@ impl Rotations {
     /// An entry about something that happened to a secret's rotation without a request.
     pub(super) fn event(&self, operation: &'static str, key: &Key, note: &str) -> Entry {
         let mut entry = Entry::event(operation, self.name(key), note);
-        entry.secret = Some(SecretNote { name: key.path.as_str().to_owned(), act: "rotate".to_owned() });
+        entry.secret = Some(SecretNote { name: key.path.as_str().to_owned(), act: "rotate".into() });
         entry.mount = self.mounts.table().known(key.mount).map(|mount| mount.note());
         entry
     }

@@ -280,7 +280,7 @@ impl Worker {
         }
     }
 
-    async fn tell(&self, event: &str, note: String) {
+    async fn tell(&self, event: &'static str, note: String) {
         tracing::warn!(shipper = self.shipper.name, event, note, "a copy of the trail");
         let entry = Entry::event(event, format!("sys/shipping/{}", self.shipper.name), note);
         if let Err(error) = self.trail.append(entry).await {

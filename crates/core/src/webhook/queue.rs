@@ -283,7 +283,7 @@ impl Queue {
         tracing::warn!(webhook = hook, why, "a message is not sent");
         let note = format!("a message is not sent: {why}; see that the receiver works, or remove the webhook");
         let mut entry = Entry::event("webhook-lost", format!("sys/webhooks/{hook}"), note);
-        entry.outcome = Some(Outcome { result: Kind::Unavailable.word().to_owned(), error: None, missing: None });
+        entry.outcome = Some(Outcome { result: Kind::Unavailable.word().into(), error: None, missing: None });
         if let Err(error) = self.trail.append(entry).await {
             tracing::warn!(%error, "that a message is not sent could not be recorded");
         }

@@ -32,7 +32,7 @@ fn about(told: &Told<'_>) -> Value {
     let entry = told.entry;
     let denied = told.result() == Some("denied");
     let category = if told.is_login() { json!(["authentication"]) } else { json!(["api"]) };
-    let kind = match (entry.kind, entry.operation.as_str()) {
+    let kind = match (entry.kind, &*entry.operation) {
         _ if told.is_login() => "start",
         (EntryKind::Event, _) => "info",
         (_, "create") => "creation",
@@ -57,7 +57,7 @@ fn about(told: &Told<'_>) -> Value {
         "provider": "strongroom", "dataset": "strongroom.audit", "module": "strongroom", "sequence": told.seq,
         "id": format!("{}-{}", told.seq, entry.request), "duration": entry.duration_us.saturating_mul(1_000),
     });
-    let reason = entry.decision.as_ref().map(|decision| decision.reason.as_str());
+    let reason = entry.decision.as_ref().map(|decision| &*decision.reason);
     if let (Some(reason), Some(about)) = (reason, about.as_object_mut()) {
         about.insert("reason".to_owned(), reason.into());
     }

@@ -142,7 +142,7 @@ fn severity(entry: &Entry) -> u8 {
 impl Told<'_> {
     /// The result as a word; nothing for an intent, of which it is not known yet.
     fn result(&self) -> Option<&str> {
-        self.entry.outcome.as_ref().map(|outcome| outcome.result.as_str())
+        self.entry.outcome.as_ref().map(|outcome| &*outcome.result)
     }
 
     fn error(&self) -> Option<&str> {

@@ -55,7 +55,7 @@ fn authentication() -> Class {
 }
 
 fn activity(told: &Told<'_>) -> Class {
-    let activity = match (told.entry.kind, told.entry.operation.as_str()) {
+    let activity = match (told.entry.kind, &*told.entry.operation) {
         (EntryKind::Event, _) => (99, "Other"),
         (_, "create") => (1, "Create"),
         (_, "read" | "list") => (2, "Read"),
@@ -111,7 +111,7 @@ fn subject(told: &Told<'_>) -> Value {
 
 fn actor(told: &Told<'_>) -> Value {
     let mut actor = Map::new();
-    actor.insert("app_name".to_owned(), told.entry.dialect.as_str().into());
+    actor.insert("app_name".to_owned(), (&*told.entry.dialect).into());
     user(told).map(|user| actor.insert("user".to_owned(), user));
     if !told.session.is_empty() {
         actor.insert("session".to_owned(), json!({ "uid": told.session }));

@@ -41,7 +41,7 @@ fn read() -> Entry {
         }
         .into(),
     );
-    entry.secret = Some(SecretNote { name: "a=b|c\\d".to_owned(), act: "read".to_owned() });
+    entry.secret = Some(SecretNote { name: "a=b|c\\d".to_owned(), act: "read".into() });
     entry.version = Some(3);
     entry.principal = Some(principal("app\nrole").into());
     entry.source = SourceNote { address: "10.1.2.3".to_owned(), port: 4711 };
@@ -50,7 +50,7 @@ fn read() -> Entry {
         policy: Some("web".to_owned()),
         rule: Some("secret/data/*".to_owned()),
         line: Some(1),
-        reason: "granted".to_owned(),
+        reason: "granted".into(),
     });
     entry.outcome = Some(Outcome::ok());
     entry.duration_us = 1_500;
@@ -76,7 +76,7 @@ fn login() -> Entry {
 
 fn all() -> Vec<Entry> {
     let mut intent = read();
-    (intent.kind, intent.outcome, intent.operation) = (EntryKind::Intent, None, "update".to_owned());
+    (intent.kind, intent.outcome, intent.operation) = (EntryKind::Intent, None, "update".into());
     vec![read(), refused(), login(), intent, Entry::event("seal", "", "the server was sealed")]
 }
 
@@ -169,7 +169,7 @@ fn cef_escapes_what_would_end_a_field() {
     assert!(lines[0].contains("cs1=web cs1Label=policy") && lines[0].contains("cn1=3 cn1Label=version"));
     assert!(lines[1].contains("c6a2=2001:db8::7 c6a2Label=Source IPv6 Address") && lines[1].contains("|6|"));
     let mut odd = read();
-    odd.secret.as_mut().unwrap().act = "a|b\\c\nd".to_owned();
+    odd.secret.as_mut().unwrap().act = "a|b\\c\nd".into();
     assert!(formatted(Form::Cef, &[odd])[0].contains(r"|a\|b\\c d|a\|b\\c d ok|"));
     assert!(lines.iter().all(|line| !line.contains("plain-accessor")));
 }

@@ -1,4 +1,5 @@
 use crate::codec::Put;
+use std::iter::repeat_n;
 use std::sync::Arc;
 use strongroom_model::NamespaceId;
 
@@ -41,11 +42,23 @@ impl Shelf {
     }
 
     /// The same kind of shelf inside something smaller.
-    pub fn within(mut self, part: impl AsRef<[u8]>) -> Self {
-        let part = part.as_ref();
-        let mut scope = Vec::with_capacity(self.scope.len() + 4 + part.len());
-        scope.raw(&self.scope).part(part);
-        self.scope = scope.into();
+    pub fn within(self, part: impl AsRef<[u8]>) -> Self {
+        self.within_each([part.as_ref()])
+    }
+
+    /// As [`Shelf::within`] for one part after the other, with one text made for all of them.
+    pub fn within_each<const N: usize>(mut self, parts: [&[u8]; N]) -> Self {
+        let length = parts.iter().fold(self.scope.len(), |length, part| length + LENGTH_PREFIX + part.len());
+        let mut scope: Arc<[u8]> = repeat_n(0, length).collect();
+        // Nobody else has it yet.
+        if let Some(bytes) = Arc::get_mut(&mut scope) {
+            let mut blank = Blank(bytes);
+            blank.raw(&self.scope);
+            for part in parts {
+                blank.part(part);
+            }
+        }
+        self.scope = scope;
         self
     }
 
@@ -58,6 +71,22 @@ impl Shelf {
     /// a version) is readable in the store.
     pub fn ordered(&self, number: u64, name: impl AsRef<[u8]>) -> Address {
         Address { shelf: self.clone(), kept: Kept::Ordered(number, name.as_ref().into()) }
+    }
+}
+
+/// How many bytes stand before those of a part.
+const LENGTH_PREFIX: usize = size_of::<u32>();
+
+/// Bytes of a known length that are filled from the front.
+struct Blank<'a>(&'a mut [u8]);
+
+impl Put for Blank<'_> {
+    fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        if let Some((here, rest)) = std::mem::take(&mut self.0).split_at_mut_checked(bytes.len()) {
+            here.copy_from_slice(bytes);
+            self.0 = rest;
+        }
+        self
     }
 }
 
@@ -77,4 +106,25 @@ pub enum Kept {
     Named(Arc<[u8]>),
     /// By a number, in order, and a name, hashed, that tells records of one number apart.
     Ordered(u64, Arc<[u8]>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_is_its_parts_each_with_its_length_however_it_is_made() {
+        let shelf = || Shelf::new("secret-name", NamespaceId::ROOT);
+        let long = "n".repeat(300);
+        for (outer, inner) in [("", ""), ("a", ""), ("", "b"), ("ab", "c"), ("a", "bc"), (long.as_str(), "x")] {
+            let mut expected = Vec::new();
+            for part in [outer, inner] {
+                expected.extend((part.len() as u32).to_be_bytes());
+                expected.extend(part.as_bytes());
+            }
+            let at_once = shelf().within_each([outer.as_bytes(), inner.as_bytes()]);
+            assert_eq!(&*at_once.scope, expected, "{outer:?} {inner:?}");
+            assert_eq!(at_once, shelf().within(outer).within(inner));
+        }
+    }
 }

@@ -69,7 +69,7 @@ pub(super) fn in_name(head: &Head) -> Result<Option<Vec<u8>>, CoreError> {
 
 /// The names in a folder. The folder's text is empty for the root of the mount.
 fn names_in(mount: MountId, folder: &str) -> Shelf {
-    Shelf::new("secret-name", ROOT).counted().within(mount.as_bytes()).within(folder)
+    Shelf::new("secret-name", ROOT).counted().within_each([mount.as_bytes(), folder.as_bytes()])
 }
 
 /// The names in a folder.

@@ -92,7 +92,9 @@ impl fmt::Display for Endpoint {
 pub fn route<E: AsRef<Endpoint>>(table: &'static [E], path: &str) -> Option<(&'static E, Captures)> {
     let near = table.iter().filter(|line| may_fit(line.as_ref().pattern, path));
     let fits = near.filter_map(|line| Some((line, captures(line.as_ref().pattern, path)?)));
-    fits.max_by_key(|(line, _)| specificity(line.as_ref().pattern))
+    // Most paths fit one line, which then need not be weighed.
+    let weigh = |fit: &(&'static E, Captures)| specificity(fit.0.as_ref().pattern);
+    fits.reduce(|best, next| if weigh(&next) >= weigh(&best) { next } else { best })
 }
 
 impl AsRef<Endpoint> for Endpoint {

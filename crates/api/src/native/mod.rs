@@ -107,7 +107,7 @@ impl Native {
         let Parsed { visit, credential, fields, head, memory: _memory, .. } = parsed;
         let (request, operation) = (visit.request, visit.operation);
         let found = open.mounts.table().resolve(&visit.path);
-        let (object, homeless) = below_mount(object, found.as_ref().map(|(_, rest)| rest.as_str()));
+        let (object, homeless) = below_mount(object, found.as_ref().map(|(_, rest)| *rest));
         let mount = found.map(|(mount, _)| mount);
         let ask = Ask { visit, credential, mount, access: line.endpoint.access, object };
         let grant = match open.gate.admit(ask, &fields).await {

@@ -394,7 +394,7 @@ impl Vault {
         }
         let no_route = || CoreError::NoRoute(visit.path.to_string());
         let (mount, below) = open.mounts.table().resolve(&visit.path).ok_or_else(no_route)?;
-        let (found, mut captures) = find(open, &mount, &below).ok_or_else(|| match mount.class {
+        let (found, mut captures) = find(open, &mount, below).ok_or_else(|| match mount.class {
             MountClass::Secret if mount.kind == "kv" => CoreError::Nothing,
             _ => CoreError::NotFound(format!("unsupported path \"{}\"", visit.path)),
         })?;

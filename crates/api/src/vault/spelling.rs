@@ -55,7 +55,7 @@ pub(crate) fn one_spelling(open: &Open, path: &RequestPath) -> Option<RequestPat
         return None;
     }
     let (mount, below) = open.mounts.table().resolve(path)?;
-    let (found, mut captures) = find(open, &mount, &below)?;
+    let (found, mut captures) = find(open, &mount, below)?;
     let other = found.respell(open, &mut captures);
     let whole = || RequestPath::parse(&format!("{}/{}", mount.path, found.endpoint().path(&captures))).ok();
     other.then(whole).flatten()

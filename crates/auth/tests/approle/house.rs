@@ -121,7 +121,7 @@ impl House {
         let visit = self.visit(operation, &format!("auth/approle/{path}"), source);
         let (mount, below) = open.mounts.table().resolve(&visit.path).unwrap();
         let method = open.mounts.table().method(mount.id).unwrap();
-        let (endpoint, captures) = route(method.endpoints(), &below).expect("the path is in the table");
+        let (endpoint, captures) = route(method.endpoints(), below).expect("the path is in the table");
         if !endpoint.operations.contains(&operation) {
             return Err(CoreError::Unsupported);
         }
@@ -149,7 +149,7 @@ impl House {
         let open = self.open();
         let (mount, below) = open.mounts.table().resolve(&grant.visit().path).unwrap();
         let method = open.mounts.table().method(mount.id).unwrap();
-        let (endpoint, captures) = route(method.endpoints(), &below).unwrap();
+        let (endpoint, captures) = route(method.endpoints(), below).unwrap();
         let result = open.logins.call(&grant, endpoint, captures, operation, &fields).await;
         open.gate.conclude(grant, &fields, &result).await?;
         result

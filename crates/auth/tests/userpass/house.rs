@@ -115,7 +115,7 @@ impl House {
         let visit = self.visit(operation, path, source);
         let (mount, below) = open.mounts.table().resolve(&visit.path).unwrap();
         let method = open.mounts.table().method(mount.id).unwrap();
-        let (endpoint, captures) = route(method.endpoints(), &below).expect("the path is in the table");
+        let (endpoint, captures) = route(method.endpoints(), below).expect("the path is in the table");
         if !endpoint.operations.contains(&operation) {
             return Err(CoreError::Unsupported);
         }

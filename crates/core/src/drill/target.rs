@@ -74,14 +74,14 @@ impl Drills {
         if mount.kind == "kv" {
             let name = match below.split_once('/') {
                 Some(("data" | "metadata", name)) if mount.is_versioned_kv() => name,
-                _ => below.as_str(),
+                _ => below,
             };
             let name = SecretPath::parse(name).map_err(|_| unknown())?;
             return Ok(Key { mount: mount.id, name: name.as_str().to_owned(), is_secret: true });
         }
         let engine = table.engine(mount.id);
-        let place = engine.as_ref().and_then(|engine| engine.rehearses()).and_then(|tried| tried.place(&below));
-        Ok(Key { mount: mount.id, name: place.unwrap_or(below), is_secret: false })
+        let place = engine.as_ref().and_then(|engine| engine.rehearses()).and_then(|tried| tried.place(below));
+        Ok(Key { mount: mount.id, name: place.unwrap_or_else(|| below.to_owned()), is_secret: false })
     }
 
     /// What is behind a key now; `None` when it is gone.

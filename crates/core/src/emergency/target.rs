@@ -200,7 +200,7 @@ impl Emergency {
         };
         let name = match below.split_once('/') {
             Some(("data" | "metadata", name)) if mount.is_versioned_kv() => name,
-            _ => below.as_str(),
+            _ => below,
         };
         let Ok(name) = SecretPath::parse(name) else { return Ok(None) };
         let known = self.rooms.secrets.known(&mount, &name).await?;

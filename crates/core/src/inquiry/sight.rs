@@ -78,11 +78,11 @@ impl Sight {
     pub(super) fn things(&self, typed: &str) -> Vec<Thing> {
         let typed = typed.trim_matches('/');
         let mut things = vec![Thing::Path(typed.to_owned()), Thing::Typed(typed.to_owned())];
-        let resolved = RequestPath::parse(typed).ok().and_then(|path| self.table.resolve(&path));
-        if let Some((mount, below)) = resolved {
-            things.push(Thing::Object(path_object(&mount.accessor, &below)));
+        let path = RequestPath::parse(typed).ok();
+        if let Some((mount, below)) = path.as_ref().and_then(|path| self.table.resolve(path)) {
+            things.push(Thing::Object(path_object(&mount.accessor, below)));
             if mount.kind == "kv" {
-                things.push(Thing::Object(object_of(&mount.accessor, secret_below(&mount, &below))));
+                things.push(Thing::Object(object_of(&mount.accessor, secret_below(&mount, below))));
             }
         }
         things
@@ -94,7 +94,7 @@ impl Sight {
         let unknown = || CoreError::NotFound(format!("there is no mount for \"{path}\""));
         let (mount, below) = self.table.resolve(&path).ok_or_else(unknown)?;
         let is_secret = mount.kind == "kv";
-        let name = if is_secret { secret_below(&mount, &below).to_owned() } else { below };
+        let name = if is_secret { secret_below(&mount, below) } else { below }.to_owned();
         let object = match is_secret {
             true => object_of(&mount.accessor, &name),
             false => path_object(&mount.accessor, &name),

@@ -138,12 +138,12 @@ fn check_lockout(mount: &Mount, method: Option<&dyn AuthMethod>) -> Result<(), C
 
 impl MountTable {
     /// The mount that a path lies in (the longest that fits), and what follows it in the path.
-    pub fn resolve(&self, path: &RequestPath) -> Option<(Arc<Mount>, String)> {
+    pub fn resolve<'p>(&self, path: &'p RequestPath) -> Option<(Arc<Mount>, &'p str)> {
         let mut end = path.as_str().len();
         loop {
             let prefix = path.as_str().get(..end)?;
             if let Some(mount) = self.by_path.get(prefix) {
-                return Some((Arc::clone(mount), path.below(&mount.path)?.to_owned()));
+                return Some((Arc::clone(mount), path.below(&mount.path)?));
             }
             end = prefix.rfind('/')?;
         }

@@ -190,7 +190,7 @@ impl World {
         let open = self.open();
         let (mount, below) = open.mounts.table().resolve(&grant.visit().path).unwrap();
         let engine = open.mounts.table().engine(mount.id).unwrap();
-        let (endpoint, captures) = route(engine.endpoints(), &below).unwrap();
+        let (endpoint, captures) = route(engine.endpoints(), below).unwrap();
         let result = open.leases.serve(&grant, endpoint, captures, operation, &fields).await;
         open.gate.conclude(grant, &fields, &result).await?;
         result

@@ -42,8 +42,8 @@ impl<'a> Rank<'a> {
         let mut first_plus = usize::MAX;
         let mut plus = 0;
         let mut at = 0;
-        for segment in &parts.whole {
-            if *segment == "+" {
+        for segment in parts.segments() {
+            if segment == "+" {
                 first_plus = first_plus.min(at);
                 plus += 1;
             }
@@ -73,8 +73,8 @@ impl<'a> Rank<'a> {
 struct Parts<'a> {
     /// Without its `*`.
     text: &'a str,
-    /// Segments that must match as a whole.
-    whole: Vec<&'a str>,
+    /// Segments that must match as a whole, if there are any.
+    whole: Option<&'a str>,
     /// With a `*`: how the segment after those must begin.
     glob: Option<&'a str>,
 }
@@ -85,9 +85,17 @@ impl<'a> Parts<'a> {
             Some(text) => (text, true),
             None => (pattern, false),
         };
-        let mut whole: Vec<&str> = text.split('/').collect();
-        let glob = if ends_in_star { whole.pop() } else { None };
+        let (whole, glob) = match text.rsplit_once('/') {
+            _ if !ends_in_star => (Some(text), None),
+            Some((whole, glob)) => (Some(whole), Some(glob)),
+            None => (None, Some(text)),
+        };
         Self { text, whole, glob }
+    }
+
+    /// The segments that must match as a whole.
+    fn segments(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.whole.into_iter().flat_map(|whole| whole.split('/'))
     }
 }
 
@@ -119,12 +127,12 @@ struct Builder {
 impl Builder {
     fn insert(&mut self, pattern: &str, id: PatternId, grants: bool) {
         let parts = Parts::of(pattern);
-        if parts.whole.len() > DEEPEST {
+        if parts.segments().count() > DEEPEST {
             return;
         }
         let mut at = ROOT;
         self.mark(at, grants);
-        for segment in parts.whole {
+        for segment in parts.segments() {
             at = if segment == "+" { self.plus_child(at) } else { self.child(at, segment) };
             self.mark(at, grants);
         }
@@ -234,7 +242,9 @@ impl PatternIndex {
             offset += segment.len() + 1;
             step
         };
-        path.split('/').map(step).collect()
+        let mut steps = Vec::with_capacity(path.bytes().filter(|byte| *byte == b'/').count() + 1);
+        steps.extend(path.split('/').map(step));
+        steps
     }
 
     fn follow(&self, at: NodeId, step: &Step<'_>) -> Option<NodeId> {

@@ -124,7 +124,7 @@ fn locate(context: &Context<'_>, typed: &str, capability: Capability) -> Result<
     }
     let table = context.open.mounts.table();
     let Some((mount, below)) = table.resolve(&path) else { return Ok(Asked { path, access: None }) };
-    let found = find(context.open, &mount, &below).or_else(|| {
+    let found = find(context.open, &mount, below).or_else(|| {
         let branch = if capability == Capability::List { "metadata" } else { "data" };
         mount
             .is_versioned_kv()

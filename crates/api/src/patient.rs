@@ -1,5 +1,6 @@
 //! Bounds on how long a peer may keep a connection, and the secrets in its buffers, by being slow.
 
+use crate::listener::Limits;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -33,10 +34,6 @@ impl Phase {
         self.0.store(SERVING, Ordering::Relaxed);
         Serving(self.clone())
     }
-
-    fn is(&self, phase: u8) -> bool {
-        self.0.load(Ordering::Relaxed) == phase
-    }
 }
 
 impl Drop for Serving {
@@ -45,50 +42,58 @@ impl Drop for Serving {
     }
 }
 
-/// A stream whose peer must send the head of a request within a time once it has begun, and must take bytes that are
-/// ready for it within a time. How long it may be idle is the HTTP library's timer.
+/// A stream whose peer must begin a request within a time after the last one, must send the head of one within a time once
+/// it has begun, and must take bytes that are ready for it within a time.
 pub(crate) struct Patient<S> {
     stream: S,
     phase: Phase,
+    idle: Deadline,
     head: Deadline,
     write: Deadline,
 }
 
 /// A span that runs only while something is awaited.
+///
+/// Its alarm stays set from one span to the next, so that a request sets none: it rings too early for the span that runs by
+/// then, and only then is it set anew.
 struct Deadline {
     patience: Duration,
-    sleep: Pin<Box<Sleep>>,
-    running: bool,
+    alarm: Pin<Box<Sleep>>,
+    /// When the span ends that runs now.
+    end: Option<Instant>,
 }
 
 impl Deadline {
     fn new(patience: Duration) -> Self {
-        Self { patience, sleep: Box::pin(sleep(patience)), running: false }
+        Self { patience, alarm: Box::pin(sleep(patience)), end: None }
     }
 
-    fn start(&mut self) {
-        if !self.running {
-            self.running = true;
-            self.sleep.as_mut().reset(Instant::now() + self.patience);
-        }
+    fn stop(&mut self) {
+        self.end = None;
     }
 
-    /// Pending while there is time left, an error afterwards.
+    /// Begins a span unless one runs. Pending while there is time left, an error afterwards.
     fn poll<T>(&mut self, context: &mut Context<'_>, what: &'static str) -> Poll<io::Result<T>> {
-        self.start();
-        ready!(self.sleep.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)))
+        let end = *self.end.get_or_insert_with(|| Instant::now() + self.patience);
+        loop {
+            ready!(self.alarm.as_mut().poll(context));
+            if self.alarm.deadline() >= end {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, what)));
+            }
+            self.alarm.as_mut().reset(end);
+        }
     }
 }
 
 impl<S> Patient<S> {
-    pub(crate) fn new(stream: S, head: Duration, write: Duration, phase: Phase) -> Self {
-        Self { stream, phase, head: Deadline::new(head), write: Deadline::new(write) }
+    pub(crate) fn new(stream: S, limits: &Limits, phase: Phase) -> Self {
+        let (idle, head) = (Deadline::new(limits.idle), Deadline::new(limits.headers));
+        Self { stream, phase, idle, head, write: Deadline::new(limits.write) }
     }
 
     fn bear<T>(&mut self, context: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if poll.is_ready() {
-            self.write.running = false;
+            self.write.stop();
             return poll;
         }
         self.write.poll(context, "the peer does not read its answer")
@@ -103,19 +108,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let poll = Pin::new(&mut this.stream).poll_read(context, buffer);
-        if this.phase.is(SERVING) {
-            this.head.running = false;
-            return poll;
-        }
+        let phase = this.phase.0.load(Ordering::Relaxed);
         match poll {
             // The first bytes after an answer begin the head of the next request.
-            Poll::Ready(Ok(())) if this.phase.is(IDLE) => {
+            Poll::Ready(Ok(())) if phase == IDLE => {
                 this.phase.0.store(HEAD, Ordering::Relaxed);
-                this.head.running = false;
-                this.head.start();
+                this.idle.stop();
+                this.head.stop();
                 Poll::Ready(Ok(()))
             }
-            Poll::Pending if this.phase.is(HEAD) => this.head.poll(context, "the request head took too long"),
+            Poll::Pending if phase == IDLE => this.idle.poll(context, "no other request came"),
+            Poll::Pending if phase == HEAD => this.head.poll(context, "the request head took too long"),
             other => other,
         }
     }

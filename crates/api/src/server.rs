@@ -20,7 +20,7 @@ use hyper::http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
@@ -293,11 +293,12 @@ impl Server {
             self.request(&orphans, request, door, phase.serve())
         });
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()).header_read_timeout(self.limits.idle).keep_alive(true);
+        // The stream bounds how long a peer may take, for less than a timer that is set for each request.
+        http.header_read_timeout(None).keep_alive(true);
         http.max_buf_size(64 * 1024).max_headers(64);
         // Who sends a request and closes its side at once still gets it done; without this it may vanish unseen.
         http.half_close(true);
-        let stream = Patient::new(stream, self.limits.headers, self.limits.write, phase.clone());
+        let stream = Patient::new(stream, &self.limits, phase.clone());
         let service = service_fn(|request| {
             let answer = service.call(request);
             async { answer.await.map(stream::attached) }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use strongroom_api::Limits;
 use strongroom_testkit::TestServer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 const CLOSE: &str = "Connection: close\r\n";
@@ -407,6 +408,52 @@ async fn clients_that_are_slow_with_their_request_are_dropped() {
     assert!(begun.elapsed() < dropped_within, "{:?}", begun.elapsed());
     assert!(status(&heard) == 400 && heard.contains("took too long"), "{heard}");
     assert_eq!(server.world.outcomes().await.len(), recorded + 1);
+    server.stop().await;
+}
+
+/// Asks how the server does, and reads the answer to its end.
+async fn ask_for_health(stream: &mut TcpStream) {
+    stream.write_all(b"GET /v1/sys/health HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"}\n") {
+        assert!(stream.read_buf(&mut heard).await.unwrap() > 0, "closed: {:?}", String::from_utf8_lossy(&heard));
+    }
+    assert_eq!(status(&String::from_utf8_lossy(&heard)), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_closed_when_it_was_idle_for_the_whole_time_and_not_while_it_is_used() {
+    let idle = Duration::from_millis(600);
+    let server = TestServer::open_with(Limits { idle, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    // Longer in all than it may be idle at once.
+    for _ in 0..4 {
+        ask_for_health(&mut stream).await;
+        tokio::time::sleep(idle * 2 / 3).await;
+    }
+    ask_for_health(&mut stream).await;
+    let begun = Instant::now();
+    assert_eq!(TestServer::hear(&mut stream).await, "");
+    // It is idle for the server a little before its answer is read here.
+    assert!(begun.elapsed() > idle * 4 / 5, "it was closed after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "it was borne for {:?}", begun.elapsed());
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_later_request_has_the_whole_time_for_its_head_and_no_more() {
+    let headers = Duration::from_millis(600);
+    let server = TestServer::open_with(Limits { headers, ..Limits::default() }).await;
+    let mut stream = server.connect().await;
+    ask_for_health(&mut stream).await;
+    // Of no account: it is idle.
+    tokio::time::sleep(headers * 3 / 2).await;
+    ask_for_health(&mut stream).await;
+    stream.write_all(b"GET /v1/sys/health HTTP/1.1\r\nX-Slow: ").await.unwrap();
+    let begun = Instant::now();
+    TestServer::hear(&mut stream).await;
+    assert!(begun.elapsed() > headers * 4 / 5, "it was cut off after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(5), "it was borne for {:?}", begun.elapsed());
     server.stop().await;
 }
 

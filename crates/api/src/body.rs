@@ -69,7 +69,7 @@ pub(crate) async fn read(mut body: Incoming, limit: usize, budget: &Budget) -> R
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
-    let mut held = Held { bytes: Zeroizing::new(Vec::new()), memory: budget.open() };
+    let mut held = Held::none(budget);
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| CoreError::Invalid("the request body ended early".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -109,6 +109,11 @@ pub(crate) fn parse_object(bytes: &[u8], budget: &Budget) -> Result<Fields, Core
 }
 
 impl Held {
+    /// No body.
+    pub(crate) fn none(budget: &Budget) -> Self {
+        Self { bytes: Zeroizing::new(Vec::new()), memory: budget.open() }
+    }
+
     /// The body as a JSON object; an empty body is an empty object. The error says where, never what.
     pub(crate) fn json_object(&mut self) -> Result<Fields, CoreError> {
         if self.bytes.iter().all(u8::is_ascii_whitespace) {

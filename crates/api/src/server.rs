@@ -337,7 +337,7 @@ impl Server {
         // On the connection's own task, where no other thread must be woken for it.
         let serving = Box::pin(async move {
             match door {
-                Err((door, why)) => vault.refuse_at_door(request, door, why).await,
+                Err((door, why)) => Box::pin(vault.refuse_at_door(request, door, why)).await,
                 Ok(door) if native::is_ours(request.uri().path()) => Box::pin(native.serve(request, door)).await,
                 Ok(door) if Aws::claims(&request) => Box::pin(aws.serve(request, door)).await,
                 Ok(door) => vault.serve(request, door).await,

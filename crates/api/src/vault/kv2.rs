@@ -90,35 +90,44 @@ fn of_metadata(captures: &Captures, operation: Operation) -> Result<Object, Core
 }
 
 async fn data(context: Context<'_>) -> Result<Reply, CoreError> {
-    let secrets = &context.open.secrets;
     match context.operation {
-        Write => {
-            let cas = cas(context.fields)?;
-            let value = SecretValue::Object(sent_data(context.fields)?);
-            let info = secrets.write(context.grant, &value, WriteOptions { cas, ..WriteOptions::default() }).await?;
-            Ok(written(&info))
-        }
-        Patch => {
-            let patch = sent_data(context.fields)?;
-            match secrets.patch(context.grant, &patch, cas(context.fields)?).await? {
-                Seen::Here(version) => Ok(written(&version.info)),
-                Seen::Gone(info) => Ok(Reply { gone: true, ..written(&info) }),
-            }
-        }
-        Delete => secrets.delete_current(context.grant).await.map(|()| Reply::empty()),
-        Read | List => match secrets.read_text(context.grant, &selector(context.fields)?, metadata_text).await? {
-            Seen::Here(version) => {
-                let number = Some(version.info.number.get());
-                match version.value {
-                    Ok(text) => Ok(Reply { version: number, ..Reply::text(text) }),
-                    Err(value) => {
-                        let reply = shown("data", Value::Object(object(value)), &version.info);
-                        Ok(reply.of_version("data", version.words))
-                    }
+        Read | List => read_data(&context).await,
+        // Boxed: reads are many, and each would carry room for a change.
+        Write => Box::pin(write_data(context)).await,
+        Patch => Box::pin(patch_data(context)).await,
+        Delete => Box::pin(context.open.secrets.delete_current(context.grant)).await.map(|()| Reply::empty()),
+    }
+}
+
+async fn read_data(context: &Context<'_>) -> Result<Reply, CoreError> {
+    let secrets = &context.open.secrets;
+    match secrets.read_text(context.grant, &selector(context.fields)?, metadata_text).await? {
+        Seen::Here(version) => {
+            let number = Some(version.info.number.get());
+            match version.value {
+                Ok(text) => Ok(Reply { version: number, ..Reply::text(text) }),
+                Err(value) => {
+                    let reply = shown("data", Value::Object(object(value)), &version.info);
+                    Ok(reply.of_version("data", version.words))
                 }
             }
-            Seen::Gone(info) => Ok(Reply { gone: true, ..shown("data", Value::Null, &info) }),
-        },
+        }
+        Seen::Gone(info) => Ok(Reply { gone: true, ..shown("data", Value::Null, &info) }),
+    }
+}
+
+async fn write_data(context: Context<'_>) -> Result<Reply, CoreError> {
+    let cas = cas(context.fields)?;
+    let value = SecretValue::Object(sent_data(context.fields)?);
+    let options = WriteOptions { cas, ..WriteOptions::default() };
+    Ok(written(&context.open.secrets.write(context.grant, &value, options).await?))
+}
+
+async fn patch_data(context: Context<'_>) -> Result<Reply, CoreError> {
+    let patch = sent_data(context.fields)?;
+    match context.open.secrets.patch(context.grant, &patch, cas(context.fields)?).await? {
+        Seen::Here(version) => Ok(written(&version.info)),
+        Seen::Gone(info) => Ok(Reply { gone: true, ..written(&info) }),
     }
 }
 

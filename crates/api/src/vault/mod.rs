@@ -253,29 +253,16 @@ impl Vault {
         let after = route::After::default();
         let result = match help {
             true => may_ask_for_help(&grant, &mount),
-            false => self.act(open, &grant, &target, &fields, (&after, &upload)).await,
+            false => self.act_and_wrap(open, &grant, &target, &fields, (&after, &upload)).await,
         };
         let path = grant.visit().path.clone();
-        let result = match result {
-            Ok(reply) => {
-                let place = (table_kind(&mount), target.found.endpoint().pattern);
-                let reply = field::warn(reply, place, operation, &fields);
-                match Wrapping::is_due(&grant, &reply) {
-                    true => {
-                        let render = |reply: &Reply| answer::rendered(reply, request, &mount, &path);
-                        Box::pin(open.wrapping.wrap(&grant, reply, render)).await
-                    }
-                    false => Ok(reply),
-                }
-            }
-            Err(error) => Err(error),
-        };
         let recording = now();
-        let recorded = open.gate.conclude(grant, &fields, &result).await;
-        self.note_recording(now().since(recording), recorded.is_ok());
+        let outcome = open.gate.conclude(grant, &fields, &result).await;
+        let recorded = now();
+        self.note_recording(recorded.since(recording), outcome.is_ok());
         let is_login = target.found.endpoint().access == Access::Open && mount.class == MountClass::Auth;
-        self.note_route(operation, mount.path.as_str(), is_login, now().since(arrived));
-        let done = match recorded {
+        self.note_route(operation, mount.path.as_str(), is_login, recorded.since(arrived));
+        let done = match outcome {
             Ok(()) => {
                 let auth = result.as_ref().ok().and_then(|reply| reply.auth.as_ref());
                 auth.filter(|auth| auth.made).into_iter().for_each(|auth| self.note_token(&mount, auth));
@@ -352,6 +339,26 @@ impl Vault {
             Err(CoreError::Nothing) if astray => answer::astray_in_kv(request, operation),
             Err(error) => answer::error(&error),
         }
+    }
+
+    /// Does what was granted, and puts the answer away where its caller wants that.
+    async fn act_and_wrap(
+        &self,
+        open: &Open,
+        grant: &Grant,
+        target: &Target,
+        fields: &Fields,
+        late: (&route::After, &route::Upload),
+    ) -> Result<Reply, CoreError> {
+        let reply = self.act(open, grant, target, fields, late).await?;
+        let (mount, visit) = (&target.mount, grant.visit());
+        let place = (table_kind(mount), target.found.endpoint().pattern);
+        let reply = field::warn(reply, place, visit.operation, fields);
+        if !Wrapping::is_due(grant, &reply) {
+            return Ok(reply);
+        }
+        let render = |reply: &Reply| answer::rendered(reply, visit.request, mount, &visit.path);
+        Box::pin(open.wrapping.wrap(grant, reply, render)).await
     }
 
     async fn act(

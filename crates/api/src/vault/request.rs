@@ -5,7 +5,7 @@ use super::{status, sys};
 use crate::body::{self, Budget, Held, Memory};
 use crate::listener::Limits;
 use crate::server::Door;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header, request::Parts};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -130,10 +130,15 @@ impl Begun {
             let (memory, upload) = (budget.open(), Upload::of(body));
             return Ok(Box::new(Parsed { visit, credential, fields: query, head, help, memory, upload }));
         }
-        // Only this part goes at the client's pace; what follows must not be cut off half-way.
-        let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
-        let late = || Err(CoreError::Invalid("the request body took too long to arrive".to_owned()));
-        let mut held = check!(visit, reading.unwrap_or_else(|_| late()));
+        let mut held = match body.is_end_stream() {
+            true => Held::none(budget),
+            // Only this part goes at the client's pace; what follows must not be cut off half-way.
+            false => {
+                let reading = timeout(limits.request, body::read(body, limits.body_bytes, budget)).await;
+                let late = || Err(CoreError::Invalid("the request body took too long to arrive".to_owned()));
+                check!(visit, reading.unwrap_or_else(|_| late()))
+            }
+        };
         read_bytes.add(held.len() as u64);
         let fields = check!(visit, fields_of(&parts, visit.operation, query, &mut held));
         let memory = held.into_memory();

@@ -13,7 +13,7 @@ use crate::{CoreError, Fields, Grant, SecretAct};
 use std::sync::Arc;
 use strongroom_audit::Missing;
 use strongroom_barrier::{Address, SealedValue};
-use strongroom_model::{SecretBytes, SecretPath, VersionSelector};
+use strongroom_model::{SecretBytes, SecretPath, VersionNumber, VersionSelector};
 
 /// One version that can be read.
 pub struct SecretVersion<T = SecretValue> {
@@ -190,26 +190,37 @@ impl Secrets {
         selector: &VersionSelector,
     ) -> Result<Option<Seen<SecretBytes>>, CoreError> {
         alive(&head.meta)?;
-        if head.meta.is_past(self.clock.now()) {
+        let now = self.clock.now();
+        if head.meta.is_past(now) {
             return Err(CoreError::Nothing);
         }
         let info = head.meta.select(selector).and_then(|number| head.meta.info(number)).ok_or(CoreError::Nothing)?;
-        if info.version.is_gone(self.clock.now()) {
+        if info.version.is_gone(now) {
             return Ok(Some(Seen::Gone(info)));
         }
         let inline = head.inline(info.number);
         let words = Words(inline.map(|inline| Arc::clone(&inline.words)));
         let plain = match inline {
             Some(inline) => self.open_inline(mount, head, info.number, inline).await?,
-            None => {
-                let Some(record) = self.records.barrier().get(&version_at(head.id, info.number)).await? else {
-                    return Ok(None);
-                };
-                let sealed = SealedValue::from_bytes(record.bytes.expose().to_vec());
-                self.open(mount, head, info.number, &sealed).await?
-            }
+            // Boxed: most values lie in their heads, and reading them would carry room for this.
+            None => match Box::pin(self.open_apart(mount, head, info.number)).await? {
+                Some(plain) => plain,
+                None => return Ok(None),
+            },
         };
         Ok(Some(Seen::Here(SecretVersion { value: plain, info, words })))
+    }
+
+    /// The value that has a record of its own, if it is there.
+    async fn open_apart(
+        &self,
+        mount: &Mount,
+        head: &Head,
+        number: VersionNumber,
+    ) -> Result<Option<SecretBytes>, CoreError> {
+        let Some(record) = self.records.barrier().get(&version_at(head.id, number)).await? else { return Ok(None) };
+        let sealed = SealedValue::from_bytes(record.bytes.expose().to_vec());
+        self.open(mount, head, number, &sealed).await.map(Some)
     }
 }
 

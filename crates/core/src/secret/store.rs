@@ -130,7 +130,9 @@ impl Secrets {
         let opener = match inline.opener.get() {
             Some(opener) => opener,
             None => {
-                let opener = barrier.value_opener(&head.key, binding(mount, head.id, number), &inline.value).await?;
+                // Boxed: it is done once, and each read would carry room for it.
+                let binding = binding(mount, head.id, number);
+                let opener = Box::pin(barrier.value_opener(&head.key, binding, &inline.value)).await?;
                 inline.opener.get_or_init(|| opener)
             }
         };

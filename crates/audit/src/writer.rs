@@ -152,13 +152,15 @@ impl Writer {
             return;
         }
         let written = self.write_pending();
-        let waiting = std::mem::take(&mut self.pending);
         match written {
             Ok(first) => {
                 self.untold = None;
-                answer_written(waiting, first);
+                answer_written(&mut self.pending, first);
             }
-            Err(why) => self.answer_failed(waiting, why),
+            Err(why) => {
+                let waiting = std::mem::take(&mut self.pending);
+                self.answer_failed(waiting, why);
+            }
         }
     }
 
@@ -348,8 +350,9 @@ impl Writer {
     }
 }
 
-fn answer_written(waiting: Vec<(Vec<u8>, Option<Answer>)>, first: u64) {
-    for (seq, (_, answer)) in (first..).zip(waiting) {
+/// Leaves the list empty and as long as it was, for the next batch.
+fn answer_written(waiting: &mut Vec<(Vec<u8>, Option<Answer>)>, first: u64) {
+    for (seq, (_, answer)) in (first..).zip(waiting.drain(..)) {
         if let Some(answer) = answer {
             let _ = answer.send(Ok(Receipt { seq }));
         }

@@ -9,7 +9,7 @@ use hyper::Response;
 use hyper::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::io;
+use std::io::{self, Write};
 use strongroom_core::mount::Mount;
 use strongroom_core::snapshot::Streamed;
 use strongroom_core::wrapping::{Rendered, Wrap};
@@ -83,20 +83,20 @@ fn as_kept(reply: &Reply, request: RequestId, mount: &Mount) -> Option<Wiped> {
     if !reply.warnings.is_empty() || reply.auth.is_some() || reply.lease.is_some() || reply.wrap.is_some() {
         return None;
     }
-    let kind = serde_json::to_string(&mount.kind).ok()?;
     // Of the size that it takes, or more: a buffer that grows is wiped and copied.
-    let room = ENVELOPE + text.value().len() + text.metadata().len() + kind.len();
+    let room = ENVELOPE + text.value().len() + text.metadata().len() + mount.kind.len();
     let mut answer = Wiped(Zeroizing::new(Vec::with_capacity(room)));
-    let begin = format!(
+    write!(
+        answer,
         "{{\"request_id\":\"{request}\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":{},\"data\":{{\"data\":",
         reply.lease_duration
-    );
-    append_wiped(&mut answer.0, begin.as_bytes());
+    )
+    .ok()?;
     append_wiped(&mut answer.0, text.value());
     append_wiped(&mut answer.0, b",\"metadata\":");
     append_wiped(&mut answer.0, text.metadata().as_bytes());
     append_wiped(&mut answer.0, b"},\"wrap_info\":null,\"warnings\":null,\"auth\":null,\"mount_type\":");
-    append_wiped(&mut answer.0, kind.as_bytes());
+    serde_json::to_writer(&mut answer, &mount.kind).ok()?;
     append_wiped(&mut answer.0, b"}\n");
     Some(answer)
 }

@@ -335,7 +335,7 @@ impl Strongroom {
 
     /// Records that a change is about to be made through an endpoint that no gate guards (initialise, unseal).
     pub async fn note_intent(&self, visit: &Visit, operation: impl Into<Word>) -> Result<(), CoreError> {
-        self.setup.trail.append(entry_of(visit, EntryKind::Intent, operation, &*self.setup.clock)).await?;
+        self.setup.trail.append(entry_of(visit, EntryKind::Intent, operation, self.setup.clock.now())).await?;
         Ok(())
     }
 
@@ -346,7 +346,7 @@ impl Strongroom {
         operation: impl Into<Word>,
         result: &Result<T, CoreError>,
     ) -> Result<(), CoreError> {
-        let mut entry = entry_of(visit, EntryKind::Outcome, operation, &*self.setup.clock);
+        let mut entry = entry_of(visit, EntryKind::Outcome, operation, self.setup.clock.now());
         entry.decision = Some(DecisionNote {
             granted: result.is_ok(),
             policy: None,

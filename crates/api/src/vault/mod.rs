@@ -257,7 +257,7 @@ impl Vault {
         };
         let path = grant.visit().path.clone();
         let recording = now();
-        let outcome = open.gate.conclude(grant, &fields, &result).await;
+        let outcome = open.gate.conclude_at(recording, grant, &fields, &result).await;
         let recorded = now();
         self.note_recording(recorded.since(recording), outcome.is_ok());
         let is_login = target.found.endpoint().access == Access::Open && mount.class == MountClass::Auth;

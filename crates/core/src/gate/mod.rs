@@ -33,7 +33,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, Outcome, Trail};
 use strongroom_model::policy::{Question, Reason::Denied};
-use strongroom_model::{Clock, Kind, Kinded, SecretString};
+use strongroom_model::{Clock, Kind, Kinded, SecretString, Timestamp};
 
 /// A request before the gate.
 pub struct Ask {
@@ -156,15 +156,26 @@ impl Gate {
     }
 
     /// Closes the entry of a granted request. Only when this returns `Ok` may the answer leave.
-    pub async fn conclude(
+    pub fn conclude<'a>(
+        &'a self,
+        grant: Box<Grant>,
+        fields: &'a Fields,
+        result: &'a Result<Reply, CoreError>,
+    ) -> impl Future<Output = Result<(), CoreError>> + Send + 'a {
+        self.conclude_at(self.clock.now(), grant, fields, result)
+    }
+
+    /// As [`Gate::conclude`], for who has just read the clock.
+    pub async fn conclude_at(
         &self,
+        now: Timestamp,
         mut grant: Box<Grant>,
         fields: &Fields,
         result: &Result<Reply, CoreError>,
     ) -> Result<(), CoreError> {
         let spent = grant.bearer.as_ref().filter(|bearer| bearer.is_spent()).and_then(Bearer::key);
         let bare = bare(&grant, result);
-        let (entry, made) = self.closing(&mut grant, fields, result, bare.as_ref());
+        let (entry, made) = self.closing(&mut grant, fields, now, result, bare.as_ref());
         let written = self.trail.append(entry).await;
         if let Some(key) = spent {
             // It has no uses left, so it is powerless with or without its record.
@@ -192,10 +203,11 @@ impl Gate {
         &self,
         grant: &mut Grant,
         fields: &Fields,
+        now: Timestamp,
         result: &Result<Reply, CoreError>,
         bare: Option<&CoreError>,
     ) -> (Entry, Vec<TokenKey>) {
-        let mut entry = self.outcome(grant, fields);
+        let mut entry = self.outcome(grant, fields, now);
         let mut made = Vec::new();
         entry.subject = grant.subject.take();
         if let Ok(reply) = result {
@@ -430,14 +442,14 @@ impl Gate {
             return Ok(());
         }
         let begun = self.clock.now();
-        self.trail.append(self.intent(grant, fields)).await?;
+        self.trail.append(self.intent(grant, fields, begun)).await?;
         grant.intent = true;
         grant.intent_took = self.clock.now().since(begun);
         Ok(())
     }
 
     async fn refuse(&self, mut grant: Box<Grant>, fields: &Fields, error: CoreError) -> CoreError {
-        let mut entry = self.outcome(&mut grant, fields);
+        let mut entry = self.outcome(&mut grant, fields, self.clock.now());
         entry.outcome = Some(Outcome::failed(error.kind(), error.to_string()));
         match self.trail.append(entry).await {
             Ok(_) => error,
@@ -446,23 +458,23 @@ impl Gate {
     }
 
     /// The entry before a change: the grant keeps what it says, for the one after.
-    fn intent(&self, grant: &Grant, fields: &Fields) -> Entry {
-        let mut entry = self.entry(grant, EntryKind::Intent, fields);
+    fn intent(&self, grant: &Grant, fields: &Fields, now: Timestamp) -> Entry {
+        let mut entry = self.entry(grant, EntryKind::Intent, fields, now);
         entry.token_hash = grant.token_hash.clone();
         entry.decision = grant.decision.clone();
         entry
     }
 
     /// The entry that closes a request: what nobody but the trail needs of the grant goes into it.
-    fn outcome(&self, grant: &mut Grant, fields: &Fields) -> Entry {
-        let mut entry = self.entry(grant, EntryKind::Outcome, fields);
+    fn outcome(&self, grant: &mut Grant, fields: &Fields, now: Timestamp) -> Entry {
+        let mut entry = self.entry(grant, EntryKind::Outcome, fields, now);
         entry.token_hash = grant.token_hash.take();
         entry.decision = grant.decision.take();
         entry
     }
 
-    fn entry(&self, grant: &Grant, kind: EntryKind, fields: &Fields) -> Entry {
-        let mut entry = entry_of(&grant.visit, kind, grant.action.unwrap_or(grant.operation), &*self.clock);
+    fn entry(&self, grant: &Grant, kind: EntryKind, fields: &Fields, now: Timestamp) -> Entry {
+        let mut entry = entry_of(&grant.visit, kind, grant.action.unwrap_or(grant.operation), now);
         entry.mount = grant.mount.as_deref().map(Mount::note);
         entry.secret = secret_note(&grant.object);
         entry.principal = grant.principal.clone();

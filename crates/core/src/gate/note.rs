@@ -3,7 +3,7 @@
 use super::Object;
 use crate::Visit;
 use strongroom_audit::{DecisionNote, Entry, EntryKind, SecretNote, SourceNote, Word};
-use strongroom_model::Clock;
+use strongroom_model::Timestamp;
 use strongroom_model::policy::{Decision, Reason};
 
 /// The secret as the trail names it: the same through every dialect.
@@ -15,14 +15,14 @@ pub(super) fn secret_note(object: &Object) -> Option<SecretNote> {
 }
 
 /// An entry with what every request has.
-pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: impl Into<Word>, clock: &dyn Clock) -> Entry {
+pub(crate) fn entry_of(visit: &Visit, kind: EntryKind, operation: impl Into<Word>, now: Timestamp) -> Entry {
     let mut entry = Entry::new(kind, visit.request, visit.dialect, operation, visit.path.as_str());
     entry.namespace = visit.namespace.as_str().to_owned();
     entry.typed = visit.typed.clone();
     entry.request_headers = visit.headers.clone();
     entry.source = SourceNote { address: visit.source.text(), port: visit.source.port };
     entry.wrap_ttl = visit.wrap_ttl.map(|ttl| ttl.as_secs());
-    entry.duration_us = u64::try_from(clock.now().since(visit.arrived).as_micros()).unwrap_or(u64::MAX);
+    entry.duration_us = u64::try_from(now.since(visit.arrived).as_micros()).unwrap_or(u64::MAX);
     entry
 }
 

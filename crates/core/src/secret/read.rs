@@ -162,10 +162,19 @@ impl Secrets {
         if let Some(seen) = self.try_look(mount, &found.head.value, selector).await? {
             return Ok(seen);
         }
-        // The head may be older than the value's removal. If the latest one still promises the value, somebody else
-        // removed it.
         // Boxed: it is rare, and each read would carry room for it.
-        let head = Box::pin(self.find_past_cache(mount, &found.name)).await?.ok_or(CoreError::Nothing)?;
+        Box::pin(self.open_past_cache(mount, found, selector)).await
+    }
+
+    /// As [`Secrets::open_in`], by the head as the store has it now: the one at hand may be older than the value's removal.
+    /// If the latest one still promises the value, somebody else removed it.
+    async fn open_past_cache(
+        &self,
+        mount: &Mount,
+        found: &Found,
+        selector: &VersionSelector,
+    ) -> Result<Seen<SecretBytes>, CoreError> {
+        let head = self.find_past_cache(mount, &found.name).await?.ok_or(CoreError::Nothing)?;
         self.try_look(mount, &head, selector).await?.ok_or(CoreError::Unreadable { kind: "secret-version" })
     }
 

@@ -18,6 +18,7 @@ mod keeper;
 mod medium;
 mod proof;
 mod query;
+mod reading;
 mod redact;
 mod resume;
 mod shared;

@@ -2,7 +2,7 @@
 //! long as that takes; nobody waits for it. It judges nothing: whether it counts as failed is decided by who watches.
 
 use super::cursor::Cursor;
-use super::follow::Follower;
+use super::follow::{Chunk, Follower};
 use super::render::Renderer;
 use super::sink::Sink;
 use crate::shared::Shared;
@@ -92,6 +92,7 @@ pub(crate) struct Worker {
     control: Arc<Control>,
     shared: Arc<Shared>,
     follower: Follower,
+    chunk: Chunk,
     renderer: Renderer,
     sink: Sink,
     cursor: Cursor,
@@ -121,6 +122,7 @@ impl Worker {
             control: Arc::new(control),
             shared,
             follower: Follower::new(source, next),
+            chunk: Chunk::default(),
             renderer,
             sink,
             cursor,
@@ -163,14 +165,12 @@ impl Worker {
         // The nudge that came with the order to end may have been taken for one about lines.
         let patience = if lock(&self.control.0).drain { Duration::ZERO } else { IDLE };
         let written = self.shared.wait_for(self.follower.next(), nudges, patience);
-        let chunk = match self.follower.read(written) {
-            Ok(chunk) => chunk,
-            Err(error) => {
-                self.rest(format!("it cannot read the trail: {error}"));
-                return true;
-            }
-        };
-        for line in chunk.lines() {
+        self.chunk.clear();
+        if let Err(error) = self.follower.read(written, &mut self.chunk) {
+            self.rest(format!("it cannot read the trail: {error}"));
+            return true;
+        }
+        for (_, line) in self.chunk.lines() {
             self.renderer.render(line, &mut self.outbox);
         }
         if self.outbox.is_empty() {

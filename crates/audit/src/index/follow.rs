@@ -8,11 +8,11 @@ use super::{Inside, LOOK, REST};
 use crate::TrailError;
 use crate::chain::{self, Header};
 use crate::folder::{segment_name, segments};
+use crate::reading::{Portion, Reading};
 use crate::shared::Written;
 use crate::trail::Source;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -31,17 +31,11 @@ pub(super) struct Follow<'a> {
     inside: &'a Inside,
     files: SyncSender<(PathBuf, Arc<Builder>)>,
     reading: Option<Reading>,
+    portion: Portion,
     /// The first line of the last segment that is done.
     done: Option<u64>,
     /// The next line of a trail in memory.
     next: u64,
-}
-
-/// A segment being read.
-struct Reading {
-    first: u64,
-    file: File,
-    offset: u64,
 }
 
 impl<'a> Follow<'a> {
@@ -53,7 +47,7 @@ impl<'a> Follow<'a> {
             if let Err(error) = writing.spawn_scoped(scope, || write_files(inside, complete)) {
                 tracing::warn!(%error, "no thread for the files of the trail's index; they stay in memory");
             }
-            Self { inside, files, reading: None, done: None, next: 0 }.follow();
+            Self { inside, files, reading: None, portion: Portion::default(), done: None, next: 0 }.follow();
         });
     }
 
@@ -120,13 +114,12 @@ impl<'a> Follow<'a> {
     /// One step in a folder: some lines, or from one segment to the next. False at the end of what is written.
     fn step(&mut self, folder: &Path, written: Written) -> io::Result<bool> {
         let Some(reading) = &mut self.reading else { return self.enter(folder, written) };
-        let lines = reading.read(written)?;
-        if !lines.is_empty() {
-            let mut place = reading.offset;
-            reading.offset += lines.len() as u64;
+        let mut place = reading.offset();
+        self.portion.clear();
+        if reading.read(written, CHUNK, &mut self.portion)? > 0 {
             return self.inside.change(|state| {
                 let Some(live) = &mut state.live else { return Ok(true) };
-                for line in chain::lines(&lines) {
+                for line in chain::lines(self.portion.text()) {
                     live.feed(line, place).map_err(io::Error::other)?;
                     place += line.len() as u64 + 1;
                 }
@@ -155,7 +148,7 @@ impl<'a> Follow<'a> {
             self.done = Some(first);
             return Ok(true);
         }
-        self.reading = Some(Reading { first, file: File::open(folder.join(segment_name(first)))?, offset: 0 });
+        self.reading = Some(Reading::new(first, File::open(folder.join(segment_name(first)))?));
         self.inside.change(|state| state.live = Some(Builder::new(first)));
         Ok(true)
     }
@@ -215,27 +208,6 @@ pub(super) fn usable(folder: &Path, first: u64, behind: Option<u64>) -> io::Resu
 fn names_before(head: &[u8], sealed: &Sealed) -> bool {
     // The beginning of a line ends where its third field does; the kind of the line is not looked at.
     Header::parse(head).is_some_and(|header| header.follows(&sealed.facts.last))
-}
-
-impl Reading {
-    /// The next whole lines; empty at the end of what may be read.
-    fn read(&mut self, written: Written) -> io::Result<Vec<u8>> {
-        let end = if self.first == written.segment { written.len } else { self.file.metadata()?.len() };
-        let mut size = CHUNK;
-        loop {
-            let left = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; left.min(size)];
-            self.file.read_exact_at(&mut bytes, self.offset)?;
-            if let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') {
-                bytes.truncate(last + 1);
-                return Ok(bytes);
-            }
-            if left <= size {
-                return Ok(Vec::new());
-            }
-            size = size.saturating_mul(2);
-        }
-    }
 }
 
 fn unreadable(folder: &Path, source: io::Error) -> TrailError {

@@ -1,7 +1,6 @@
 use super::position::Position;
 use crate::TrailError;
-use crate::chain::Header;
-use crate::device::follow::Follower;
+use crate::device::follow::{Chunk, Follower};
 use crate::shared::Shared;
 use crate::trail::Source;
 use std::sync::Arc;
@@ -21,24 +20,36 @@ pub struct Reader {
 }
 
 /// A line with its number.
-pub struct Numbered {
+#[derive(Clone, Copy)]
+pub struct Numbered<'a> {
     /// Its number.
     pub seq: u64,
     /// Its text, without line feed.
-    pub text: Vec<u8>,
+    pub text: &'a [u8],
 }
 
-/// What was read.
+/// What was read. Its memory is used again by the next reading into it.
 #[derive(Default)]
 pub struct Lines {
-    /// The lines in order.
-    pub lines: Vec<Numbered>,
+    chunk: Chunk,
     /// The number behind the last one.
     pub next: u64,
     /// Lines that are written and not read yet.
     pub behind: u64,
     /// Lines that were gone when it was their turn, since the reader was made.
     pub dropped: u64,
+}
+
+impl Lines {
+    /// The lines in order.
+    pub fn iter(&self) -> impl Iterator<Item = Numbered<'_>> {
+        self.chunk.lines().filter_map(|(seq, text)| Some(Numbered { seq: seq?, text }))
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
 }
 
 impl Reader {
@@ -52,28 +63,18 @@ impl Reader {
         self.follower.next()
     }
 
-    /// Reads on; waits for lines at most so long, and gives none when there are none. Blocks.
-    pub fn read(&mut self, patience: Duration) -> Result<Lines, TrailError> {
+    /// Reads on, into `lines` in place of what is there; waits for lines at most so long, and gives none when there are
+    /// none. Blocks.
+    pub fn read(&mut self, lines: &mut Lines, patience: Duration) -> Result<(), TrailError> {
         let written = self.shared.wait_for(self.follower.next(), &mut self.nudges, patience);
-        let (mut lines, mut size) = (Vec::new(), 0);
-        while size < PORTION {
-            let chunk = self.follower.read(written).map_err(|source| TrailError::Io {
-                what: format!("cannot read the audit trail for a copy of it: {source}"),
-                source,
-            })?;
-            let before = lines.len();
-            for line in chunk.lines() {
-                let Some(header) = Header::parse(line) else { continue };
-                size += line.len();
-                lines.push(Numbered { seq: header.seq, text: line.to_vec() });
-            }
-            if lines.len() == before {
-                break;
-            }
-        }
-        let next = self.follower.next();
-        let behind = written.next.saturating_sub(next);
-        Ok(Lines { lines, next, behind, dropped: self.follower.dropped() })
+        lines.chunk.clear();
+        let failed =
+            |source| TrailError::Io { what: format!("cannot read the audit trail for a copy of it: {source}"), source };
+        while lines.chunk.len() < PORTION && self.follower.read(written, &mut lines.chunk).map_err(failed)? {}
+        lines.next = self.follower.next();
+        lines.behind = written.next.saturating_sub(lines.next);
+        lines.dropped = self.follower.dropped();
+        Ok(())
     }
 
     /// Goes to this line, forwards or backwards.

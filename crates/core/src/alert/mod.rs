@@ -22,7 +22,7 @@ use judge::Judge;
 use mute::Mutes;
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::{Entry, Line, Page, Query, Reader, Trail};
+use strongroom_audit::{Entry, Line, Lines, Page, Query, Reader, Trail};
 use strongroom_model::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -129,18 +129,18 @@ impl Alerts {
         let mut judge = Judge::new(Arc::clone(&self.trail));
         let mut reader = self.trail.reader(READER, self.trail.health().entries);
         let (mut judged, mut saved, mut saved_at) = (None, None, Instant::now());
+        let mut lines = Lines::default();
         loop {
-            let (held, lines) = read(reader).await?;
-            reader = held;
-            for line in &lines.lines {
-                let Some((entry, time)) = parsed(&line.text) else { continue };
+            (reader, lines) = read(reader, lines).await?;
+            for line in lines.iter() {
+                let Some((entry, time)) = parsed(line.text) else { continue };
                 for alert in judge.judge(&entry, line.seq, time).await? {
                     self.raise(alert).await?;
                 }
             }
             // After a death some are judged again, which repeats an alert at worst. The last ones before a quiet time are
             // saved too: what is not, no archive takes.
-            if !lines.lines.is_empty() {
+            if !lines.is_empty() {
                 judged = Some(lines.next);
             }
             if let Some(next) = judged.filter(|_| judged != saved && saved_at.elapsed() >= SAVED_EVERY) {
@@ -186,13 +186,14 @@ impl Alerts {
     }
 }
 
-async fn read(mut reader: Reader) -> Result<(Reader, strongroom_audit::Lines), CoreError> {
+async fn read(mut reader: Reader, mut lines: Lines) -> Result<(Reader, Lines), CoreError> {
     let done = spawn_blocking(move || {
-        let lines = reader.read(PATIENCE);
-        (reader, lines)
+        let read = reader.read(&mut lines, PATIENCE);
+        (reader, lines, read)
     });
-    let (reader, lines) = done.await.map_err(|_| CoreError::Internal("the reader of alerts broke"))?;
-    Ok((reader, lines?))
+    let (reader, lines, read) = done.await.map_err(|_| CoreError::Internal("the reader of alerts broke"))?;
+    read?;
+    Ok((reader, lines))
 }
 
 async fn save(mut reader: Reader, next: u64) -> Result<Reader, CoreError> {

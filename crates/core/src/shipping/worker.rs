@@ -174,7 +174,7 @@ impl Worker {
                     self.settle(&lines, &parcels, settled).await?;
                 }
                 Err(why) => {
-                    let first = lines.lines.first().map_or(lines.next, |line| line.seq);
+                    let first = lines.iter().next().map_or(lines.next, |line| line.seq);
                     let again = carrier.lost().map_or(first, |lost| lost.min(first));
                     self.go_to(again);
                     self.fail(why).await;
@@ -186,7 +186,11 @@ impl Worker {
     }
 
     async fn read(&mut self) -> Result<Lines, CoreError> {
-        self.with_reader(|reader| reader.read(PATIENCE)).await
+        let read = |reader: &mut Reader| {
+            let mut lines = Lines::default();
+            reader.read(&mut lines, PATIENCE).map(|()| lines)
+        };
+        self.with_reader(read).await
     }
 
     async fn save(&mut self, next: u64) -> Result<(), CoreError> {
@@ -209,9 +213,9 @@ impl Worker {
     }
 
     fn parcels(&mut self, lines: &Lines) -> Vec<Parcel> {
-        let mut parcels = Vec::with_capacity(lines.lines.len());
-        for line in &lines.lines {
-            self.formatter.format(&line.text, &mut parcels);
+        let mut parcels = Vec::new();
+        for line in lines.iter() {
+            self.formatter.format(line.text, &mut parcels);
         }
         parcels
     }

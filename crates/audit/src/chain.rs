@@ -64,6 +64,22 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// As [`lines`], each with its text where it is UTF-8. That is asked of all lines at once, and of each alone only where one
+/// is broken.
+pub(crate) fn texts(text: &[u8]) -> impl Iterator<Item = (&[u8], Option<&str>)> {
+    let whole = std::str::from_utf8(text).ok();
+    let mut begin = 0;
+    lines(text).map(move |line| {
+        let end = begin + line.len();
+        let spelt = match whole {
+            Some(whole) => whole.get(begin..end),
+            None => std::str::from_utf8(line).ok(),
+        };
+        begin = end + 1;
+        (line, spelt)
+    })
+}
+
 /// The hash by which the next line names this one.
 pub(crate) fn hash(line: &[u8]) -> Hash {
     let mut value = ORIGIN;
@@ -347,6 +363,17 @@ mod tests {
         assert_eq!((header.seq, header.kind, header.time), (1, LineKind::Entry, "1970-01-01T00:00:07Z"));
         assert!(header.follows(&hash(&first)));
         assert!(serde_json::from_slice::<serde_json::Value>(&second).is_ok());
+    }
+
+    #[test]
+    fn a_line_that_is_no_text_hides_none_of_the_others() {
+        let whole = "ä\n\nb\nc".as_bytes();
+        let expected = ["ä", "", "b", "c"].map(|text| (text.as_bytes(), Some(text)));
+        assert_eq!(texts(whole).collect::<Vec<_>>(), expected);
+        let broken = b"a\n\xff\n\xc3\n\xa4\nb\n";
+        let expected: [(&[u8], _); 5] =
+            [(b"a", Some("a")), (b"\xff", None), (b"\xc3", None), (b"\xa4", None), (b"b", Some("b"))];
+        assert_eq!(texts(broken).collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -37,7 +37,9 @@ pub use entry::{
     WrapNote,
 };
 pub use error::TrailError;
-pub use index::{Index, IndexFinding, IndexReport, Line, check_index, object_of, path_object, rebuild_index};
+pub use index::{
+    Index, IndexFinding, IndexReport, Line, LineReader, check_index, object_of, path_object, rebuild_index,
+};
 pub use proof::Inclusion;
 pub use query::{AddressTest, Behind, Page, PathTest, Query, Row, Thing};
 pub use redact::{Hidden, Redacted, Redactor, redact_text, spell_hash};

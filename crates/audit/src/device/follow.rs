@@ -55,6 +55,16 @@ impl Chunk {
         self.spans.iter().map(|span| (span.seq, text.get(span.begin..span.end).unwrap_or_default()))
     }
 
+    /// As [`Chunk::lines`], where they are UTF-8: asked of all lines at once, and of each alone only where one is broken.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (Option<u64>, Option<&str>)> {
+        let text = self.portion.text();
+        let whole = std::str::from_utf8(text).ok();
+        self.spans.iter().map(move |span| {
+            let broken = || std::str::from_utf8(text.get(span.begin..span.end)?).ok();
+            (span.seq, whole.map_or_else(broken, |whole| whole.get(span.begin..span.end)))
+        })
+    }
+
     fn push(&mut self, line: &[u8]) {
         let begin = self.portion.len();
         self.portion.push(line);
@@ -177,6 +187,7 @@ mod tests {
     fn read(follower: &mut Follower, written: Written, chunk: &mut Chunk) -> Vec<(Option<u64>, Vec<u8>)> {
         chunk.clear();
         while follower.read(written, chunk).unwrap() {}
+        assert!(chunk.lines().map(|(seq, line)| (seq, std::str::from_utf8(line).ok())).eq(chunk.texts()));
         chunk.lines().map(|(seq, line)| (seq, line.to_vec())).collect()
     }
 

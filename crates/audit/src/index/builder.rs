@@ -78,8 +78,8 @@ impl Builder {
         }
     }
 
-    /// Takes the next line.
-    pub(crate) fn feed(&mut self, line: &[u8], place: u64) -> Result<(), TrailError> {
+    /// Takes the next line, with what was read of it if it is an entry.
+    pub(crate) fn feed(&mut self, line: &[u8], entry: Option<&Line<'_>>, place: u64) -> Result<(), TrailError> {
         let header = Header::parse(line);
         if self.facts.lines > 0 {
             self.tree.push(leaf(&self.hash_before(header.as_ref())));
@@ -88,11 +88,8 @@ impl Builder {
         self.tip.extend_from_slice(line);
         self.facts.lines += 1;
         self.facts.len += line.len() as u64 + 1;
-        match header {
-            Some(header) if header.kind == LineKind::Entry => {}
-            _ => return Ok(()),
-        }
-        let Some(entry) = Line::parse(line) else { return Ok(()) };
+        let is_entry = header.is_some_and(|header| header.kind == LineKind::Entry);
+        let Some(entry) = entry.filter(|_| is_entry) else { return Ok(()) };
         let Some(time) = Timestamp::parse(&entry.time).map(Timestamp::nanos) else { return Ok(()) };
         let too_long = || TrailError::Unwritable { why: "a segment is too long for its index".to_owned() };
         let place = u32::try_from(place).map_err(|_| too_long())?;
@@ -101,9 +98,9 @@ impl Builder {
         self.facts.earliest = self.facts.earliest.min(time);
         self.facts.latest = self.facts.latest.max(time);
         self.rows.push(RowAt { time, place });
-        self.take_terms(&entry, row);
+        self.take_terms(entry, row);
         if entry.is_use() {
-            self.count_use(&entry, time);
+            self.count_use(entry, time);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 
 use super::builder::Builder;
 use super::file::{FOLDER, Sealed, file_name};
+use super::line::LineReader;
 use crate::TrailError;
 use crate::folder::{segment_name, segments};
 use crate::resume::MAX_LINE;
@@ -102,7 +103,7 @@ pub fn rebuild_index(folder: &Path) -> Result<u64, TrailError> {
 }
 
 fn build(folder: &Path, first: u64) -> io::Result<Builder> {
-    let mut builder = Builder::new(first);
+    let (mut builder, mut lines) = (Builder::new(first), LineReader::default());
     let mut reader = BufReader::with_capacity(256 * 1024, File::open(folder.join(segment_name(first)))?);
     let (mut line, mut place) = (Vec::new(), 0);
     loop {
@@ -111,7 +112,9 @@ fn build(folder: &Path, first: u64) -> io::Result<Builder> {
         if read == 0 {
             return Ok(builder);
         }
-        builder.feed(line.strip_suffix(b"\n").unwrap_or(&line), place).map_err(io::Error::other)?;
+        let line = line.strip_suffix(b"\n").unwrap_or(&line);
+        let entry = std::str::from_utf8(line).ok().and_then(|text| lines.read(text));
+        builder.feed(line, entry.as_ref(), place).map_err(io::Error::other)?;
         place += read;
     }
 }

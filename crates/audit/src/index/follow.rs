@@ -3,6 +3,7 @@
 
 use super::builder::Builder;
 use super::file::Sealed;
+use super::line::LineReader;
 use super::part::Part;
 use super::{Inside, LOOK, REST};
 use crate::TrailError;
@@ -32,6 +33,7 @@ pub(super) struct Follow<'a> {
     files: SyncSender<(PathBuf, Arc<Builder>)>,
     reading: Option<Reading>,
     portion: Portion,
+    lines: LineReader,
     /// The first line of the last segment that is done.
     done: Option<u64>,
     /// The next line of a trail in memory.
@@ -47,7 +49,16 @@ impl<'a> Follow<'a> {
             if let Err(error) = writing.spawn_scoped(scope, || write_files(inside, complete)) {
                 tracing::warn!(%error, "no thread for the files of the trail's index; they stay in memory");
             }
-            Self { inside, files, reading: None, portion: Portion::default(), done: None, next: 0 }.follow();
+            Self {
+                inside,
+                files,
+                reading: None,
+                portion: Portion::default(),
+                lines: LineReader::default(),
+                done: None,
+                next: 0,
+            }
+            .follow();
         });
     }
 
@@ -102,7 +113,7 @@ impl<'a> Follow<'a> {
             let live = state.live.get_or_insert_with(|| Builder::new(*first));
             let begin = live.first();
             for (line, at) in lines {
-                live.feed(line.as_bytes(), at - begin)?;
+                live.feed(line.as_bytes(), self.lines.read(line).as_ref(), at - begin)?;
             }
             if live.count() >= HELD {
                 state.parts.extend(state.live.take().map(|live| Part::Held(Arc::new(live))));
@@ -119,8 +130,9 @@ impl<'a> Follow<'a> {
         if reading.read(written, CHUNK, &mut self.portion)? > 0 {
             return self.inside.change(|state| {
                 let Some(live) = &mut state.live else { return Ok(true) };
-                for line in chain::lines(self.portion.text()) {
-                    live.feed(line, place).map_err(io::Error::other)?;
+                for (line, text) in chain::texts(self.portion.text()) {
+                    let entry = text.and_then(|text| self.lines.read(text));
+                    live.feed(line, entry.as_ref(), place).map_err(io::Error::other)?;
                     place += line.len() as u64 + 1;
                 }
                 Ok(true)

@@ -1,6 +1,6 @@
 //! The parts of a line that the index and answers speak of. Reading borrows from the line: most of a line is passed over.
 
-use super::skim;
+use super::skim::{self, Memory};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use std::borrow::Cow;
@@ -204,11 +204,30 @@ pub struct Outcome<'a> {
     pub missing: Option<Text<'a>>,
 }
 
+/// Reads lines, one after the other, in less time than [`Line::parse`]: it remembers what is the same in most of them.
+pub struct LineReader(Memory);
+
+impl Default for LineReader {
+    fn default() -> Self {
+        Self(Memory::new())
+    }
+}
+
+impl LineReader {
+    /// Reads a line; `None` for one that is no entry.
+    pub fn read<'a>(&mut self, line: &'a str) -> Option<Line<'a>> {
+        read(line, &mut self.0)
+    }
+}
+
+fn read<'a>(line: &'a str, memory: &mut Memory) -> Option<Line<'a>> {
+    skim::entry(line, memory).or_else(|| serde_json::from_str(line).ok())
+}
+
 impl<'a> Line<'a> {
     /// Reads a line; `None` for one that is no entry.
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        let line = std::str::from_utf8(line).ok()?;
-        skim::entry(line).or_else(|| serde_json::from_str(line).ok())
+        read(std::str::from_utf8(line).ok()?, &mut Memory::none())
     }
 
     /// Writes the one name of what the entry is about: see [`object_of`] and [`path_object`].

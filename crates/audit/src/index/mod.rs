@@ -11,13 +11,14 @@ mod check;
 pub(crate) mod codec;
 mod file;
 mod follow;
+mod known;
 pub(crate) mod line;
 pub(crate) mod part;
 mod skim;
 pub(crate) mod term;
 
 pub use check::{IndexFinding, IndexReport, check_index, rebuild_index};
-pub use line::{Line, object_of, path_object};
+pub use line::{Line, LineReader, object_of, path_object};
 
 use crate::TrailError;
 use crate::archive::Absence;

@@ -6,13 +6,57 @@
 //! library reads. Parts that nobody asks for are passed over by their brackets and quotes, not judged: that a line is
 //! unaltered is what the chain proves.
 
+use super::known::{Known, Place};
 use super::line::{Decision, Line, Login, Mount, Outcome, Secret, Source, Text, Who, Wrap};
 
-/// Reads an entry.
-pub(super) fn entry(line: &str) -> Option<Line<'_>> {
+/// Reads an entry, with what is remembered of those before it.
+pub(super) fn entry<'a>(line: &'a str, memory: &mut Memory) -> Option<Line<'a>> {
     let mut skim = Skim { text: line, at: 0 };
-    let read = skim.line()?;
+    let read = skim.line(memory)?;
     (skim.at == line.len()).then_some(read)
+}
+
+/// The objects that are the same in most lines. So many bytes tell apart the mounts of a server, principals (by the
+/// accessor that stands behind an entity), and the policies of a decision.
+pub(super) struct Memory {
+    mounts: Known<MountPlaces, 48>,
+    people: Known<WhoPlaces, 80>,
+    decisions: Known<DecisionPlaces, 64>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self { mounts: Known::new(16), people: Known::new(64), decisions: Known::new(32) }
+    }
+
+    /// For who reads one line alone.
+    pub(super) fn none() -> Self {
+        Self { mounts: Known::new(0), people: Known::new(0), decisions: Known::new(0) }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct MountPlaces {
+    path: Place,
+    kind: Place,
+    accessor: Place,
+    class: Place,
+}
+
+#[derive(Clone, Copy)]
+struct WhoPlaces {
+    entity: Option<Place>,
+    accessor: Place,
+    display_name: Place,
+}
+
+#[derive(Clone, Copy)]
+struct DecisionPlaces {
+    granted: bool,
+    policy: Option<Place>,
+    rule: Option<Place>,
+    line: Option<u32>,
+    reason: Place,
 }
 
 /// Where reading stands.
@@ -53,23 +97,42 @@ impl<'a> Skim<'a> {
         (self.next()? == sign).then(|| self.at += 1)
     }
 
-    /// Takes the rest of a word that is fixed.
-    fn word(&mut self, word: &str) -> Option<()> {
-        let there = self.text.as_bytes().get(self.at..)?.starts_with(word.as_bytes());
-        there.then(|| self.at += word.len())
+    /// Takes the rest of a word that is fixed. As its length is known to the compiler, no call compares the bytes.
+    #[inline]
+    fn word<const N: usize>(&mut self, word: &[u8; N]) -> Option<()> {
+        let there = self.text.as_bytes().get(self.at..)?.first_chunk::<N>()? == word;
+        there.then(|| self.at += N)
     }
 
     /// A text without escapes.
-    fn text(&mut self) -> Option<&'a str> {
+    fn place(&mut self) -> Option<Place> {
         self.take(b'"')?;
         let begin = self.at;
         self.at += plain(self.text.as_bytes().get(begin..)?);
-        let read = self.text.get(begin..self.at)?;
-        self.take(b'"').map(|()| read)
+        let end = self.at;
+        self.take(b'"').map(|()| Place { begin, end })
     }
 
     fn spelt(&mut self) -> Option<Text<'a>> {
-        self.text().map(Text::borrowed)
+        self.place()?.of(self.text)
+    }
+
+    /// An object that may be known: what was read of it, and the text in which its places count.
+    fn recall<P: Copy, const BEGIN: usize>(
+        &mut self,
+        known: &mut Known<P, BEGIN>,
+        read: impl FnOnce(&mut Self) -> Option<P>,
+    ) -> Option<(&'a str, P)> {
+        let text = self.text.get(self.at..)?;
+        if let Some((len, read)) = known.find(text) {
+            self.at += len;
+            return Some((text, read));
+        }
+        let mut skim = Skim { text, at: 0 };
+        let read = read(&mut skim)?;
+        known.keep(text, skim.at, read);
+        self.at += skim.at;
+        Some((text, read))
     }
 
     fn number<N: std::str::FromStr>(&mut self) -> Option<N> {
@@ -82,22 +145,26 @@ impl<'a> Skim<'a> {
 
     fn truth(&mut self) -> Option<bool> {
         match self.next()? {
-            b't' => self.word("true").map(|()| true),
-            _ => self.word("false").map(|()| false),
+            b't' => self.word(b"true").map(|()| true),
+            _ => self.word(b"false").map(|()| false),
         }
     }
 
     /// A value that may be missing: `null`, or what is read by `read`.
     fn maybe<T>(&mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
         match self.next()? {
-            b'n' => self.word("null").map(|()| None),
+            b'n' => self.word(b"null").map(|()| None),
             _ => read(self).map(Some),
         }
     }
 
     /// A field that is written only when there is something to say: its name, with what stands around it, and its value.
     #[inline]
-    fn after<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<Option<T>> {
+    fn after<T, const N: usize>(
+        &mut self,
+        name: &[u8; N],
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
         match self.word(name) {
             Some(()) => read(self).map(Some),
             None => Some(None),
@@ -106,7 +173,7 @@ impl<'a> Skim<'a> {
 
     /// As [`Skim::after`], of a field that nobody asks for.
     #[inline]
-    fn skip(&mut self, name: &str) -> Option<()> {
+    fn skip<const N: usize>(&mut self, name: &[u8; N]) -> Option<()> {
         self.after(name, Self::pass).map(|_| ())
     }
 
@@ -162,41 +229,41 @@ impl<'a> Skim<'a> {
 /// The parts of a line, in the order in which they are written: what stands elsewhere is in another spelling. Those of
 /// [`Entry`](crate::Entry), of what is in it, and of the header before it.
 impl<'a> Skim<'a> {
-    fn line(&mut self) -> Option<Line<'a>> {
-        self.word("{\"seq\":")?;
+    fn line(&mut self, memory: &mut Memory) -> Option<Line<'a>> {
+        self.word(b"{\"seq\":")?;
         let seq = self.number()?;
-        self.skip(",\"prev\":")?;
-        let time = self.field(",\"time\":")?;
-        let kind = self.field(",\"kind\":")?;
-        let request = self.field(",\"request\":")?;
-        let dialect = self.field(",\"dialect\":")?;
-        let operation = self.field(",\"operation\":")?;
-        let namespace = self.field(",\"namespace\":")?;
-        self.skip(",\"namespace_id\":")?;
-        let mount = self.after(",\"mount\":", Self::mount)?;
-        let path = self.field(",\"path\":")?;
-        let secret = self.after(",\"secret\":", Self::secret)?;
-        let typed = self.after(",\"typed\":", Self::spelt)?;
-        let version = self.after(",\"version\":", Self::number)?;
-        let principal = self.after(",\"principal\":", Self::who)?;
-        let token_hash = self.after(",\"token_hash\":", Self::spelt)?;
-        self.skip(",\"remaining_uses\":")?;
-        self.word(",\"source\":")?;
+        self.skip(b",\"prev\":")?;
+        let time = self.field(b",\"time\":")?;
+        let kind = self.field(b",\"kind\":")?;
+        let request = self.field(b",\"request\":")?;
+        let dialect = self.field(b",\"dialect\":")?;
+        let operation = self.field(b",\"operation\":")?;
+        let namespace = self.field(b",\"namespace\":")?;
+        self.skip(b",\"namespace_id\":")?;
+        let mount = self.after(b",\"mount\":", |skim| skim.mount(&mut memory.mounts))?;
+        let path = self.field(b",\"path\":")?;
+        let secret = self.after(b",\"secret\":", Self::secret)?;
+        let typed = self.after(b",\"typed\":", Self::spelt)?;
+        let version = self.after(b",\"version\":", Self::number)?;
+        let principal = self.after(b",\"principal\":", |skim| skim.who(&mut memory.people))?;
+        let token_hash = self.after(b",\"token_hash\":", Self::spelt)?;
+        self.skip(b",\"remaining_uses\":")?;
+        self.word(b",\"source\":")?;
         let source = self.source()?;
-        let decision = self.after(",\"decision\":", Self::decision)?;
-        let outcome = self.after(",\"outcome\":", Self::outcome)?;
-        self.skip(",\"request_data\":")?;
-        self.skip(",\"request_headers\":")?;
-        self.skip(",\"wrap_ttl\":")?;
-        self.skip(",\"response_data\":")?;
-        let response_auth = self.after(",\"response_auth\":", Self::login)?;
-        let lease_id = self.after(",\"lease_id\":", Self::spelt)?;
-        let subject = self.after(",\"subject\":", Self::spelt)?;
-        let wrap = self.after(",\"wrap\":", Self::wrap)?;
-        self.skip(",\"warnings\":")?;
-        let note = self.after(",\"note\":", Self::spelt)?;
-        self.skip(",\"accepted\":")?;
-        self.word(",\"duration_us\":")?;
+        let decision = self.after(b",\"decision\":", |skim| skim.decision(&mut memory.decisions))?;
+        let outcome = self.after(b",\"outcome\":", Self::outcome)?;
+        self.skip(b",\"request_data\":")?;
+        self.skip(b",\"request_headers\":")?;
+        self.skip(b",\"wrap_ttl\":")?;
+        self.skip(b",\"response_data\":")?;
+        let response_auth = self.after(b",\"response_auth\":", |skim| skim.login(&mut memory.people))?;
+        let lease_id = self.after(b",\"lease_id\":", Self::spelt)?;
+        let subject = self.after(b",\"subject\":", Self::spelt)?;
+        let wrap = self.after(b",\"wrap\":", Self::wrap)?;
+        self.skip(b",\"warnings\":")?;
+        let note = self.after(b",\"note\":", Self::spelt)?;
+        self.skip(b",\"accepted\":")?;
+        self.word(b",\"duration_us\":")?;
         let duration_us = self.number()?;
         self.take(b'}')?;
         Some(Line {
@@ -228,86 +295,120 @@ impl<'a> Skim<'a> {
 
     /// A text that is always there.
     #[inline]
-    fn field(&mut self, name: &str) -> Option<Text<'a>> {
-        self.word(name)?;
-        self.spelt()
+    fn field<const N: usize>(&mut self, name: &[u8; N]) -> Option<Text<'a>> {
+        self.place_of(name)?.of(self.text)
     }
 
-    fn mount(&mut self) -> Option<Mount<'a>> {
-        let path = self.field("{\"path\":")?;
-        let kind = self.field(",\"type\":")?;
-        let accessor = self.field(",\"accessor\":")?;
-        let class = self.field(",\"class\":")?;
-        self.take(b'}').map(|()| Mount { path, kind, accessor, class })
+    /// Where a text lies that is always there.
+    #[inline]
+    fn place_of<const N: usize>(&mut self, name: &[u8; N]) -> Option<Place> {
+        self.word(name)?;
+        self.place()
+    }
+
+    /// Passes over a field that is always there.
+    #[inline]
+    fn pass_field<const N: usize>(&mut self, name: &[u8; N]) -> Option<()> {
+        self.word(name)?;
+        self.pass()
+    }
+
+    fn mount(&mut self, known: &mut Known<MountPlaces, 48>) -> Option<Mount<'a>> {
+        let (text, at) = self.recall(known, Self::mount_places)?;
+        let (path, kind) = (at.path.of(text)?, at.kind.of(text)?);
+        Some(Mount { path, kind, accessor: at.accessor.of(text)?, class: at.class.of(text)? })
+    }
+
+    fn mount_places(&mut self) -> Option<MountPlaces> {
+        let path = self.place_of(b"{\"path\":")?;
+        let kind = self.place_of(b",\"type\":")?;
+        let accessor = self.place_of(b",\"accessor\":")?;
+        let class = self.place_of(b",\"class\":")?;
+        self.take(b'}').map(|()| MountPlaces { path, kind, accessor, class })
     }
 
     fn secret(&mut self) -> Option<Secret<'a>> {
-        let name = self.field("{\"name\":")?;
-        let act = self.field(",\"act\":")?;
+        let name = self.field(b"{\"name\":")?;
+        let act = self.field(b",\"act\":")?;
         self.take(b'}').map(|()| Secret { name, act })
     }
 
-    fn who(&mut self) -> Option<Who<'a>> {
-        self.word("{\"entity\":")?;
-        let entity = self.maybe(Self::spelt)?;
-        let accessor = self.field(",\"accessor\":")?;
-        let display_name = self.field(",\"display_name\":")?;
-        for name in [",\"token_policies\":", ",\"identity_policies\":", ",\"metadata\":", ",\"token_type\":"] {
-            self.word(name)?;
-            self.pass()?;
-        }
-        self.take(b'}').map(|()| Who { entity, accessor, display_name })
+    fn who(&mut self, known: &mut Known<WhoPlaces, 80>) -> Option<Who<'a>> {
+        let (text, at) = self.recall(known, Self::who_places)?;
+        let entity = optional(at.entity, text)?;
+        Some(Who { entity, accessor: at.accessor.of(text)?, display_name: at.display_name.of(text)? })
+    }
+
+    fn who_places(&mut self) -> Option<WhoPlaces> {
+        self.word(b"{\"entity\":")?;
+        let entity = self.maybe(Self::place)?;
+        let accessor = self.place_of(b",\"accessor\":")?;
+        let display_name = self.place_of(b",\"display_name\":")?;
+        self.pass_field(b",\"token_policies\":")?;
+        self.pass_field(b",\"identity_policies\":")?;
+        self.pass_field(b",\"metadata\":")?;
+        self.pass_field(b",\"token_type\":")?;
+        self.take(b'}').map(|()| WhoPlaces { entity, accessor, display_name })
     }
 
     fn source(&mut self) -> Option<Source<'a>> {
-        let address = self.field("{\"address\":")?;
-        self.word(",\"port\":")?;
-        self.pass()?;
+        let address = self.field(b"{\"address\":")?;
+        self.pass_field(b",\"port\":")?;
         self.take(b'}').map(|()| Source { address })
     }
 
-    fn decision(&mut self) -> Option<Decision<'a>> {
-        self.word("{\"granted\":")?;
+    fn decision(&mut self, known: &mut Known<DecisionPlaces, 64>) -> Option<Decision<'a>> {
+        let (text, at) = self.recall(known, Self::decision_places)?;
+        let (policy, rule) = (optional(at.policy, text)?, optional(at.rule, text)?);
+        Some(Decision { granted: at.granted, policy, rule, line: at.line, reason: at.reason.of(text)? })
+    }
+
+    fn decision_places(&mut self) -> Option<DecisionPlaces> {
+        self.word(b"{\"granted\":")?;
         let granted = self.truth()?;
-        let policy = self.after(",\"policy\":", Self::spelt)?;
-        let rule = self.after(",\"rule\":", Self::spelt)?;
-        let line = self.after(",\"line\":", Self::number)?;
-        let reason = self.field(",\"reason\":")?;
-        self.take(b'}').map(|()| Decision { granted, policy, rule, line, reason })
+        let policy = self.after(b",\"policy\":", Self::place)?;
+        let rule = self.after(b",\"rule\":", Self::place)?;
+        let line = self.after(b",\"line\":", Self::number)?;
+        let reason = self.place_of(b",\"reason\":")?;
+        self.take(b'}').map(|()| DecisionPlaces { granted, policy, rule, line, reason })
     }
 
     fn outcome(&mut self) -> Option<Outcome<'a>> {
-        let result = self.field("{\"result\":")?;
-        self.skip(",\"error\":")?;
-        let missing = self.after(",\"missing\":", Self::spelt)?;
+        let result = self.field(b"{\"result\":")?;
+        self.skip(b",\"error\":")?;
+        let missing = self.after(b",\"missing\":", Self::spelt)?;
         self.take(b'}').map(|()| Outcome { result, missing })
     }
 
-    fn login(&mut self) -> Option<Login<'a>> {
+    fn login(&mut self, known: &mut Known<WhoPlaces, 80>) -> Option<Login<'a>> {
         self.take(b'{')?;
-        if self.word("\"token_hash\":").is_some() {
+        if self.word(b"\"token_hash\":").is_some() {
             self.pass()?;
             self.take(b',')?;
         }
-        self.word("\"principal\":")?;
-        let principal = self.who()?;
-        for name in [",\"ttl\":", ",\"num_uses\":"] {
-            self.word(name)?;
-            self.pass()?;
-        }
+        self.word(b"\"principal\":")?;
+        let principal = self.who(known)?;
+        self.pass_field(b",\"ttl\":")?;
+        self.pass_field(b",\"num_uses\":")?;
         self.take(b'}').map(|()| Login { principal })
     }
 
     fn wrap(&mut self) -> Option<Wrap<'a>> {
-        for name in ["{\"ttl\":", ",\"token_hash\":"] {
-            self.word(name)?;
-            self.pass()?;
-        }
-        let accessor = self.field(",\"accessor\":")?;
-        self.skip(",\"creation_time\":")?;
-        self.skip(",\"creation_path\":")?;
-        let wrapped_accessor = self.after(",\"wrapped_accessor\":", Self::spelt)?;
+        self.pass_field(b"{\"ttl\":")?;
+        self.pass_field(b",\"token_hash\":")?;
+        let accessor = self.field(b",\"accessor\":")?;
+        self.skip(b",\"creation_time\":")?;
+        self.skip(b",\"creation_path\":")?;
+        let wrapped_accessor = self.after(b",\"wrapped_accessor\":", Self::spelt)?;
         self.take(b'}').map(|()| Wrap { accessor, wrapped_accessor })
+    }
+}
+
+/// A text that may be missing.
+fn optional(place: Option<Place>, object: &str) -> Option<Option<Text<'_>>> {
+    match place {
+        Some(place) => place.of(object).map(Some),
+        None => Some(None),
     }
 }
 
@@ -325,8 +426,12 @@ mod tests {
     const NOT_FOUND: &str = r#"{"seq":7,"time":"T","kind":"outcome","request":"e32f","dialect":"aws","operation":"GetSecretValue","namespace":"","path":"p","source":{"address":"","port":1},"outcome":{"result":"not_found","error":"no such \"x\"","missing":"disabled"},"duration_us":1}"#;
     const BARE: &str = r#"{"seq":0,"prev":"","time":"T","kind":"event","request":"","dialect":"","operation":"","namespace":"ü","path":"p","source":{"address":"","port":0},"duration_us":0}"#;
 
+    fn alone(line: &str) -> Option<Line<'_>> {
+        entry(line, &mut Memory::none())
+    }
+
     fn both(line: &str) -> (Option<Line<'_>>, Option<Line<'_>>) {
-        (entry(line), serde_json::from_str(line).ok())
+        (alone(line), serde_json::from_str(line).ok())
     }
 
     #[test]
@@ -341,6 +446,7 @@ mod tests {
     #[test]
     fn a_line_with_any_byte_changed_left_out_or_cut_is_given_up_or_read_as_the_library_reads_it() {
         for line in [READ, NOT_FOUND, BARE] {
+            let mut memory = Memory::new();
             for at in 0..line.len() {
                 for sign in ["", "\"", "\\", "{", "}", "[", "]", ",", ":", "0", "n", " ", "\u{1}", "é"] {
                     let (Some(before), Some(after)) = (line.get(..at), line.get(at + 1..)) else { continue };
@@ -348,8 +454,11 @@ mod tests {
                     let (skimmed, parsed) = both(&changed);
                     // Only what is passed over may be read where the library reads nothing.
                     assert!(skimmed.is_none() || parsed.is_none() || skimmed == parsed, "{changed}");
+                    // Neither does it matter what was read before it, nor what it leaves behind for the next.
+                    assert_eq!(entry(&changed, &mut memory), skimmed, "{changed}");
+                    assert_eq!(entry(line, &mut memory), alone(line), "after {changed}");
                 }
-                assert!(line.get(..at).is_none_or(|cut| entry(cut).is_none()), "cut at {at}");
+                assert!(line.get(..at).is_none_or(|cut| alone(cut).is_none()), "cut at {at}");
             }
         }
     }
@@ -433,7 +542,76 @@ mod tests {
             format!("{BARE} "),
         ];
         for line in others {
-            assert!(entry(&line).is_none(), "{line}");
+            assert!(alone(&line).is_none(), "{line}");
         }
+    }
+
+    /// Lines whose objects are alike: one the beginning of another, with brackets, quotes and letters of several bytes in
+    /// them, and with all that may be missing.
+    fn alike() -> Vec<String> {
+        let mut lines = vec![READ.to_owned(), full(), NOT_FOUND.to_owned()];
+        let long = "a".repeat(2 * 2_048);
+        for (from, to) in [
+            ("\"Th\"", "\"Th2\""),
+            ("\"Th\"", "\"Ü\""),
+            ("\"Th\"", "\"T}\""),
+            ("\"Th\"", "\"T\\\"\""),
+            ("\"Th\"", &format!("\"{long}\"")),
+            ("\"entity\":null", "\"entity\":\"E\""),
+            ("\"token_type\":\"service\"}", "\"token_type\":\"batch\"}"),
+            ("\"token_type\":\"service\"}", "\"token_type\":\"service\",\"more\":1}"),
+            ("[\"bench\",\"default\"]", "[\"bench\",\"default\",\"}\"]"),
+            ("\"metadata\":{}", "\"metadata\":{\"accessor\":\"other\"}"),
+            ("\"kv_55\"", "\"kv_5\""),
+            ("\"class\":\"secret\"}", "\"class\":\"secret}\"}"),
+            ("\"class\":\"secret\"}", "\"class\":\"secret\" }"),
+            ("\"line\":1,", "\"line\":11,"),
+            ("\"line\":1,", ""),
+            ("\"line\":1,", "\"line\":4294967296,"),
+            ("\"rule\":\"secret/data/*\",", ""),
+            ("\"granted\":true", "\"granted\":false"),
+            ("\"reason\":\"granted\"}", "\"reason\":\"granted\",\"reason\":\"not\"}"),
+        ] {
+            assert!(READ.contains(from), "{from}");
+            lines.push(READ.replacen(from, to, 1));
+        }
+        lines
+    }
+
+    #[test]
+    fn what_is_remembered_of_lines_changes_nothing_of_what_is_read_of_others() {
+        let lines = alike();
+        // Few slots, so that each is used for several objects, and many.
+        let few = || Memory { mounts: Known::new(1), people: Known::new(1), decisions: Known::new(1) };
+        for memory in [&mut Memory::new(), &mut few()] {
+            for first in &lines {
+                for second in &lines {
+                    for line in [first, second, second, first] {
+                        let (read, parsed) = (entry(line, memory), serde_json::from_str(line).ok());
+                        assert_eq!(read, alone(line));
+                        assert!(read.is_none() || read == parsed, "{line}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_object_that_stood_in_the_line_before_is_known_and_one_that_is_too_long_is_not() {
+        let mut memory = Memory::new();
+        let known = |memory: &Memory, line: &str| {
+            let found = |name: &str| line.split_once(name).map(|(_, behind)| behind);
+            (
+                found("\"mount\":").is_some_and(|text| memory.mounts.find(text).is_some()),
+                found("\"principal\":").is_some_and(|text| memory.people.find(text).is_some()),
+                found("\"decision\":").is_some_and(|text| memory.decisions.find(text).is_some()),
+            )
+        };
+        assert_eq!(known(&memory, READ), (false, false, false));
+        assert!(entry(READ, &mut memory).is_some());
+        assert_eq!(known(&memory, READ), (true, true, true));
+        let long = READ.replacen("bench\",\"default", &"a".repeat(2_048), 1);
+        assert!(entry(&long, &mut memory).is_some());
+        assert_eq!(known(&memory, &long), (true, false, true));
     }
 }

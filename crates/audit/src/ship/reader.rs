@@ -46,6 +46,11 @@ impl Lines {
         self.chunk.lines().filter_map(|(seq, text)| Some(Numbered { seq: seq?, text }))
     }
 
+    /// The lines that are text, in order, with their numbers.
+    pub fn texts(&self) -> impl Iterator<Item = (u64, &str)> {
+        self.chunk.texts().filter_map(|(seq, text)| Some((seq?, text?)))
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.iter().next().is_none()

@@ -22,7 +22,7 @@ use judge::Judge;
 use mute::Mutes;
 use std::sync::Arc;
 use std::time::Duration;
-use strongroom_audit::{Entry, Line, Lines, Page, Query, Reader, Trail};
+use strongroom_audit::{Entry, Line, LineReader, Lines, Page, Query, Reader, Trail};
 use strongroom_model::{Clock, Timestamp};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -129,12 +129,12 @@ impl Alerts {
         let mut judge = Judge::new(Arc::clone(&self.trail));
         let mut reader = self.trail.reader(READER, self.trail.health().entries);
         let (mut judged, mut saved, mut saved_at) = (None, None, Instant::now());
-        let mut lines = Lines::default();
+        let (mut lines, mut entries) = (Lines::default(), LineReader::default());
         loop {
             (reader, lines) = read(reader, lines).await?;
-            for line in lines.iter() {
-                let Some((entry, time)) = parsed(line.text) else { continue };
-                for alert in judge.judge(&entry, line.seq, time).await? {
+            for (seq, text) in lines.texts() {
+                let Some((entry, time)) = parsed(&mut entries, text) else { continue };
+                for alert in judge.judge(&entry, seq, time).await? {
                     self.raise(alert).await?;
                 }
             }
@@ -207,8 +207,8 @@ async fn save(mut reader: Reader, next: u64) -> Result<Reader, CoreError> {
 }
 
 /// An entry with the time of its line; nothing for lines of other kinds.
-fn parsed(text: &[u8]) -> Option<(Line<'_>, Timestamp)> {
-    let line = Line::parse(text)?;
+fn parsed<'a>(entries: &mut LineReader, text: &'a str) -> Option<(Line<'a>, Timestamp)> {
+    let line = entries.read(text)?;
     let time = Timestamp::parse(&line.time)?;
     Some((line, time))
 }

@@ -90,8 +90,10 @@ pub(super) struct Judge {
     trail: Arc<Trail>,
     /// Pairs of principal and object, and of principal and network, that are known.
     known: Recent<()>,
+    /// The key that was asked for last: most entries ask for known ones, which needs no memory of their own.
+    key: String,
     /// By the hash of a token: who used it, and when last.
-    tokens: Recent<(Person, Timestamp)>,
+    tokens: Recent<(Known, Timestamp)>,
     /// Hashes of tokens of drills.
     canaries: Recent<()>,
     /// When tokens were last revoked by anybody.
@@ -105,6 +107,7 @@ impl Judge {
         Self {
             trail,
             known: Recent::new(MOST),
+            key: String::new(),
             tokens: Recent::new(MOST),
             canaries: Recent::new(MOST),
             revoked: None,
@@ -126,11 +129,17 @@ impl Judge {
         self.after_revocation(entry, seq, time, &mut alerts);
         self.burst(entry, seq, time, &mut alerts);
         if let Some(read) = Read::of(entry) {
-            if read.is_ok {
-                self.first_read(&read, seq, time, &mut alerts).await?;
-                self.new_network(&read, seq, time, &mut alerts).await?;
-            } else {
+            if !read.is_ok {
                 self.disabled(&read, seq, time, &mut alerts).await?;
+            } else {
+                if self.is_new(&[read.who.by, " reads ", read.accessor, ":", read.secret]) {
+                    self.first_read(&read, seq, time, &mut alerts).await?;
+                }
+                // Nearly all come from where the last ones came from, and an address is compared sooner than its network
+                // is made.
+                if self.is_new(&[read.who.by, " at ", read.address()]) {
+                    self.new_network(&read, seq, time, &mut alerts).await?;
+                }
             }
         }
         alerts.retain(|alert| self.is_news(alert));
@@ -159,10 +168,22 @@ impl Judge {
         !told
     }
 
+    /// Whether what these words make together was not known; it is from now on.
+    fn is_new(&mut self, words: &[&str]) -> bool {
+        self.key.clear();
+        words.iter().for_each(|word| self.key.push_str(word));
+        let is_new = self.known.get(&self.key).is_none();
+        if is_new {
+            self.known.put(&self.key, ());
+        }
+        is_new
+    }
+
     fn note_revocation(&mut self, entry: &Line<'_>, time: Timestamp) {
-        let revokes =
-            entry.path.contains("revoke") || entry.path.starts_with("sys/mounts") || entry.operation == "delete";
-        if revokes && entry.operation != "read" && entry.is_ok() {
+        if entry.operation == "read" || !entry.is_ok() {
+            return;
+        }
+        if entry.path.contains("revoke") || entry.path.starts_with("sys/mounts") || entry.operation == "delete" {
             self.revoked = Some(time);
         }
     }
@@ -172,7 +193,10 @@ impl Judge {
     fn after_revocation(&mut self, entry: &Line<'_>, seq: u64, time: Timestamp, alerts: &mut Vec<Alert>) {
         let Some(hash) = entry.token_hash.as_deref() else { return };
         if let Some(who) = Person::of(entry) {
-            self.tokens.put(hash, (who, time));
+            match self.tokens.get_mut(hash) {
+                Some((known, used)) if known.is(who) => *used = time,
+                _ => self.tokens.put(hash, (who.known(), time)),
+            }
             return;
         }
         let Some((who, used)) = self.tokens.get(hash) else { return };
@@ -180,7 +204,7 @@ impl Judge {
             return;
         }
         let rest = format!(" was used on {} after it had been revoked", &*entry.path);
-        let alert = Alert::of(Suspicion::AfterRevocation, entry, who.clone(), seq, time, rest);
+        let alert = Alert::of(Suspicion::AfterRevocation, entry, who.person(), seq, time, rest);
         alerts.push(Alert { lead: "a token of ", ..alert });
     }
 
@@ -188,10 +212,12 @@ impl Judge {
         if entry.outcome.as_ref().is_none_or(|outcome| outcome.result != "denied") {
             return;
         }
-        let who = Person::of(entry).unwrap_or_else(|| Person::at(&entry.source.address));
-        let mut window = self.denials.take(&who.by).unwrap_or_default();
+        // Nobody may know who, but from where.
+        let nobody = format!("somebody at {}", entry.source.address);
+        let who = Person::of(entry).unwrap_or(Person { by: &nobody, name: &nobody });
+        let mut window = self.denials.take(who.by).unwrap_or_default();
         let count = window.add(time, BURST_WITHIN, BURST);
-        self.denials.put(&who.by, window);
+        self.denials.put(who.by, window);
         if count >= BURST {
             let within = BURST_WITHIN.as_secs();
             let rest = format!(" was refused {BURST} times within {within} s, last on {}", &*entry.path);
@@ -208,13 +234,8 @@ impl Judge {
         time: Timestamp,
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
-        let key = [&read.who.by, " reads ", &read.object].concat();
-        if self.known.get(&key).is_some() {
-            return Ok(());
-        }
-        self.known.put(&key, ());
-        let of = || Query { things: vec![Thing::Object(read.object.clone())], ..reads(time) };
-        if self.any(Query { principals: vec![read.who.by.clone()], ..of() }).await?.is_some() {
+        let of = || Query { things: vec![Thing::Object(read.object())], ..reads(time) };
+        if self.any(Query { principals: vec![read.who.by.to_owned()], ..of() }).await?.is_some() {
             return Ok(());
         }
         // A secret that nobody read before yesterday is still finding its readers.
@@ -223,7 +244,7 @@ impl Judge {
             return Ok(());
         }
         let rest = format!(" read {} for the first time, from {}", &*read.entry.path, read.address());
-        out.push(Alert::of(Suspicion::FirstRead, read.entry, read.who.clone(), seq, time, rest));
+        out.push(Alert::of(Suspicion::FirstRead, read.entry, read.who, seq, time, rest));
         Ok(())
     }
 
@@ -234,19 +255,11 @@ impl Judge {
         time: Timestamp,
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
-        // Nearly all come from where the last ones came from, and an address is compared sooner than its network is made.
-        let here = [&read.who.by, " at ", &read.entry.source.address].concat();
-        if self.known.get(&here).is_some() {
+        let Some(network) = network(read.address()) else { return Ok(()) };
+        if !self.is_new(&[read.who.by, " from ", &network.to_string()]) {
             return Ok(());
         }
-        self.known.put(&here, ());
-        let Some(network) = network(&read.entry.source.address) else { return Ok(()) };
-        let key = format!("{} from {network}", read.who.by);
-        if self.known.get(&key).is_some() {
-            return Ok(());
-        }
-        self.known.put(&key, ());
-        let of = || Query { principals: vec![read.who.by.clone()], ..reads(time) };
+        let of = || Query { principals: vec![read.who.by.to_owned()], ..reads(time) };
         let there = Query { address: Some(Box::new(move |ip| network.contains(ip))), ..of() };
         if self.any(there).await?.is_some() {
             return Ok(());
@@ -256,7 +269,7 @@ impl Judge {
             return Ok(());
         }
         let rest = format!(" read {} from {network}, where it never read from", &*read.entry.path);
-        out.push(Alert::of(Suspicion::NewNetwork, read.entry, read.who.clone(), seq, time, rest));
+        out.push(Alert::of(Suspicion::NewNetwork, read.entry, read.who, seq, time, rest));
         Ok(())
     }
 
@@ -274,13 +287,13 @@ impl Judge {
         if ![Missing::Disabled.word(), Missing::Secret.word()].map(Some).contains(&missing) {
             return Ok(());
         }
-        let things = vec![Thing::Object(read.object.clone())];
-        let had = self.any(Query { things, principals: vec![read.who.by.clone()], ..reads(time) }).await?;
+        let things = vec![Thing::Object(read.object())];
+        let had = self.any(Query { things, principals: vec![read.who.by.to_owned()], ..reads(time) }).await?;
         if had.is_none() {
             return Ok(());
         }
         let rest = format!(" still asks for {}, which was put out of use", &*read.entry.path);
-        out.push(Alert::of(Suspicion::DisabledVersion, read.entry, read.who.clone(), seq, time, rest));
+        out.push(Alert::of(Suspicion::DisabledVersion, read.entry, read.who, seq, time, rest));
         Ok(())
     }
 
@@ -306,31 +319,47 @@ fn reads(before: Timestamp) -> Query {
 /// An entry that asks for a secret's value.
 struct Read<'a> {
     entry: &'a Line<'a>,
-    object: String,
-    who: Person,
+    /// That of the mount.
+    accessor: &'a str,
+    secret: &'a str,
+    who: Person<'a>,
     is_ok: bool,
 }
 
-/// Somebody.
-#[derive(Clone)]
-struct Person {
+/// Somebody, as an entry has them.
+#[derive(Clone, Copy)]
+struct Person<'a> {
     /// As the index knows them: the entity, or else what people see. An accessor would be new with every login.
-    by: String,
+    by: &'a str,
     /// As the trail prints them.
+    name: &'a str,
+}
+
+/// Somebody who is remembered.
+struct Known {
+    by: String,
     name: String,
 }
 
-impl Person {
-    fn of(entry: &Line<'_>) -> Option<Self> {
+impl<'a> Person<'a> {
+    fn of(entry: &'a Line<'_>) -> Option<Self> {
         let who = entry.principal.as_ref()?;
-        let name = if who.display_name.is_empty() { "somebody".to_owned() } else { who.display_name.to_string() };
-        Some(Self { by: who.entity.as_deref().map_or_else(|| name.clone(), str::to_owned), name })
+        let name = if who.display_name.is_empty() { "somebody" } else { &*who.display_name };
+        Some(Self { by: who.entity.as_deref().unwrap_or(name), name })
     }
 
-    /// Nobody knows who, but from where.
-    fn at(address: &str) -> Self {
-        let name = format!("somebody at {address}");
-        Self { by: name.clone(), name }
+    fn known(self) -> Known {
+        Known { by: self.by.to_owned(), name: self.name.to_owned() }
+    }
+}
+
+impl Known {
+    fn is(&self, who: Person<'_>) -> bool {
+        self.by == who.by && self.name == who.name
+    }
+
+    fn person(&self) -> Person<'_> {
+        Person { by: &self.by, name: &self.name }
     }
 }
 
@@ -341,7 +370,12 @@ impl<'a> Read<'a> {
         if secret.act != "read" {
             return None;
         }
-        Some(Self { entry, object: object_of(&mount.accessor, &secret.name), who, is_ok: entry.is_ok() })
+        Some(Self { entry, accessor: &mount.accessor, secret: &secret.name, who, is_ok: entry.is_ok() })
+    }
+
+    /// As the index knows the secret.
+    fn object(&self) -> String {
+        object_of(self.accessor, self.secret)
     }
 
     fn address(&self) -> &str {
@@ -350,9 +384,19 @@ impl<'a> Read<'a> {
 }
 
 impl Alert {
-    fn of(suspicion: Suspicion, entry: &Line<'_>, who: Person, seq: u64, time: Timestamp, rest: String) -> Self {
+    fn of(suspicion: Suspicion, entry: &Line<'_>, who: Person<'_>, seq: u64, time: Timestamp, rest: String) -> Self {
         let (path, address) = (entry.path.to_owned(), entry.source.address.to_owned());
-        Self { suspicion, path, by: who.by, principal: who.name, address, seq, time, lead: "", rest }
+        Self {
+            suspicion,
+            path,
+            by: who.by.to_owned(),
+            principal: who.name.to_owned(),
+            address,
+            seq,
+            time,
+            lead: "",
+            rest,
+        }
     }
 
     /// In words, with what people call the principal.
@@ -380,4 +424,94 @@ fn network(address: &str) -> Option<Cidr> {
         }
     };
     Cidr::parse(&format!("{text}/{bits}")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use strongroom_audit::Place;
+    use strongroom_model::Clock;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(0)
+        }
+    }
+
+    /// An entry with these fields in place of the usual ones.
+    fn entry(fields: Value) -> String {
+        let mut entry = json!({
+            "seq": 1, "time": "T", "kind": "outcome", "request": "", "dialect": "vault", "operation": "read",
+            "namespace": "", "path": "secret/data/a", "token_hash": "h", "source": {"address": "10.0.0.1", "port": 1},
+            "outcome": {"result": "ok"}, "duration_us": 0,
+        });
+        entry.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        entry.to_string()
+    }
+
+    async fn judge(judge: &mut Judge, secs: u64, fields: Value) -> Vec<(Suspicion, String, String)> {
+        let text = entry(fields);
+        let line = Line::parse(text.as_bytes()).unwrap();
+        let alerts = judge.judge(&line, 1, Timestamp::from_secs(secs)).await.unwrap();
+        alerts.into_iter().map(|alert| (alert.suspicion, alert.by, alert.principal)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_token_is_held_against_the_last_revocation_by_who_used_it_last_and_when() {
+        let trail = Trail::open(Place::Memory, Arc::new(Still)).await.unwrap();
+        let mut judged = Judge::new(trail);
+        let who =
+            |entity: Value, name: &str| json!({"principal": {"entity": entity, "accessor": "x", "display_name": name}});
+        let revoke = || json!({"operation": "update", "path": "auth/token/revoke", "token_hash": "other"});
+        let bad = |path: &str| {
+            let decision = json!({"granted": false, "reason": "bad token"});
+            json!({"path": path, "decision": decision, "outcome": {"result": "denied"}})
+        };
+        let after = |by: &str, name: &str| vec![(Suspicion::AfterRevocation, by.to_owned(), name.to_owned())];
+        assert_eq!(judge(&mut judged, 10, who(Value::Null, "ann")).await, []);
+        assert_eq!(judge(&mut judged, 20, revoke()).await, []);
+        assert_eq!(judge(&mut judged, 30, who(Value::Null, "ann")).await, []);
+        // It was good after what was revoked.
+        assert_eq!(judge(&mut judged, 40, bad("a")).await, []);
+        assert_eq!(judge(&mut judged, 50, revoke()).await, []);
+        assert_eq!(judge(&mut judged, 60, bad("a")).await, after("ann", "ann"));
+        for (entity, by, at) in [(json!("E1"), "E1", 100), (json!("E2"), "E2", 200)] {
+            assert_eq!(judge(&mut judged, at, who(entity, "ann")).await, []);
+            assert_eq!(judge(&mut judged, at + 1, revoke()).await, []);
+            assert_eq!(judge(&mut judged, at + 2, bad("a")).await, after(by, "ann"));
+            assert_eq!(judge(&mut judged, at + 3, bad("a")).await, [], "told once");
+        }
+        assert_eq!(judge(&mut judged, 300, who(json!("E2"), "")).await, []);
+        assert_eq!(judge(&mut judged, 301, revoke()).await, []);
+        assert_eq!(judge(&mut judged, 302, bad("b")).await, after("E2", "somebody"));
+    }
+
+    #[tokio::test]
+    async fn refusals_of_nobody_are_counted_by_where_they_come_from() {
+        let trail = Trail::open(Place::Memory, Arc::new(Still)).await.unwrap();
+        let mut judged = Judge::new(trail);
+        for count in 1..=BURST {
+            for address in ["10.0.0.1", "10.0.0.2"] {
+                let refused = json!({"outcome": {"result": "denied"}, "source": {"address": address, "port": 1}});
+                let name = format!("somebody at {address}");
+                let told = vec![(Suspicion::DenialBurst, name.clone(), name)];
+                let expected = if count == BURST { told } else { Vec::new() };
+                assert_eq!(judge(&mut judged, 1, refused).await, expected, "{count}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_principal_with_a_secret_or_a_place_is_asked_after_once_and_no_two_are_taken_for_one() {
+        let trail = Trail::open(Place::Memory, Arc::new(Still)).await.unwrap();
+        let mut judged = Judge::new(trail);
+        let is_new = |judged: &mut Judge, words: &[&str]| (judged.is_new(words), judged.is_new(words));
+        for words in [["ann", " reads ", "kv_1:a"], ["ann", " reads ", "kv_1:b"], ["bob", " reads ", "kv_1:a"]] {
+            assert_eq!(is_new(&mut judged, &words), (true, false), "{words:?}");
+        }
+        assert_eq!(is_new(&mut judged, &["ann", " at ", "kv_1:a"]), (true, false));
+    }
 }

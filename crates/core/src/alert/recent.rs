@@ -1,21 +1,26 @@
-use std::collections::{HashMap, VecDeque};
+use ahash::AHashMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 use strongroom_model::Timestamp;
 
 /// A memory of so many things; the oldest is forgotten for a new one.
 pub(super) struct Recent<T> {
     most: usize,
-    things: HashMap<String, T>,
+    things: AHashMap<String, T>,
     order: VecDeque<String>,
 }
 
 impl<T> Recent<T> {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, things: HashMap::new(), order: VecDeque::new() }
+        Self { most, things: AHashMap::new(), order: VecDeque::new() }
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&T> {
         self.things.get(key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut T> {
+        self.things.get_mut(key)
     }
 
     /// Gives it out; its place in the order of forgetting stays.

@@ -125,19 +125,31 @@ impl<'a> Header<'a> {
     pub(crate) fn parse(line: &'a [u8]) -> Option<Self> {
         let rest = line.strip_prefix(b"{\"seq\":")?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let (number, rest) = rest.split_at_checked(digits)?;
-        let seq: u64 = std::str::from_utf8(number).ok()?.parse().ok()?;
-        if number.len() > 1 && number.starts_with(b"0") {
-            return None;
-        }
+        let (digits, rest) = rest.split_at_checked(digits)?;
+        let seq = number(digits)?;
         let rest = rest.strip_prefix(b",\"prev\":\"")?;
         let (prev, rest) = rest.split_at_checked(64)?;
         let rest = rest.strip_prefix(b"\",\"time\":\"")?;
-        let end = rest.iter().take(40).position(|byte| *byte == b'"')?;
+        let end = memchr::memchr(b'"', rest.get(..LONGEST_TIME).unwrap_or(rest))?;
         let (time, rest) = rest.split_at_checked(end)?;
         let body = rest.strip_prefix(b"\",")?;
         let (kind, is_event) = (kind(body)?, body.starts_with(b"\"kind\":\"event\""));
         Some(Self { seq, prev, time: std::str::from_utf8(time).ok()?, kind, is_event })
+    }
+
+    /// The hash of the line before, as this one names it.
+    pub(crate) fn named(&self) -> Option<Hash> {
+        let (pairs, rest) = self.prev.as_chunks::<2>();
+        if pairs.len() != ORIGIN.len() || !rest.is_empty() {
+            return None;
+        }
+        let (mut named, mut digits) = (ORIGIN, 0);
+        for (byte, [high, low]) in named.iter_mut().zip(pairs) {
+            let (high, low) = (digit(*high), digit(*low));
+            *byte = high << 4 | low & 0xf;
+            digits |= high | low;
+        }
+        (digits < 16).then_some(named)
     }
 
     /// Whether the line names this hash as its predecessor's.
@@ -147,14 +159,34 @@ impl<'a> Header<'a> {
     }
 }
 
+/// A time with its closing quote is not longer.
+const LONGEST_TIME: usize = 40;
+
+/// The number that these digits are, unless there are none, or more than needed.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 1 && digits.starts_with(b"0") {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
+}
+
+/// The value of a hex digit in either case; above 15 for what is none. Without a branch for each, as which comes next
+/// cannot be foreseen.
+fn digit(byte: u8) -> u8 {
+    let (decimal, letter) = (byte.wrapping_sub(b'0'), (byte | 0x20).wrapping_sub(b'a'));
+    let letter = if letter < 6 { letter + 10 } else { u8::MAX };
+    if decimal < 10 { decimal } else { letter }
+}
+
 /// A body begins with a name that tells its kind.
 fn kind(body: &[u8]) -> Option<LineKind> {
-    let kinds: [(&[u8], LineKind); 3] = [
-        (b"\"kind\":", LineKind::Entry),
-        (b"\"checkpoint\":", LineKind::Checkpoint),
-        (b"\"genesis\":", LineKind::Genesis),
-    ];
-    kinds.into_iter().find(|(name, _)| body.starts_with(name)).map(|(_, kind)| kind)
+    if body.starts_with(b"\"kind\":") {
+        return Some(LineKind::Entry);
+    }
+    if body.starts_with(b"\"checkpoint\":") {
+        return Some(LineKind::Checkpoint);
+    }
+    body.starts_with(b"\"genesis\":").then_some(LineKind::Genesis)
 }
 
 /// A signed statement: the trail's first `size` lines end in a line with the hash `head`. It is itself line number
@@ -382,6 +414,36 @@ mod tests {
         let good = String::from_utf8(line(&mut head, b"{\"kind\":\"event\"}")).unwrap();
         for (from, to) in [("\"seq\":0", "\"seq\":00"), ("\"seq\":0", "\"seq\": 0"), ("\"kind\"", "\"Kind\"")] {
             assert!(Header::parse(good.replace(from, to).as_bytes()).is_none(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_number_or_a_time_that_is_too_long_is_not_read() {
+        let line = |seq: &str, time: &str| {
+            let line =
+                format!("{{\"seq\":{seq},\"prev\":\"{}\",\"time\":\"{time}\",\"kind\":\"event\"}}", "0".repeat(64));
+            Header::parse(line.as_bytes()).map(|header| (header.seq, header.time.to_owned()))
+        };
+        assert_eq!(line("18446744073709551615", "T"), Some((u64::MAX, "T".to_owned())));
+        for seq in ["18446744073709551616", "99999999999999999999", "184467440737095516150", "", "-1", "+1"] {
+            assert_eq!(line(seq, "T"), None, "{seq}");
+        }
+        let time = "T".repeat(39);
+        assert_eq!(line("0", &time), Some((0, time)));
+        assert_eq!(line("0", &"T".repeat(40)), None);
+    }
+
+    #[test]
+    fn the_hash_that_a_line_names_is_read_as_the_library_reads_it() {
+        for byte in 0..=u8::MAX {
+            for at in [0, 31, 63] {
+                let mut prev = *b"0123456789abcdefABCDEF00112233445566778899aabbccddeeff0123456789";
+                prev[at] = byte;
+                let header = Header { seq: 0, prev: &prev, time: "", kind: LineKind::Entry, is_event: false };
+                let mut expected = ORIGIN;
+                let expected = hex::decode_to_slice(prev, &mut expected).ok().map(|()| expected);
+                assert_eq!(header.named(), expected, "{byte} at {at}");
+            }
         }
     }
 

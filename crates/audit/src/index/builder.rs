@@ -108,11 +108,7 @@ impl Builder {
     /// The last line's hash: the line behind it names it, which saves hashing every line once more. Where that one is
     /// wrong, `verify` finds it.
     fn hash_before(&self, behind: Option<&Header<'_>>) -> Hash {
-        let mut named = ORIGIN;
-        match behind {
-            Some(header) if hex::decode_to_slice(header.prev, &mut named).is_ok() => named,
-            _ => hash(&self.tip),
-        }
+        behind.and_then(Header::named).unwrap_or_else(|| hash(&self.tip))
     }
 
     fn take_terms(&mut self, entry: &Line<'_>, row: u32) {

@@ -85,8 +85,7 @@ fn read_line(file: &File, place: u64) -> io::Result<Found> {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         if let Some(end) = end.filter(|end| is_end || end + BEGINNING < read) {
             let behind = bytes.get(end + 1..).and_then(Header::parse);
-            let mut named = Hash::default();
-            let named = behind.filter(|next| hex::decode_to_slice(next.prev, &mut named).is_ok()).map(|_| named);
+            let named = behind.and_then(|next| next.named());
             bytes.truncate(end);
             return Ok(Found { text: bytes, named, on_disk: true });
         }

@@ -51,7 +51,11 @@ pub(crate) struct Facts {
 pub(crate) struct Builder {
     facts: Facts,
     rows: Vec<RowAt>,
-    terms: AHashMap<Box<[u8]>, Vec<u32>>,
+    /// Where the entries of a term are.
+    terms: AHashMap<Box<[u8]>, usize>,
+    postings: Vec<Vec<u32>>,
+    /// The terms of the last entry that had them, by field and place: most of the next one's are the same.
+    latest: [Latest; FIELDS * PLACES],
     marks: Vec<(u32, u32)>,
     uses: AHashMap<String, Use>,
     tree: Frontier,
@@ -59,6 +63,19 @@ pub(crate) struct Builder {
     tip: Vec<u8>,
     buffer: Vec<u8>,
     object: String,
+    rule: String,
+}
+
+/// Fields have numbers below this.
+const FIELDS: usize = Field::Rule as usize + 1;
+/// An entry has no more terms of one field.
+const PLACES: usize = 3;
+
+/// A term, and where its entries are.
+#[derive(Default)]
+struct Latest {
+    value: String,
+    posting: Option<usize>,
 }
 
 impl Builder {
@@ -69,12 +86,15 @@ impl Builder {
             facts,
             rows: Vec::new(),
             terms: AHashMap::new(),
+            postings: Vec::new(),
+            latest: std::array::from_fn(|_| Latest::default()),
             marks: Vec::new(),
             uses: AHashMap::new(),
             tree: Frontier::default(),
             tip: Vec::new(),
             buffer: Vec::new(),
             object: String::new(),
+            rule: String::new(),
         }
     }
 
@@ -114,34 +134,38 @@ impl Builder {
     fn take_terms(&mut self, entry: &Line<'_>, row: u32) {
         let mut object = std::mem::take(&mut self.object);
         entry.object_into(&mut object);
-        self.add(Field::Object, &object, row);
+        self.add((Field::Object, 0), &object, row);
         self.object = object;
-        self.add(Field::Path, &entry.path, row);
-        self.add(Field::Operation, &entry.operation, row);
+        self.add((Field::Path, 0), &entry.path, row);
+        self.add((Field::Operation, 0), &entry.operation, row);
         if let Some(secret) = &entry.secret {
-            self.add(Field::Operation, &secret.act, row);
+            self.add((Field::Operation, 1), &secret.act, row);
         }
-        self.add(Field::Address, &entry.source.address, row);
-        self.add(Field::Dialect, &entry.dialect, row);
-        self.add(Field::Kind, &entry.kind, row);
+        self.add((Field::Address, 0), &entry.source.address, row);
+        self.add((Field::Dialect, 0), &entry.dialect, row);
+        self.add((Field::Kind, 0), &entry.kind, row);
         if let Some(outcome) = &entry.outcome {
-            self.add(Field::Result, &outcome.result, row);
+            self.add((Field::Result, 0), &outcome.result, row);
         }
         if !entry.namespace.is_empty() {
-            self.add(Field::Namespace, &entry.namespace, row);
+            self.add((Field::Namespace, 0), &entry.namespace, row);
         }
         if let Some(typed) = &entry.typed {
-            self.add(Field::Typed, typed, row);
+            self.add((Field::Typed, 0), typed, row);
         }
         if let Some(who) = &entry.principal {
-            self.add(Field::Principal, &who.accessor, row);
-            self.add(Field::Principal, &who.display_name, row);
+            self.add((Field::Principal, 0), &who.accessor, row);
+            self.add((Field::Principal, 1), &who.display_name, row);
             if let Some(entity) = &who.entity {
-                self.add(Field::Principal, entity, row);
+                self.add((Field::Principal, 2), entity, row);
             }
         }
         if let Some((policy, pattern)) = entry.deciding_rule() {
-            self.add(Field::Rule, &format!("{policy}\n{pattern}"), row);
+            let mut rule = std::mem::take(&mut self.rule);
+            rule.clear();
+            [policy, "\n", pattern].iter().for_each(|part| rule.push_str(part));
+            self.add((Field::Rule, 0), &rule, row);
+            self.rule = rule;
         }
         self.marks.push((mark(&entry.request), row));
         if let Some(lease) = &entry.lease_id {
@@ -152,13 +176,35 @@ impl Builder {
         }
     }
 
-    fn add(&mut self, field: Field, value: &str, row: u32) {
-        let term = spell(&mut self.buffer, field, value);
-        match self.terms.get_mut(term) {
-            Some(rows) if rows.last() == Some(&row) => {}
-            Some(rows) => rows.push(row),
-            None => drop(self.terms.insert(term.into(), vec![row])),
+    /// Notes an entry under a term; `place` tells apart those of its terms that are of one field.
+    fn add(&mut self, (field, place): (Field, usize), value: &str, row: u32) {
+        let slot = field as usize * PLACES + place;
+        let latest = self.latest.get(slot).filter(|latest| latest.value == value);
+        let known = latest.and_then(|latest| latest.posting);
+        let posting = known.unwrap_or_else(|| self.look_up(field, value, slot));
+        if let Some(rows) = self.postings.get_mut(posting).filter(|rows| rows.last() != Some(&row)) {
+            rows.push(row);
         }
+    }
+
+    /// Where the entries of a term are, which is the latest of its slot now.
+    fn look_up(&mut self, field: Field, value: &str, slot: usize) -> usize {
+        let term = spell(&mut self.buffer, field, value);
+        let posting = match self.terms.get(term) {
+            Some(posting) => *posting,
+            None => {
+                let posting = self.postings.len();
+                self.terms.insert(term.into(), posting);
+                self.postings.push(Vec::new());
+                posting
+            }
+        };
+        if let Some(latest) = self.latest.get_mut(slot) {
+            latest.value.clear();
+            latest.value.push_str(value);
+            latest.posting = Some(posting);
+        }
+        posting
     }
 
     fn count_use(&mut self, entry: &Line<'_>, time: u64) {
@@ -211,12 +257,12 @@ impl Builder {
 
     /// The entries under a term.
     pub(crate) fn posting(&self, term: &[u8]) -> Option<&[u32]> {
-        self.terms.get(term).map(Vec::as_slice)
+        self.terms.get(term).and_then(|posting| self.postings.get(*posting)).map(Vec::as_slice)
     }
 
     /// All terms, in no order.
     pub(crate) fn terms(&self) -> impl Iterator<Item = (&[u8], &[u32])> {
-        self.terms.iter().map(|(term, rows)| (&**term, rows.as_slice()))
+        self.terms.iter().filter_map(|(term, posting)| Some((&**term, self.postings.get(*posting)?.as_slice())))
     }
 
     /// The entries whose request, lease or subject may have this mark.
@@ -323,5 +369,72 @@ impl Builder {
             data.extend_from_slice(&record);
         }
         (table, data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Head;
+    use serde_json::json;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    type Terms = BTreeMap<Vec<u8>, BTreeSet<u32>>;
+
+    /// A line of somebody who did something, of which most may be as in the line before.
+    fn line(head: &mut Head, (who, entity): (&str, Option<&str>), operation: &str, name: &str) -> Vec<u8> {
+        let body = json!({
+            "request": "r", "dialect": "vault", "operation": operation, "namespace": "",
+            "mount": {"path": "s", "type": "kv", "accessor": "kv_1", "class": "secret"}, "path": name,
+            "secret": {"name": name, "act": "read"},
+            "principal": {"entity": entity, "accessor": who, "display_name": "ann"},
+            "source": {"address": ""}, "outcome": {"result": "ok"},
+            "decision": {"granted": true, "policy": "p", "rule": operation, "reason": "granted"},
+        });
+        let body = body.to_string().replacen('{', "{\"kind\":\"outcome\",", 1);
+        let (mut text, time) = (Vec::new(), Timestamp::from_secs(7));
+        head.push(&mut text, body.as_bytes(), time, &time.to_string()).unwrap();
+        text.pop();
+        text
+    }
+
+    fn expected(terms: &mut Terms, row: u32, (who, entity): (&str, Option<&str>), operation: &str, name: &str) {
+        let (object, rule) = (format!("kv_1:{name}"), format!("p\n{operation}"));
+        let fixed = [(Field::Address, ""), (Field::Dialect, "vault"), (Field::Kind, "outcome"), (Field::Result, "ok")];
+        let own = [
+            (Field::Object, &*object),
+            (Field::Path, name),
+            (Field::Operation, operation),
+            (Field::Operation, "read"),
+            (Field::Principal, who),
+            (Field::Principal, "ann"),
+            (Field::Rule, &rule),
+        ];
+        let entity = entity.map(|entity| (Field::Principal, entity));
+        for (field, value) in fixed.into_iter().chain(own).chain(entity) {
+            terms.entry(spell(&mut Vec::new(), field, value).to_vec()).or_default().insert(row);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_under_each_of_its_terms_once_whatever_the_entries_before_it_had() {
+        let people = [("a", None), ("ann", None), ("b", Some("E")), ("E", Some("E")), ("a", Some("F")), ("", Some(""))];
+        let (mut builder, mut head, mut terms) = (Builder::new(0), Head::START, Terms::new());
+        let choices = || (0..3).flat_map(|_| people).zip(["read", "get", "read", "read"].into_iter().cycle());
+        for ((who, operation), name) in choices().zip(["x", "x", "y", "read", ""].into_iter().cycle()) {
+            let text = line(&mut head, who, operation, name);
+            let row = u32::try_from(builder.count()).unwrap();
+            builder.feed(&text, Line::parse(&text).as_ref(), 0).unwrap();
+            expected(&mut terms, row, who, operation, name);
+        }
+        assert_eq!(builder.count(), 18);
+        let found: BTreeMap<_, _> = builder.terms().map(|(term, rows)| (term.to_vec(), rows.to_vec())).collect();
+        let terms: BTreeMap<_, Vec<_>> =
+            terms.into_iter().map(|(term, rows)| (term, rows.into_iter().collect())).collect();
+        assert_eq!(found, terms);
+        for (term, rows) in &terms {
+            assert_eq!(builder.posting(term), Some(&**rows));
+        }
+        assert_eq!(builder.posting(b"\x01nothing"), None);
     }
 }

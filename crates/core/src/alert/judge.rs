@@ -116,30 +116,46 @@ impl Judge {
         }
     }
 
-    /// What is suspicious about an entry.
-    pub(super) async fn judge(&mut self, entry: &Line<'_>, seq: u64, time: Timestamp) -> Result<Vec<Alert>, CoreError> {
+    /// Looks at an entry, and is done with nearly all of them: nothing is given where nothing can be suspicious.
+    pub(super) fn look<'a>(&mut self, entry: &'a Line<'a>, seq: u64, time: Timestamp) -> Option<Case<'a>> {
+        if entry.kind != "outcome" || self.is_canary(entry) {
+            return None;
+        }
         let mut alerts = Vec::new();
-        if entry.kind != "outcome" {
-            return Ok(alerts);
-        }
-        if self.is_canary(entry) {
-            return Ok(alerts);
-        }
         self.note_revocation(entry, time);
         self.after_revocation(entry, seq, time, &mut alerts);
         self.burst(entry, seq, time, &mut alerts);
-        if let Some(read) = Read::of(entry) {
-            if !read.is_ok {
-                self.disabled(&read, seq, time, &mut alerts).await?;
-            } else {
-                if self.is_new(&[read.who.by, " reads ", read.accessor, ":", read.secret]) {
-                    self.first_read(&read, seq, time, &mut alerts).await?;
-                }
-                // Nearly all come from where the last ones came from, and an address is compared sooner than its network
-                // is made.
-                if self.is_new(&[read.who.by, " at ", read.address()]) {
-                    self.new_network(&read, seq, time, &mut alerts).await?;
-                }
+        let suspected = Read::of(entry).map_or_else(Vec::new, |read| self.suspect(read));
+        let is_case = !alerts.is_empty() || !suspected.is_empty();
+        is_case.then_some(Case { seq, time, alerts, suspected })
+    }
+
+    /// What the index has to be asked about a read.
+    fn suspect<'a>(&mut self, read: Read<'a>) -> Vec<(Suspicion, Read<'a>)> {
+        let mut suspected = Vec::new();
+        if !read.is_ok {
+            suspected.extend(read.is_of_something_taken_away().then_some((Suspicion::DisabledVersion, read)));
+            return suspected;
+        }
+        if self.is_new(&[read.who.by, " reads ", read.accessor, ":", read.secret]) {
+            suspected.push((Suspicion::FirstRead, read));
+        }
+        // Nearly all come from where the last ones came from, and an address is compared sooner than its network is made.
+        if self.is_new(&[read.who.by, " at ", read.address()]) {
+            suspected.push((Suspicion::NewNetwork, read));
+        }
+        suspected
+    }
+
+    /// What is suspicious about it.
+    pub(super) async fn settle(&mut self, case: Case<'_>) -> Result<Vec<Alert>, CoreError> {
+        let Case { seq, time, mut alerts, suspected } = case;
+        for (suspicion, read) in suspected {
+            match suspicion {
+                Suspicion::FirstRead => self.first_read(&read, seq, time, &mut alerts).await?,
+                Suspicion::NewNetwork => self.new_network(&read, seq, time, &mut alerts).await?,
+                Suspicion::DisabledVersion => self.disabled(&read, seq, time, &mut alerts).await?,
+                Suspicion::DenialBurst | Suspicion::AfterRevocation => {}
             }
         }
         alerts.retain(|alert| self.is_news(alert));
@@ -281,12 +297,6 @@ impl Judge {
         time: Timestamp,
         out: &mut Vec<Alert>,
     ) -> Result<(), CoreError> {
-        // A label that holds nothing, as one of a rotation that has not begun, or a number that never was: nothing was put
-        // out of use. That a secret is not there tells something only where it was there before, which is asked below.
-        let missing = read.entry.outcome.as_ref().and_then(|outcome| outcome.missing.as_deref());
-        if ![Missing::Disabled.word(), Missing::Secret.word()].map(Some).contains(&missing) {
-            return Ok(());
-        }
         let things = vec![Thing::Object(read.object())];
         let had = self.any(Query { things, principals: vec![read.who.by.to_owned()], ..reads(time) }).await?;
         if had.is_none() {
@@ -316,7 +326,18 @@ fn reads(before: Timestamp) -> Query {
     }
 }
 
+/// An entry that may be suspicious.
+pub(super) struct Case<'a> {
+    seq: u64,
+    time: Timestamp,
+    /// What is found already.
+    alerts: Vec<Alert>,
+    /// What the index has to be asked.
+    suspected: Vec<(Suspicion, Read<'a>)>,
+}
+
 /// An entry that asks for a secret's value.
+#[derive(Clone, Copy)]
 struct Read<'a> {
     entry: &'a Line<'a>,
     /// That of the mount.
@@ -371,6 +392,13 @@ impl<'a> Read<'a> {
             return None;
         }
         Some(Self { entry, accessor: &mount.accessor, secret: &secret.name, who, is_ok: entry.is_ok() })
+    }
+
+    /// A label that holds nothing, as one of a rotation that has not begun, or a number that never was: nothing was put
+    /// out of use. That a secret is not there tells something only where it was there before, which the index knows.
+    fn is_of_something_taken_away(&self) -> bool {
+        let missing = self.entry.outcome.as_ref().and_then(|outcome| outcome.missing.as_deref());
+        [Missing::Disabled.word(), Missing::Secret.word()].map(Some).contains(&missing)
     }
 
     /// As the index knows the secret.
@@ -455,7 +483,8 @@ mod tests {
     async fn judge(judge: &mut Judge, secs: u64, fields: Value) -> Vec<(Suspicion, String, String)> {
         let text = entry(fields);
         let line = Line::parse(text.as_bytes()).unwrap();
-        let alerts = judge.judge(&line, 1, Timestamp::from_secs(secs)).await.unwrap();
+        let Some(case) = judge.look(&line, 1, Timestamp::from_secs(secs)) else { return Vec::new() };
+        let alerts = judge.settle(case).await.unwrap();
         alerts.into_iter().map(|alert| (alert.suspicion, alert.by, alert.principal)).collect()
     }
 
@@ -513,5 +542,37 @@ mod tests {
             assert_eq!(is_new(&mut judged, &words), (true, false), "{words:?}");
         }
         assert_eq!(is_new(&mut judged, &["ann", " at ", "kv_1:a"]), (true, false));
+    }
+
+    #[tokio::test]
+    async fn the_index_is_asked_once_about_who_reads_what_and_where_and_again_about_what_is_gone() {
+        let trail = Trail::open(Place::Memory, Arc::new(Still)).await.unwrap();
+        let mut judged = Judge::new(trail);
+        let read = |secret: &str, address: &str, outcome: Value| {
+            let mount = json!({"path": "secret", "type": "kv", "accessor": "kv_1", "class": "secret"});
+            let fields = json!({
+                "mount": mount, "secret": {"name": secret, "act": "read"}, "outcome": outcome,
+                "principal": {"accessor": "x", "display_name": "ann"}, "source": {"address": address, "port": 1},
+            });
+            entry(fields)
+        };
+        let (ok, failed) =
+            (json!({"result": "ok"}), |missing: &str| json!({"result": "not_found", "missing": missing}));
+        let (first, elsewhere) = (Suspicion::FirstRead, Suspicion::NewNetwork);
+        for (line, expected) in [
+            (read("a", "10.0.0.1", ok.clone()), vec![first, elsewhere]),
+            (read("a", "10.0.0.1", ok.clone()), vec![]),
+            (read("b", "10.0.0.1", ok.clone()), vec![first]),
+            (read("a", "10.0.0.2", ok.clone()), vec![elsewhere]),
+            (read("b", "10.0.0.2", ok), vec![]),
+            (read("a", "10.0.0.1", failed("disabled")), vec![Suspicion::DisabledVersion]),
+            (read("a", "10.0.0.1", failed("disabled")), vec![Suspicion::DisabledVersion]),
+            (read("a", "10.0.0.1", failed("version")), vec![]),
+        ] {
+            let parsed = Line::parse(line.as_bytes()).unwrap();
+            let case = judged.look(&parsed, 1, Timestamp::from_secs(1));
+            let suspected = case.map_or_else(Vec::new, |case| case.suspected);
+            assert_eq!(suspected.into_iter().map(|(suspicion, _)| suspicion).collect::<Vec<_>>(), expected, "{line}");
+        }
     }
 }

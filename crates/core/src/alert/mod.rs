@@ -134,7 +134,8 @@ impl Alerts {
             (reader, lines) = read(reader, lines).await?;
             for (seq, text) in lines.texts() {
                 let Some((entry, time)) = parsed(&mut entries, text) else { continue };
-                for alert in judge.judge(&entry, seq, time).await? {
+                let Some(case) = judge.look(&entry, seq, time) else { continue };
+                for alert in judge.settle(case).await? {
                     self.raise(alert).await?;
                 }
             }

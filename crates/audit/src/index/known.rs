@@ -7,7 +7,7 @@
 use super::line::Text;
 
 /// Longer objects are not remembered.
-const LONGEST: usize = 2_048;
+const LONGEST: usize = 1_024;
 
 /// Where a text lies in its object.
 #[derive(Clone, Copy)]
@@ -35,7 +35,7 @@ struct Slot<P> {
 }
 
 impl<P: Copy, const BEGIN: usize> Known<P, BEGIN> {
-    /// With so many slots; with none, it remembers nothing.
+    /// With so many slots, a power of two; with none, it remembers nothing.
     pub(super) fn new(slots: usize) -> Self {
         let empty = || Slot { object: String::new(), read: None };
         Self { slots: std::iter::repeat_with(empty).take(slots).collect() }
@@ -65,6 +65,7 @@ impl<P: Copy, const BEGIN: usize> Known<P, BEGIN> {
         const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
         let (words, _) = text.as_bytes().first_chunk::<BEGIN>()?.as_chunks::<8>();
         let mix = |mixed: u64, word: &[u8; 8]| (mixed.rotate_left(32) ^ u64::from_le_bytes(*word)).wrapping_mul(SPREAD);
-        usize::try_from(words.iter().fold(0, mix) >> 32).ok()?.checked_rem(self.slots.len())
+        let mask = self.slots.len().checked_sub(1)?;
+        Some(usize::try_from(words.iter().fold(0, mix) >> 32).ok()? & mask)
     }
 }

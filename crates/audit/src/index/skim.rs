@@ -1,6 +1,6 @@
 //! Reads a line as the trail's writer spells it: names and values without a space between, in one pass over the bytes, with
-//! nothing copied. Every line of the trail is read twice while requests are served, and the JSON library takes several
-//! times as long.
+//! nothing copied but objects that the next lines are likely to repeat. Every line of the trail is read twice while requests
+//! are served, and the JSON library takes several times as long.
 //!
 //! Invariants: whatever is spelt in another way is given up (`None`), for the library to judge; what is read is what the
 //! library reads. Parts that nobody asks for are passed over by their brackets and quotes, not judged: that a line is
@@ -26,7 +26,7 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { mounts: Known::new(16), people: Known::new(64), decisions: Known::new(32) }
+        Self { mounts: Known::new(16), people: Known::new(256), decisions: Known::new(32) }
     }
 
     /// For who reads one line alone.

@@ -57,7 +57,8 @@ pub(crate) struct Builder {
     /// The terms of the last entry that had them, by field and place: most of the next one's are the same.
     latest: [Latest; FIELDS * PLACES],
     marks: Vec<(u32, u32)>,
-    uses: AHashMap<String, Use>,
+    /// By where the entries of the object and of the consumer are.
+    uses: AHashMap<(usize, usize), Use>,
     tree: Frontier,
     /// The last line, not yet in the tree.
     tip: Vec<u8>,
@@ -118,9 +119,9 @@ impl Builder {
         self.facts.earliest = self.facts.earliest.min(time);
         self.facts.latest = self.facts.latest.max(time);
         self.rows.push(RowAt { time, place });
-        self.take_terms(entry, row);
-        if entry.is_use() {
-            self.count_use(entry, time);
+        let (object, consumer) = self.take_terms(entry, row);
+        if let Some(consumer) = consumer.filter(|_| entry.is_use()) {
+            self.count_use(entry, time, (object, consumer));
         }
         Ok(())
     }
@@ -131,11 +132,12 @@ impl Builder {
         behind.and_then(Header::named).unwrap_or_else(|| hash(&self.tip))
     }
 
-    fn take_terms(&mut self, entry: &Line<'_>, row: u32) {
-        let mut object = std::mem::take(&mut self.object);
-        entry.object_into(&mut object);
-        self.add((Field::Object, 0), &object, row);
-        self.object = object;
+    /// Where the entries of its object are now, and those of its consumer.
+    fn take_terms(&mut self, entry: &Line<'_>, row: u32) -> (usize, Option<usize>) {
+        let mut name = std::mem::take(&mut self.object);
+        entry.object_into(&mut name);
+        let object = self.add((Field::Object, 0), &name, row);
+        self.object = name;
         self.add((Field::Path, 0), &entry.path, row);
         self.add((Field::Operation, 0), &entry.operation, row);
         if let Some(secret) = &entry.secret {
@@ -153,13 +155,11 @@ impl Builder {
         if let Some(typed) = &entry.typed {
             self.add((Field::Typed, 0), typed, row);
         }
-        if let Some(who) = &entry.principal {
-            self.add((Field::Principal, 0), &who.accessor, row);
+        let consumer = entry.principal.as_ref().map(|who| {
+            let accessor = self.add((Field::Principal, 0), &who.accessor, row);
             self.add((Field::Principal, 1), &who.display_name, row);
-            if let Some(entity) = &who.entity {
-                self.add((Field::Principal, 2), entity, row);
-            }
-        }
+            who.entity.as_ref().map_or(accessor, |entity| self.add((Field::Principal, 2), entity, row))
+        });
         if let Some((policy, pattern)) = entry.deciding_rule() {
             let mut rule = std::mem::take(&mut self.rule);
             rule.clear();
@@ -174,10 +174,11 @@ impl Builder {
         if let Some(subject) = &entry.subject {
             self.marks.push((mark(subject), row));
         }
+        (object, consumer)
     }
 
-    /// Notes an entry under a term; `place` tells apart those of its terms that are of one field.
-    fn add(&mut self, (field, place): (Field, usize), value: &str, row: u32) {
+    /// Notes an entry under a term, and says where its entries are; `place` tells apart terms of one field.
+    fn add(&mut self, (field, place): (Field, usize), value: &str, row: u32) -> usize {
         let slot = field as usize * PLACES + place;
         let latest = self.latest.get(slot).filter(|latest| latest.value == value);
         let known = latest.and_then(|latest| latest.posting);
@@ -185,6 +186,7 @@ impl Builder {
         if let Some(rows) = self.postings.get_mut(posting).filter(|rows| rows.last() != Some(&row)) {
             rows.push(row);
         }
+        posting
     }
 
     /// Where the entries of a term are, which is the latest of its slot now.
@@ -207,22 +209,10 @@ impl Builder {
         posting
     }
 
-    fn count_use(&mut self, entry: &Line<'_>, time: u64) {
+    fn count_use(&mut self, entry: &Line<'_>, time: u64, who_uses_what: (usize, usize)) {
         let Some(consumer) = entry.consumer() else { return };
-        let mut key = std::mem::take(&mut self.object);
-        let length = key.len();
-        key.push('\0');
-        key.push_str(consumer);
-        match self.uses.get_mut(&key) {
-            Some(known) => known.count(entry, time),
-            None => {
-                let object = key.get(..length).unwrap_or_default().to_owned();
-                let mut fresh = Use::of(object, consumer);
-                fresh.count(entry, time);
-                self.uses.insert(key.clone(), fresh);
-            }
-        }
-        self.object = key;
+        let fresh = || Use::of(self.object.clone(), consumer);
+        self.uses.entry(who_uses_what).or_insert_with(fresh).count(entry, time);
     }
 
     /// What is known so far.

@@ -1,5 +1,5 @@
 //! Remembers the objects that stand letter for letter in many lines of the trail (a mount, somebody who asked, what was
-//! decided) with what was read of each, so that they are compared instead of read again.
+//! decided, and what was called) with what was read of each, so that they are compared instead of read again.
 //!
 //! Invariants: what is recalled is what reading would give, since an object ends with its last bracket whatever stands
 //! behind it, so that a line which goes on with the same letters goes on with the same object. Memory is bounded.

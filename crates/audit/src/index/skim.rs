@@ -17,8 +17,10 @@ pub(super) fn entry<'a>(line: &'a str, memory: &mut Memory) -> Option<Line<'a>> 
 }
 
 /// The objects that are the same in most lines. So many bytes tell apart the mounts of a server, principals (by the
-/// accessor that stands behind an entity), and the policies of a decision.
+/// accessor that stands behind an entity), and the policies of a decision. What was called is no object, but three fields
+/// that are always there, and ends with a quote as those do with a bracket.
 pub(super) struct Memory {
+    calls: Known<CallPlaces, 56>,
     mounts: Known<MountPlaces, 48>,
     people: Known<WhoPlaces, 80>,
     decisions: Known<DecisionPlaces, 64>,
@@ -26,13 +28,20 @@ pub(super) struct Memory {
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { mounts: Known::new(16), people: Known::new(256), decisions: Known::new(32) }
+        Self { calls: Known::new(32), mounts: Known::new(16), people: Known::new(256), decisions: Known::new(32) }
     }
 
     /// For who reads one line alone.
     pub(super) fn none() -> Self {
-        Self { mounts: Known::new(0), people: Known::new(0), decisions: Known::new(0) }
+        Self { calls: Known::new(0), mounts: Known::new(0), people: Known::new(0), decisions: Known::new(0) }
     }
+}
+
+#[derive(Clone, Copy)]
+struct CallPlaces {
+    dialect: Place,
+    operation: Place,
+    namespace: Place,
 }
 
 #[derive(Clone, Copy)]
@@ -236,9 +245,9 @@ impl<'a> Skim<'a> {
         let time = self.field(b",\"time\":")?;
         let kind = self.field(b",\"kind\":")?;
         let request = self.field(b",\"request\":")?;
-        let dialect = self.field(b",\"dialect\":")?;
-        let operation = self.field(b",\"operation\":")?;
-        let namespace = self.field(b",\"namespace\":")?;
+        let (text, call) = self.recall(&mut memory.calls, Self::call_places)?;
+        let (dialect, operation, namespace) =
+            (call.dialect.of(text)?, call.operation.of(text)?, call.namespace.of(text)?);
         self.skip(b",\"namespace_id\":")?;
         let mount = self.after(b",\"mount\":", |skim| skim.mount(&mut memory.mounts))?;
         let path = self.field(b",\"path\":")?;
@@ -311,6 +320,13 @@ impl<'a> Skim<'a> {
     fn pass_field<const N: usize>(&mut self, name: &[u8; N]) -> Option<()> {
         self.word(name)?;
         self.pass()
+    }
+
+    fn call_places(&mut self) -> Option<CallPlaces> {
+        let dialect = self.place_of(b",\"dialect\":")?;
+        let operation = self.place_of(b",\"operation\":")?;
+        let namespace = self.place_of(b",\"namespace\":")?;
+        Some(CallPlaces { dialect, operation, namespace })
     }
 
     fn mount(&mut self, known: &mut Known<MountPlaces, 48>) -> Option<Mount<'a>> {
@@ -552,6 +568,11 @@ mod tests {
         let mut lines = vec![READ.to_owned(), full(), NOT_FOUND.to_owned()];
         let long = "a".repeat(2 * 2_048);
         for (from, to) in [
+            ("\"dialect\":\"vault\"", "\"dialect\":\"aws\""),
+            ("\"operation\":\"read\"", "\"operation\":\"read\\\"\""),
+            ("\"namespace\":\"\"", "\"namespace\":\"n/\""),
+            ("\"namespace\":\"\"", "\"namespace\":\"n/m/\",\"namespace_id\":\"i\""),
+            ("\"namespace\":\"\"", "\"namespace\":\"\",\"namespace_id\":\"i\""),
             ("\"Th\"", "\"Th2\""),
             ("\"Th\"", "\"Ü\""),
             ("\"Th\"", "\"T}\""),
@@ -582,7 +603,8 @@ mod tests {
     fn what_is_remembered_of_lines_changes_nothing_of_what_is_read_of_others() {
         let lines = alike();
         // Few slots, so that each is used for several objects, and many.
-        let few = || Memory { mounts: Known::new(1), people: Known::new(1), decisions: Known::new(1) };
+        let few =
+            || Memory { calls: Known::new(1), mounts: Known::new(1), people: Known::new(1), decisions: Known::new(1) };
         for memory in [&mut Memory::new(), &mut few()] {
             for first in &lines {
                 for second in &lines {
@@ -602,16 +624,17 @@ mod tests {
         let known = |memory: &Memory, line: &str| {
             let found = |name: &str| line.split_once(name).map(|(_, behind)| behind);
             (
+                found("\"e32f\"").is_some_and(|text| memory.calls.find(text).is_some()),
                 found("\"mount\":").is_some_and(|text| memory.mounts.find(text).is_some()),
                 found("\"principal\":").is_some_and(|text| memory.people.find(text).is_some()),
                 found("\"decision\":").is_some_and(|text| memory.decisions.find(text).is_some()),
             )
         };
-        assert_eq!(known(&memory, READ), (false, false, false));
+        assert_eq!(known(&memory, READ), (false, false, false, false));
         assert!(entry(READ, &mut memory).is_some());
-        assert_eq!(known(&memory, READ), (true, true, true));
+        assert_eq!(known(&memory, READ), (true, true, true, true));
         let long = READ.replacen("bench\",\"default", &"a".repeat(2_048), 1);
         assert!(entry(&long, &mut memory).is_some());
-        assert_eq!(known(&memory, &long), (true, false, true));
+        assert_eq!(known(&memory, &long), (true, true, false, true));
     }
 }

@@ -14,6 +14,7 @@ use ahash::AHashMap;
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use strongroom_memory::LockedKey;
 use strongroom_model::{Entropy, NamespaceId, Timestamp};
@@ -37,31 +38,48 @@ pub(crate) struct Keys {
     seed: LockedKey,
     signer: Ed25519KeyPair,
     namespaces: Mutex<HashMap<NamespaceId, Arc<LockedKey>>>,
-    places: Mutex<Places>,
+    places: Mutex<Lately<Address, Place>>,
+    shelves: Mutex<Lately<Shelf, [u8; 16]>>,
 }
 
-/// Addresses kept in each of two halves.
-const PLACES: usize = 1_024;
+/// Addresses, and shelves, kept in each of two halves.
+const LATELY: usize = 1_024;
 
-/// Where records are of which somebody spoke lately: a write asks for each place half a dozen times.
-#[derive(Default)]
-struct Places {
-    young: AHashMap<Address, Place>,
-    old: AHashMap<Address, Place>,
+/// What was hashed lately: a write asks for each place half a dozen times, and most places are on a shelf like others.
+struct Lately<K, V> {
+    young: AHashMap<K, V>,
+    old: AHashMap<K, V>,
 }
 
-impl Places {
-    fn find(&self, at: &Address) -> Option<Place> {
-        self.young.get(at).or_else(|| self.old.get(at)).cloned()
+impl<K, V> Default for Lately<K, V> {
+    fn default() -> Self {
+        Self { young: AHashMap::new(), old: AHashMap::new() }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone> Lately<K, V> {
+    fn find(&self, key: &K) -> Option<V> {
+        self.young.get(key).or_else(|| self.old.get(key)).cloned()
     }
 
-    /// Keeps the place. Those kept before a half was filled with others are forgotten.
-    fn keep(&mut self, at: &Address, place: &Place) {
-        if self.young.len() >= PLACES {
+    /// Keeps the value. Those kept before a half was filled with others are forgotten.
+    fn keep(&mut self, key: &K, value: &V) {
+        if self.young.len() >= LATELY {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(at.clone(), place.clone());
+        self.young.insert(key.clone(), value.clone());
     }
+}
+
+/// The value as it was kept, or made now.
+fn lately<K: Clone + Eq + Hash, V: Clone>(kept: &Mutex<Lately<K, V>>, key: &K, make: impl FnOnce() -> V) -> V {
+    let kept = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = kept().find(key) {
+        return value;
+    }
+    let value = make();
+    kept().keep(key, &value);
+    value
 }
 
 impl Keys {
@@ -88,8 +106,8 @@ impl Keys {
         let placer = hmac::Key::new(hmac::HMAC_SHA256, index.expose());
         let hasher = hmac::Key::new(hmac::HMAC_SHA256, hash.expose());
         let (ring, namespaces) = (RwLock::new(ring), Mutex::default());
-        let places = Mutex::default();
-        Ok(Self { cluster, ring, index, placer, hash, hasher, seed, signer, namespaces, places })
+        let (places, shelves) = Default::default();
+        Ok(Self { cluster, ring, index, placer, hash, hasher, seed, signer, namespaces, places, shelves })
     }
 
     /// The keyring as the seal record keeps it, with this ring, under the key the ring names.
@@ -154,20 +172,16 @@ impl Keys {
 
     /// What every key of the shelf begins with.
     pub(crate) fn shelf(&self, shelf: &Shelf) -> [u8; 16] {
-        let mut text = Vec::with_capacity(96);
-        text.u8(b'S').part(shelf.kind.as_bytes()).raw(shelf.namespace.as_bytes()).raw(&shelf.scope);
-        self.place_hash(&text)
+        lately(&self.shelves, shelf, || {
+            let mut text = Vec::with_capacity(96);
+            text.u8(b'S').part(shelf.kind.as_bytes()).raw(shelf.namespace.as_bytes()).raw(&shelf.scope);
+            self.place_hash(&text)
+        })
     }
 
     /// Where the record is in the store.
     pub(crate) fn place(&self, at: &Address) -> Place {
-        let known = || self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = known().find(at) {
-            return place;
-        }
-        let place = self.hashed_place(at);
-        known().keep(at, &place);
-        place
+        lately(&self.places, at, || self.hashed_place(at))
     }
 
     fn hashed_place(&self, at: &Address) -> Place {

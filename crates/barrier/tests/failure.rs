@@ -57,8 +57,8 @@ async fn work(store: &Arc<Testing>) -> (u8, bool) {
     };
     for round in 0..ROUNDS {
         let (one, other) = places(round);
-        let filler = shelf("filler").named([round]);
-        let txn = put(&one, &round.to_string()).put(other, vec![round]).put(filler, vec![0]);
+        let txn = put(&one, &round.to_string()).put(other, vec![round]);
+        let txn = (0..6).fold(txn, |txn, n| txn.put(shelf("filler").named([round, n]), vec![0]));
         if outcome.barrier.commit(txn).await.is_err() {
             return (round, false);
         }

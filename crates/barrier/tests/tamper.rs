@@ -237,8 +237,9 @@ async fn an_old_head_is_noticed_where_anything_has_changed_since() {
 async fn middles_are_checked_when_the_store_is_opened() {
     const MIDDLE: u8 = 4;
     let populated = populated(4).await;
+    // More than the head has room for.
     let many =
-        |value: u8| (0..400_u16).fold(Txn::new(), |txn, n| txn.put(shelf("k").named(n.to_be_bytes()), vec![value]));
+        |value: u8| (0..900_u16).fold(Txn::new(), |txn, n| txn.put(shelf("k").named(n.to_be_bytes()), vec![value]));
     populated.barrier.commit(many(1)).await.unwrap();
     let old = populated.rows_of(MIDDLE).await;
     populated.barrier.commit(many(2)).await.unwrap();
@@ -260,7 +261,7 @@ async fn middles_are_checked_when_the_store_is_opened() {
     populated.set(&new.key, Some(&new.value)).await;
     let barrier = reopen(&populated.store).await.unwrap();
     assert_eq!(errors(&barrier, &populated.truth).await, 0);
-    assert_eq!(barrier.scan(&shelf("k"), None, 1_000).await.unwrap().len(), 400);
+    assert_eq!(barrier.scan(&shelf("k"), None, 1_000).await.unwrap().len(), 900);
 }
 
 #[tokio::test]

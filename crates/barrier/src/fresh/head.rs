@@ -1,12 +1,14 @@
 use crate::codec::{Put, Take};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Pages that objects are spread over.
 pub(crate) const BUCKETS: usize = 65_536;
 /// Middles, each for 256 pages.
 pub(crate) const MIDS_COUNT: usize = 256;
-/// From this many changes on, middles are written and their changes leave the head.
-const ENOUGH: usize = 192;
+/// From this many changes on, middles are written and their changes leave the head. The more there are, the more of them
+/// leave with one middle; with so many the head, sealed, still fits a page of 8 KiB of the embedded engine, which writes
+/// whole pages.
+const ENOUGH: usize = 560;
 
 /// The one object that every commit rewrites: it says which generation everything else must have.
 #[derive(Clone)]
@@ -17,8 +19,8 @@ pub(crate) struct Head {
     pub(crate) seal: [u8; 32],
     /// The generation of each middle; 0 for one that was never written.
     mids: Vec<u64>,
-    /// Pages written after their middle was.
-    delta: BTreeMap<u16, u64>,
+    /// Pages written after their middle was, by bucket.
+    delta: Vec<(u16, u64)>,
     /// How often the key of the current term has sealed something.
     pub(crate) wraps: u64,
 }
@@ -26,12 +28,15 @@ pub(crate) struct Head {
 impl Head {
     /// The head of a store in which nothing was written yet.
     pub(crate) fn first(seal: [u8; 32]) -> Self {
-        Self { generation: 0, seal, mids: vec![0; MIDS_COUNT], delta: BTreeMap::new(), wraps: 1 }
+        Self { generation: 0, seal, mids: vec![0; MIDS_COUNT], delta: Vec::new(), wraps: 1 }
     }
 
     /// Notes that the page was written by the generation.
     pub(crate) fn touch(&mut self, bucket: u16, generation: u64) {
-        self.delta.insert(bucket, generation);
+        match self.delta.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => self.delta.get_mut(at).into_iter().for_each(|change| change.1 = generation),
+            Err(at) => self.delta.insert(at, (bucket, generation)),
+        }
     }
 
     /// Which middles to write with this commit: the ones that unload most, until the changes are few again, at most
@@ -40,9 +45,12 @@ impl Head {
         if self.delta.len() <= ENOUGH {
             return Vec::new();
         }
-        let mut counts = BTreeMap::<u8, usize>::new();
-        self.delta.keys().for_each(|bucket| *counts.entry(mid_of(*bucket)).or_default() += 1);
-        let mut fullest: Vec<(usize, u8)> = counts.into_iter().map(|(mid, count)| (count, mid)).collect();
+        let mut counts = [0_usize; MIDS_COUNT];
+        for (bucket, _) in &self.delta {
+            counts.get_mut(usize::from(mid_of(*bucket))).into_iter().for_each(|count| *count += 1);
+        }
+        let mut fullest: Vec<(usize, u8)> =
+            counts.into_iter().zip(0..=u8::MAX).filter(|(count, _)| *count > 0).collect();
         fullest.sort_unstable_by(|one, other| other.cmp(one));
         let mut left = self.delta.len();
         let mut chosen = BTreeSet::new();
@@ -59,7 +67,7 @@ impl Head {
 
     /// Notes that these middles are written with this generation, all in one pass.
     fn rewrite_all(&mut self, chosen: &BTreeSet<u8>) {
-        self.delta.retain(|bucket, _| !chosen.contains(&mid_of(*bucket)));
+        self.delta.retain(|(bucket, _)| !chosen.contains(&mid_of(*bucket)));
         for mid in chosen {
             if let Some(generation) = self.mids.get_mut(usize::from(*mid)) {
                 *generation = self.generation;
@@ -78,7 +86,7 @@ impl Head {
 
     /// Pages that are newer than their middle says.
     pub(crate) fn newer(&self) -> impl Iterator<Item = (u16, u64)> {
-        self.delta.iter().map(|(bucket, generation)| (*bucket, *generation))
+        self.delta.iter().copied()
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -100,7 +108,10 @@ impl Head {
         let (generation, seal) = (parts.u64()?, parts.array()?);
         let mids = (0..MIDS_COUNT).map(|_| parts.u64()).collect::<Option<_>>()?;
         let count = parts.u32()?;
-        let delta = (0..count).map(|_| Some((parts.u16()?, parts.u64()?))).collect::<Option<_>>()?;
+        let delta: Vec<(u16, u64)> = (0..count).map(|_| Some((parts.u16()?, parts.u64()?))).collect::<Option<_>>()?;
+        if !delta.is_sorted_by_key(|(bucket, _)| *bucket) {
+            return None;
+        }
         // A head written before terms were counted ends here.
         let wraps = if parts.0.is_empty() { 0 } else { parts.u64()? };
         parts.end(Self { generation, seal, mids, delta, wraps })

@@ -29,12 +29,13 @@ pub(crate) async fn measure(table: &mut Table, program: &Path, span: Duration) -
     let one = serde_json::json!({ "SecretId": first }).to_string();
     let all = serde_json::json!({ "SecretIdList": names }).to_string();
     for connections in [1, 64] {
-        let reads = Load::reads(&client, &format!("secret/data/{first}")).run(connections, span).await?;
-        let limit = Some(("KV v2 read", reads.per_second));
+        let reads = Load::reads(&client, &format!("secret/data/{first}"));
         let load = signed(&client, &key, "GetSecretValue", &one)?;
-        let got = load.run(connections, span).await?;
+        let (got, limit) = load.beside(&reads, connections, span).await?;
+        let limit = Some(("KV v2 read", limit.per_second));
         table.rate(&format!("GetSecretValue, {connections} connections"), &got, limit);
-        let got = signed(&client, &key, "BatchGetSecretValue", &all)?.run(connections, span).await?;
+        let load = signed(&client, &key, "BatchGetSecretValue", &all)?;
+        let (got, reads) = load.beside(&reads, connections, span).await?;
         let what = format!("secrets by BatchGetSecretValue of {BATCH}, {connections} connections");
         table.share(&what, got.per_second * BATCH as f64, ("KV v2 read", reads.per_second));
     }

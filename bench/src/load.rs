@@ -1,18 +1,23 @@
 use crate::client::Client;
+use crate::engine::Engine;
 use anyhow::bail;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
+/// How often a figure and its limit take turns: a machine that is shared and slow for a second is so for both.
+const TURNS: u32 = 6;
+
 /// Requests to be sent over and over.
+#[derive(Clone)]
 pub(crate) struct Load {
     client: Client,
     method: &'static str,
     path: String,
     body: String,
-    /// Whether each request goes to a path of its own.
-    fresh: bool,
+    /// Numbers the requests, when each goes to a path of its own.
+    fresh: Option<Arc<AtomicU64>>,
     /// Headers in place of a token, for requests to `/`.
     headers: Option<Vec<(&'static str, String)>>,
 }
@@ -25,6 +30,13 @@ pub(crate) struct Reached {
     pub(crate) p50: Duration,
     /// 99 of 100 answers came within.
     pub(crate) p99: Duration,
+}
+
+/// What one turn of a load brought.
+#[derive(Default)]
+struct Turn {
+    times: Vec<Duration>,
+    elapsed: Duration,
 }
 
 impl Load {
@@ -40,7 +52,7 @@ impl Load {
             method,
             path: path.to_owned(),
             body: body.to_owned(),
-            fresh: false,
+            fresh: None,
             headers: None,
         }
     }
@@ -52,7 +64,7 @@ impl Load {
             method: "POST",
             path: path.to_owned(),
             body: body.to_owned(),
-            fresh: true,
+            fresh: Some(Arc::default()),
             headers: None,
         }
     }
@@ -63,26 +75,61 @@ impl Load {
     }
 
     /// Sends as fast as that many connections take answers, each waiting for its answer before the next request.
-    pub(crate) async fn run(self, connections: usize, span: Duration) -> anyhow::Result<Reached> {
-        let load = Arc::new(self);
-        let counter = Arc::new(AtomicU64::new(0));
+    pub(crate) async fn run(&self, connections: usize, span: Duration) -> anyhow::Result<Reached> {
+        Ok(self.turn(connections, span).await?.reached())
+    }
+
+    /// As [`Load::run`], by turns with the other load, each for that span in all. What this one reached, and the other.
+    pub(crate) async fn beside(
+        &self,
+        other: &Load,
+        connections: usize,
+        span: Duration,
+    ) -> anyhow::Result<(Reached, Reached)> {
+        let (mut own, mut others) = (Turn::default(), Turn::default());
+        for _ in 0..TURNS {
+            others.add(other.turn(connections, span / TURNS).await?);
+            own.add(self.turn(connections, span / TURNS).await?);
+        }
+        Ok((own.reached(), others.reached()))
+    }
+
+    /// As [`Load::run`], by turns with the engines. What this reached, and how many commits per second each of them.
+    pub(crate) async fn beside_engines<const N: usize>(
+        &self,
+        engines: &[Engine; N],
+        connections: usize,
+        span: Duration,
+    ) -> anyhow::Result<(Reached, [f64; N])> {
+        let (mut own, mut commits) = (Turn::default(), [0.0; N]);
+        for _ in 0..TURNS {
+            for (engine, commits) in engines.iter().zip(&mut commits) {
+                *commits += engine.run(span / TURNS).await? / f64::from(TURNS);
+            }
+            own.add(self.turn(connections, span / TURNS).await?);
+        }
+        Ok((own.reached(), commits))
+    }
+
+    async fn turn(&self, connections: usize, span: Duration) -> anyhow::Result<Turn> {
+        let load = Arc::new(self.clone());
         let mut opened = Vec::new();
         for _ in 0..connections {
             opened.push(load.client.connect().await?);
         }
         // One request each before the clock starts, so that caches and connections are warm.
         for connection in &mut opened {
-            connection.exchange(load.request(&counter)?).await?;
+            connection.exchange(load.request()?).await?;
         }
         let start = Instant::now();
         let mut running = JoinSet::new();
         for mut connection in opened {
-            let (load, counter) = (Arc::clone(&load), Arc::clone(&counter));
+            let load = Arc::clone(&load);
             running.spawn(async move {
                 let mut times = Vec::new();
                 while start.elapsed() < span {
                     let sent = Instant::now();
-                    let (status, _) = connection.exchange(load.request(&counter)?).await?;
+                    let (status, _) = connection.exchange(load.request()?).await?;
                     if status >= 300 {
                         bail!("{} {} answered {status} under load", load.method, load.path);
                     }
@@ -95,25 +142,31 @@ impl Load {
         while let Some(ended) = running.join_next().await {
             times.extend(ended??);
         }
-        Ok(Reached::of(times, start.elapsed()))
+        Ok(Turn { times, elapsed: start.elapsed() })
     }
 
-    fn request(&self, counter: &AtomicU64) -> anyhow::Result<hyper::Request<http_body_util::Full<bytes::Bytes>>> {
+    fn request(&self) -> anyhow::Result<hyper::Request<http_body_util::Full<bytes::Bytes>>> {
         if let Some(headers) = &self.headers {
             return self.client.dressed(headers, &self.body);
         }
-        if !self.fresh {
+        let Some(numbers) = &self.fresh else {
             return self.client.request(self.method, &self.path, &self.body);
-        }
-        let number = counter.fetch_add(1, Ordering::Relaxed);
+        };
+        let number = numbers.fetch_add(1, Ordering::Relaxed);
         self.client.request(self.method, &format!("{}/{}/{number}", self.path, std::process::id()), &self.body)
     }
 }
 
-impl Reached {
-    fn of(mut times: Vec<Duration>, elapsed: Duration) -> Self {
-        times.sort_unstable();
-        let at = |share: f64| times.get((times.len() as f64 * share) as usize).copied().unwrap_or_default();
-        Self { per_second: times.len() as f64 / elapsed.as_secs_f64(), p50: at(0.5), p99: at(0.99) }
+impl Turn {
+    fn add(&mut self, next: Turn) {
+        self.times.extend(next.times);
+        self.elapsed += next.elapsed;
+    }
+
+    fn reached(mut self) -> Reached {
+        self.times.sort_unstable();
+        let at = |share: f64| self.times.get((self.times.len() as f64 * share) as usize).copied().unwrap_or_default();
+        let per_second = self.times.len() as f64 / self.elapsed.as_secs_f64();
+        Reached { per_second, p50: at(0.5), p99: at(0.99) }
     }
 }

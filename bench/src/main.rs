@@ -24,6 +24,7 @@ mod watch;
 
 use anyhow::{Context, bail};
 use client::Client;
+use engine::{Engine, Rows};
 use load::Load;
 use mimalloc::MiMalloc;
 use server::Server;
@@ -56,6 +57,10 @@ struct Options {
     /// Nothing but this part.
     only: Option<Part>,
 }
+
+/// What is written and read.
+const SECRET: &str =
+    r#"{"data":{"username":"dbadmin","password":"correct horse battery staple","host":"db.example.com"}}"#;
 
 /// How often a principal is cut off.
 const ROUNDS: usize = 3;
@@ -138,11 +143,11 @@ async fn run(options: Options) -> anyhow::Result<()> {
             through_the_api(&mut table, &Client::new(address, token)?, &options, None).await?;
         }
         (None, None) => {
-            let engine = engine::limits(options.span).await?;
-            table.note(&format!("disk: {:.0} fsync/s of 4 KiB", engine.syncs));
+            table.note(&format!("disk: {:.0} fsync/s of 4 KiB", engine::syncs(options.span / 2)?));
+            let rows = Rows::of_a_secret(&options.program, SECRET).await?;
             let server = Server::start(&options.program)?;
             table.figure("idle memory", server.resident_mib()?, "MiB", None);
-            through_the_api(&mut table, &server.client()?, &options, Some(engine.coalesced)).await?;
+            through_the_api(&mut table, &server.client()?, &options, Some(rows)).await?;
             table.figure("memory after this load", server.resident_mib()?, "MiB", None);
             drop(server);
             aws::measure(&mut table, &options.program, options.span).await?;
@@ -155,32 +160,47 @@ async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What every server that speaks the API can be asked.
+/// What every server that speaks the API can be asked. `rows` are what ours keeps for a secret.
 async fn through_the_api(
     table: &mut Table,
     client: &Client,
     options: &Options,
-    engine: Option<f64>,
+    rows: Option<Rows>,
 ) -> anyhow::Result<()> {
-    let secret = r#"{"data":{"username":"dbadmin","password":"correct horse battery staple","host":"db.example.com"}}"#;
-    client.expect("POST", "secret/data/bench/read", secret).await?;
+    let span = options.span;
+    client.expect("POST", "secret/data/bench/read", SECRET).await?;
     let sample = client.expect("GET", "secret/data/bench/read", "").await?;
     let bare = bare::Bare::start(&sample)?;
+    let limit = Load::reads(&bare.client()?, "anything");
     for connections in [1, 64] {
-        let limit = Load::reads(&bare.client()?, "anything").run(connections, options.span).await?;
-        let reads = Load::reads(client, "secret/data/bench/read").run(connections, options.span).await?;
-        table.rate(&format!("KV v2 read, {connections} connections"), &reads, Some(("bare handler", limit.per_second)));
+        let load = Load::reads(client, "secret/data/bench/read");
+        let (reads, limit) = load.beside(&limit, connections, span).await?;
+        let what = format!("KV v2 read, {}", count(connections));
+        table.rate(&what, &reads, Some(("bare handler", limit.per_second)));
     }
-    for connections in [1, 64] {
-        let writes = Load::writes(client, "secret/data/bench/write", secret).run(connections, options.span).await?;
-        let limit = engine.filter(|_| connections == 64).map(|rate| ("engine, coalesced", rate));
-        table.rate(&format!("KV v2 write, {connections} connections"), &writes, limit);
+    let writes = Load::writes(client, "secret/data/bench/write", SECRET);
+    table.rate("KV v2 write of a new secret, 1 connection", &writes.run(1, span).await?, None);
+    let what = "KV v2 write of a new secret, 64 connections";
+    match rows {
+        None => table.rate(what, &writes.run(64, span).await?, None),
+        Some(rows) => {
+            let kinds = [rows, Rows::SMALLEST];
+            let engines = [Engine::new(rows)?, Engine::new(Rows::SMALLEST)?];
+            let (reached, [same, smallest]) = writes.beside_engines(&engines, 64, span).await?;
+            let [same_name, smallest_name] = kinds.map(Rows::name);
+            table.rate(what, &reached, Some((&same_name, same)));
+            table.share("... the same beside the least", reached.per_second, (&smallest_name, smallest));
+        }
     }
-    let lookups = Load::reads(client, "auth/token/lookup-self").run(64, options.span).await?;
+    let lookups = Load::reads(client, "auth/token/lookup-self").run(64, span).await?;
     table.rate("token lookup-self, 64 connections", &lookups, None);
-    let logins = login_load(client).await?.run(64, options.span).await?;
+    let logins = login_load(client).await?.run(64, span).await?;
     table.rate("AppRole login, 64 connections", &logins, None);
     Ok(())
+}
+
+fn count(connections: usize) -> String {
+    format!("{connections} connection{}", if connections == 1 { "" } else { "s" })
 }
 
 async fn login_load(client: &Client) -> anyhow::Result<Load> {

@@ -2,7 +2,7 @@ use crate::address::Address;
 use crate::committer::{self, Job, QUEUE, Work};
 use crate::interior::Interior;
 use crate::place::{Place, shelf_prefix};
-use crate::reading::{Trouble, Wanted};
+use crate::reading::{ADDED, Trouble, Wanted};
 use crate::{
     BarrierError, Finding, Record, SealStatus, SealedKey, SealedValue, Shelf, Txn, ValueBinding, ValueOpener, seal,
     value,
@@ -87,7 +87,7 @@ impl Barrier {
             let complete = rows.len() < asked;
             last = rows.last().map(|row| row.key.clone()).or(last);
             for row in rows {
-                let place = Place::found(&row.key);
+                let place = Place::found(&row.key).ok_or_else(|| BarrierError::tampered(shelf.kind, ADDED))?;
                 let wanted = Wanted { place: &place, namespace: shelf.namespace, kind: shelf.kind };
                 let record = match self.interior.look(&keys, wanted, Some(row.value)).await {
                     Ok(record) => record,

@@ -318,7 +318,7 @@ impl<'a> Batch<'a> {
                     let key = self.interior.stored_namespace_key(self.keys, wanted).await.map_err(Trouble::proven)?;
                     let Some(key) = key else { continue };
                     let plain = Some(Zeroizing::new(key.expose().to_vec()));
-                    self.rows.insert(place.clone(), Row { generation, namespace, kind: NAMESPACE_KEY_KIND, plain });
+                    self.rows.insert(*place, Row { generation, namespace, kind: NAMESPACE_KEY_KIND, plain });
                 }
             }
         }

@@ -149,7 +149,8 @@ impl Interior {
     async fn stale_namespace_keys(&self, keys: &Keys, rows: &[Entry], term: u32) -> Vec<Weighed> {
         let mut stale = Vec::new();
         for row in rows {
-            let place = Place::found(&row.key);
+            // What is no key of ours is nothing to be sealed; who verifies names it.
+            let Some(place) = Place::found(&row.key) else { continue };
             let page = self.page(keys, place.bucket()).await.ok();
             let weight = page.as_ref().map_or(0, |page| page.weight()) + row.value.len() + MARGIN;
             let namespace = page.and_then(|page| page.find(&place).map(|listed| listed.namespace));

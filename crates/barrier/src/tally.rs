@@ -73,7 +73,7 @@ impl Interior {
             let Some(row) = rows.last() else { return Ok(false) };
             last = Some(row.key.clone());
             for row in &rows {
-                let place = Place::found(&row.key);
+                let Some(place) = Place::found(&row.key) else { continue };
                 if self.page(keys, place.bucket()).await.map_err(Trouble::proven)?.find(&place).is_some() {
                     return Ok(true);
                 }

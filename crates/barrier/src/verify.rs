@@ -160,8 +160,7 @@ impl Interior {
                     report.add(PAGE_KIND, ADDED, &row.key);
                 }
             }
-            Role::Listed => {
-                let place = Place::found(&row.key);
+            Role::Listed(place) => {
                 let lost = report.lost.contains(&place.bucket());
                 if !lost && self.is_still_unlisted(keys, &row.key, Some(&place)).await? {
                     let how = if blob::claims_place(&row.value, &row.key) { ADDED } else { MOVED };

@@ -76,7 +76,7 @@ mod tests {
     fn page(records: usize) -> Arc<Page> {
         let mut page = Page::default();
         for record in 0..records {
-            let place = Place::found(&[&[1; 31], record.to_be_bytes().as_slice()].concat());
+            let place = Place::found(&[&[1; 25], record.to_be_bytes().as_slice()].concat()).unwrap();
             let (tag, kind) = ([0; crate::blob::TAG], "lease".into());
             page.set(Listed { place, tag, generation: 1, namespace: NamespaceId::ROOT, kind });
         }

@@ -93,7 +93,7 @@ impl Page {
 
     /// About how many bytes the page takes in memory.
     pub(crate) fn room(&self) -> usize {
-        let texts = self.listed.iter().map(|one| one.place.key().len() + one.kind.len() + 2 * PIECE).sum::<usize>();
+        let texts = self.listed.iter().map(|one| one.kind.len() + PIECE).sum::<usize>();
         self.listed.capacity() * size_of::<Listed>() + texts + self.tallies.len() * (TALLY + PIECE) + 128
     }
 
@@ -115,7 +115,7 @@ impl Page {
         let (generation, count) = (parts.u64()?, parts.u32()?);
         let mut one = || {
             Some(Listed {
-                place: Place::found(parts.part()?),
+                place: Place::found(parts.part()?)?,
                 tag: parts.array()?,
                 generation: parts.u64()?,
                 namespace: parts.namespace()?,

@@ -14,6 +14,9 @@ const ROOT: NamespaceId = NamespaceId::ROOT;
 /// A head larger than this is kept apart from its name, or listing names would read through it: one of many versions.
 const LARGEST: usize = 4 * 1_024;
 
+/// Room for most of those that are not: growing would copy them from place to place.
+const USUAL: usize = 1_536;
+
 /// What stands under a name in a folder. A secret `a` and a folder `a/` are two names.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -62,8 +65,9 @@ impl From<Head> for SharedHead {
 
 /// The record of a name with the head in it, if that is small enough.
 pub(super) fn in_name(head: &Head) -> Result<Option<Vec<u8>>, CoreError> {
-    let record = serde_json::to_vec(&NewName::Here(head));
-    let record = record.map_err(|_| CoreError::Unreadable { kind: "secret-head" })?;
+    let mut record = Vec::with_capacity(USUAL);
+    let written = serde_json::to_writer(&mut record, &NewName::Here(head));
+    written.map_err(|_| CoreError::Unreadable { kind: "secret-head" })?;
     Ok((record.len() <= LARGEST).then_some(record))
 }
 

@@ -84,6 +84,11 @@ impl Follower {
         self.next
     }
 
+    /// Goes on with this line, or a later one if that is gone.
+    pub(crate) fn go_to(&mut self, next: u64) {
+        (self.next, self.open) = (next, None);
+    }
+
     /// How many lines were gone when it was their turn.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped

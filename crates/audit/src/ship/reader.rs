@@ -11,7 +11,6 @@ const PORTION: usize = 256 * 1024;
 
 /// Reads the trail behind its writer, for one destination.
 pub struct Reader {
-    source: Source,
     shared: Arc<Shared>,
     follower: Follower,
     position: Position,
@@ -59,8 +58,7 @@ impl Lines {
 
 impl Reader {
     pub(super) fn new(source: Source, shared: Arc<Shared>, position: Position, next: u64) -> Self {
-        let follower = Follower::new(source.clone(), next);
-        Self { source, shared, follower, position, saved: None, nudges: 0 }
+        Self { shared, follower: Follower::new(source, next), position, saved: None, nudges: 0 }
     }
 
     /// The number of the next line it will give.
@@ -75,7 +73,15 @@ impl Reader {
         lines.chunk.clear();
         let failed =
             |source| TrailError::Io { what: format!("cannot read the audit trail for a copy of it: {source}"), source };
-        while lines.chunk.len() < PORTION && self.follower.read(written, &mut lines.chunk).map_err(failed)? {}
+        while lines.chunk.len() < PORTION {
+            match self.follower.read(written, &mut lines.chunk) {
+                Ok(true) => {}
+                Ok(false) => break,
+                // What was read before it is given; the next reading meets the error again.
+                Err(_) if lines.chunk.len() > 0 => break,
+                Err(source) => return Err(failed(source)),
+            }
+        }
         lines.next = self.follower.next();
         lines.behind = written.next.saturating_sub(lines.next);
         lines.dropped = self.follower.dropped();
@@ -84,7 +90,7 @@ impl Reader {
 
     /// Goes to this line, forwards or backwards.
     pub fn go_to(&mut self, next: u64) {
-        self.follower = Follower::new(self.source.clone(), next.min(self.shared.written().next));
+        self.follower.go_to(next.min(self.shared.written().next));
     }
 
     /// Notes durably that everything before this line was taken. Blocks.
@@ -98,5 +104,44 @@ impl Reader {
         })?;
         self.saved = Some(next);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chain::Head;
+    use crate::folder::segment_name;
+    use std::fs;
+    use strongroom_model::Timestamp;
+
+    fn numbers(lines: &Lines) -> Vec<u64> {
+        lines.iter().map(|line| line.seq).collect()
+    }
+
+    #[test]
+    fn lines_read_before_an_error_are_given_and_none_is_passed_over_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut head, mut first, mut second) = (Head::START, Vec::new(), Vec::new());
+        for number in 0..6 {
+            let text = if number < 3 { &mut first } else { &mut second };
+            head.push(text, b"{\"kind\":\"event\"}", Timestamp::from_secs(1), "T").unwrap();
+        }
+        // Of the second file a part is missing.
+        let (there, missing) = second.split_at(second.len() / 2);
+        let path = folder.path().join(segment_name(3));
+        fs::write(folder.path().join(segment_name(0)), &first).unwrap();
+        fs::write(&path, there).unwrap();
+        let shared = Arc::new(Shared::default());
+        shared.publish(6, 6, (3, second.len() as u64));
+        let source = Source::Folder(folder.path().to_owned());
+        let position = Position::File(folder.path().join("reader-copy.cursor"));
+        let (mut reader, mut lines) = (Reader::new(source, shared, position, 0), Lines::default());
+        reader.read(&mut lines, Duration::ZERO).unwrap();
+        assert_eq!((numbers(&lines), lines.next), (vec![0, 1, 2], 3));
+        assert!(reader.read(&mut lines, Duration::ZERO).is_err());
+        fs::write(&path, [there, missing].concat()).unwrap();
+        reader.read(&mut lines, Duration::ZERO).unwrap();
+        assert_eq!((numbers(&lines), lines.next, lines.behind), (vec![3, 4, 5], 6, 0));
     }
 }

@@ -109,10 +109,12 @@ impl Alerts {
 
     /// Follows the trail until told to stop.
     pub(crate) async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        // Where no position was ever saved: who tries again begins no later than the first time.
+        let from = self.trail.health().entries;
         let work = async {
             let mut backoff = Backoff::default();
             loop {
-                if let Err(error) = self.follow().await {
+                if let Err(error) = self.follow(from).await {
                     tracing::warn!(%error, "alerts could not be judged; it is tried again");
                 }
                 backoff.rest().await;
@@ -125,9 +127,9 @@ impl Alerts {
     }
 
     /// Reads on without end, or until something fails. What was read and not judged is read again.
-    async fn follow(&self) -> Result<(), CoreError> {
+    async fn follow(&self, from: u64) -> Result<(), CoreError> {
         let mut judge = Judge::new(Arc::clone(&self.trail));
-        let mut reader = self.trail.reader(READER, self.trail.health().entries);
+        let mut reader = self.trail.reader(READER, from);
         let (mut judged, mut saved, mut saved_at) = (None, None, Instant::now());
         let (mut lines, mut entries) = (Lines::default(), LineReader::default());
         loop {

@@ -151,6 +151,15 @@ impl Worker {
     /// Until told to stop, or something other than the far end fails.
     async fn work(&mut self, stop: &mut watch::Receiver<bool>) -> Result<(), CoreError> {
         let mut carrier = Carrier::of(&self.shipper, &self.trail)?;
+        let ended = self.carry(&mut carrier, stop).await;
+        if ended.is_err() {
+            // What the far end may not have taken yet goes with the connection.
+            self.again_from(carrier.lost());
+        }
+        ended
+    }
+
+    async fn carry(&mut self, carrier: &mut Carrier, stop: &mut watch::Receiver<bool>) -> Result<(), CoreError> {
         let mut backoff = Backoff::default();
         while !*stop.borrow() {
             let replay = self.control.inside().replay.take();

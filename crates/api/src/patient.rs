@@ -140,3 +140,44 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         self.bear(context, poll)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    /// A peer that takes a few bytes at a time takes its whole answer, however long that lasts; one that stops is given up when
+    /// its time is over, and not before.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_peer_is_borne_and_one_that_takes_nothing_is_given_up() {
+        let limits = Limits::default();
+        let (near, mut far) = duplex(16);
+        let mut near = Patient::new(near, &limits, Phase::new());
+        let answering = async { (near.write_all(&[7; 1_000]).await, Instant::now()) };
+        let taking = async {
+            for _ in 0..8 {
+                sleep(limits.write * 2 / 3).await;
+                far.read_exact(&mut [0; 16]).await.unwrap();
+            }
+            Instant::now()
+        };
+        let ((answered, ended), last) = tokio::join!(answering, taking);
+        assert_eq!(answered.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert!(ended - last >= limits.write && ended - last < limits.write * 2, "{:?}", ended - last);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_taken_slowly_is_taken_whole() {
+        let limits = Limits::default();
+        let (near, mut far) = duplex(16);
+        let mut near = Patient::new(near, &limits, Phase::new());
+        let taking = async {
+            for _ in 0..10 {
+                sleep(limits.write * 2 / 3).await;
+                far.read_exact(&mut [0; 16]).await.unwrap();
+            }
+        };
+        let (answered, ()) = tokio::join!(near.write_all(&[7; 160]), taking);
+        answered.unwrap();
+    }
+}

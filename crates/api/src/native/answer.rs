@@ -51,7 +51,7 @@ pub(super) fn error(error: &CoreError, request: RequestId) -> Response<Full<Body
     let body = json!({
         "error": { "kind": kind.word(), "message": message, "next": next }, "request": request,
     });
-    shared::json_body(status, &body, false)
+    shared::come_again(shared::json_body(status, &body, false), error)
 }
 
 /// The one table of this dialect: status, and what the caller can do.

@@ -258,7 +258,15 @@ pub(super) fn error_as(error: &CoreError, status: StatusCode) -> Response<Full<B
     if matches!(error.kind(), Kind::Internal | Kind::Tampered) {
         tracing::error!(%error, "a request failed");
     }
-    json_body(status, &json!({ "errors": errors }), false)
+    come_again(json_body(status, &json!({ "errors": errors }), false), error)
+}
+
+/// Tells who was turned away because of others when to come again: what is in the way is over in moments.
+pub(crate) fn come_again(mut response: Response<Full<Body>>, error: &CoreError) -> Response<Full<Body>> {
+    if matches!(error, CoreError::Busy(_) | CoreError::Crowded { .. }) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
 }
 
 /// Nothing to say.

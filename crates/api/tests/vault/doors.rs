@@ -248,6 +248,7 @@ async fn all_bodies_together_have_a_limit_too() {
         let answer = server.send_raw("POST", "/v1/secret/data/a", &token, body()).await;
         if answer.status == 429 {
             assert!(answer.errors()[0].contains("too many large requests"), "{}", answer.text);
+            assert_eq!(answer.headers["retry-after"], "1");
             break;
         }
         // The bytes of the first have not all been read yet.

@@ -676,6 +676,8 @@ fn answers_that_list_things_give_one_field_of_each() {
                 "unused_secrets": [{"path": "secret/data/a", "last_read": "2026-04-10T14:00:00Z"}, {"path": "secret/data/b"}],
                 "unused_rules": [], "unused_access": [{"principal": "billing", "paths": ["secret/data/c"]}],
             }),
+            path if path.contains("incidents/") => json!({"id": "i-1", "state": "done"}),
+            path if path.contains("drills/history") => json!({"path": "secret/data/a", "drills": []}),
             _ => json!({"incidents": []}),
         };
         Answer::json(200, json!({ "data": data }))
@@ -693,6 +695,10 @@ fn answers_that_list_things_give_one_field_of_each() {
         (&["review", "-field=secrets"], "5", 0),
         (&["review", "-field=nothing"], "", 1),
         (&["incident", "list", "-field=id"], "", 2),
+        (&["incident", "show", "-field=state", "i-1"], "done", 0),
+        (&["incident", "show", "-field=stat", "i-1"], "", 1),
+        (&["incident", "lift", "-field=state", "-reason=over", "i-1"], "done", 0),
+        (&["drill", "history", "-field=path", "secret/a"], "secret/data/a", 0),
     ] {
         let ran = home.run(&server, line);
         assert_eq!((ran.out.as_str(), ran.code), (expected, code), "{line:?}: {}", ran.err);

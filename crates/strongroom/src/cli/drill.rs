@@ -253,7 +253,7 @@ fn drill_text(drill: &Value) -> String {
 fn history(session: &mut Session) -> Result<Exit, CliError> {
     let request = Request::native("drills/history").query("path", trimmed(session.parsed.arg(0)));
     let found = data(session, &request, "Error asking for the history")?;
-    session.show_value(&Value::Object(found.clone()), || history_text(&found))
+    session.show_answer(&found, || history_text(&found))
 }
 
 fn history_text(found: &Map<String, Value>) -> String {
@@ -397,7 +397,7 @@ fn max_age(session: &mut Session) -> Result<Exit, CliError> {
     let found = data(session, &request, "Error with the settings of drills")?;
     let age = found.get("max_age_seconds").and_then(Value::as_u64);
     let text = age.map_or_else(|| "any age".to_owned(), human_span);
-    session.show_value(&Value::Object(found.clone()), || format!("The last drill of a target may be this old: {text}"))
+    session.show_answer(&found, || format!("The last drill of a target may be this old: {text}"))
 }
 
 fn post(path: &str, body: Map<String, Value>) -> Request {

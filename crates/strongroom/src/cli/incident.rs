@@ -29,7 +29,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: |session| {
             let path = format!("incidents/{}", session.parsed.arg(0).trim());
             let found = data(session, &Request::native(path), "Error reading the incident")?;
-            session.show_value(&Value::Object(found.clone()), || summary(&found))
+            session.show_answer(&found, || summary(&found))
         },
     },
     Command {
@@ -66,7 +66,7 @@ pub(crate) const COMMANDS: &[Command] = &[
             let request =
                 Request { method: "POST", body: Some(body), ..Request::native(format!("incidents/{id}/lift")) };
             let found = data(session, &request, "Error lifting the incident")?;
-            session.show_value(&Value::Object(found.clone()), || summary(&found))
+            session.show_answer(&found, || summary(&found))
         },
     },
 ];

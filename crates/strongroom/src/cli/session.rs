@@ -269,6 +269,18 @@ impl Session {
         Ok(Exit::Good)
     }
 
+    /// Prints an object that has a table of its own: a field of it, or all of it.
+    pub(crate) fn show_answer(
+        &mut self,
+        data: &Map<String, Value>,
+        table: impl FnOnce() -> String,
+    ) -> Result<Exit, CliError> {
+        match self.settings.field {
+            Some(_) => self.show_object(data),
+            None => self.show_value(&Value::Object(data.clone()), table),
+        }
+    }
+
     /// Prints a value that has a table of its own, which is made only when it is needed.
     pub(crate) fn show_value(&mut self, value: &Value, table: impl FnOnce() -> String) -> Result<Exit, CliError> {
         match self.settings.format {

@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 use std::sync::Arc;
-use strongroom_core::secret::{MetadataChange, SecretValue, WriteOptions};
+use strongroom_core::secret::{MetadataChange, ParticularsChange, SecretValue, WriteOptions};
 use strongroom_core::{Access, Ask, CoreError, Fields, Object, Operation, SecretAct, Source, Visit};
-use strongroom_model::{Clock, MountPath, NamespacePath, RequestId, RequestPath, SecretPath, SecretString};
+use strongroom_model::{
+    Clock, MountPath, NamespacePath, RequestId, RequestPath, SecretPath, SecretString, VersionNumber,
+};
 use strongroom_testkit::TestServer;
 
 #[tokio::test]
@@ -324,11 +326,13 @@ async fn who_may_only_make_a_secret_does_not_write_into_one_that_somebody_made_m
     server.policy("writer", r#"path "secret/*" { capabilities = ["create", "update"] }"#).await;
     let rooms = server.world.rooms();
     let mount = rooms.mounts.table().at(&MountPath::parse("secret").unwrap()).cloned().unwrap();
-    let acts = [("maker", SecretAct::Write, 1), ("writer", SecretAct::Write, 2)];
-    let on_metadata = ["maker", "writer"].map(|policy| (policy, SecretAct::WriteMetadata, 1));
-    for (policy, act, version) in acts.into_iter().chain(on_metadata) {
+    let deeds = [("write", SecretAct::Write), ("promote", SecretAct::Write), ("label", SecretAct::Write)];
+    let on_metadata = ["metadata", "describe", "stop-rotation"].map(|deed| (deed, SecretAct::WriteMetadata));
+    let all: Vec<_> =
+        deeds.into_iter().chain(on_metadata).flat_map(|deed| [("maker", deed), ("writer", deed)]).collect();
+    for (policy, (deed, act)) in all {
         let token = server.token(json!({"policies": [policy]})).await;
-        let name = format!("{policy}-{}", act.section());
+        let name = format!("{policy}-{deed}");
         let path = format!("secret/{}/{name}", act.section());
         let visit = Visit {
             request: RequestId::from_bytes([7; 16]),
@@ -348,15 +352,27 @@ async fn who_may_only_make_a_secret_does_not_write_into_one_that_somebody_made_m
         let grant = rooms.gate.admit(ask, &Fields::default()).await.unwrap_or_else(|error| panic!("{error}"));
         let value = format!("secret/data/{name}");
         server.operator().post(&value, json!({"data": {"of": "somebody else"}})).await.expect(200);
-        let written = if act == SecretAct::Write {
-            let mine = SecretValue::Object([("of".to_owned(), json!("me"))].into_iter().collect());
-            rooms.secrets.write(&grant, &mine, WriteOptions::default()).await.map(drop)
-        } else {
-            let change = MetadataChange { max_versions: Some(3), ..MetadataChange::default() };
-            rooms.secrets.write_metadata(&grant, &change).await.map(drop)
+        let (secrets, first) = (&rooms.secrets, VersionNumber::FIRST);
+        let done = match deed {
+            "write" => {
+                let mine = SecretValue::Object([("of".to_owned(), json!("me"))].into_iter().collect());
+                secrets.write(&grant, &mine, WriteOptions::default()).await.map(drop)
+            }
+            "promote" => secrets.promote(&grant, first).await.map(drop),
+            "label" => secrets.label_version(&grant, Some(first), &["mine".to_owned()], 10).await.map(drop),
+            "metadata" => {
+                let change = MetadataChange { max_versions: Some(3), ..MetadataChange::default() };
+                secrets.write_metadata(&grant, &change).await.map(drop)
+            }
+            "describe" => secrets.describe(&grant, &ParticularsChange::default()).await.map(drop),
+            _ => secrets.stop_rotation(&grant).await.map(drop),
         };
-        assert_eq!(matches!(written, Err(CoreError::Conflict)), policy == "maker", "{name}");
+        match policy {
+            "maker" => assert!(matches!(done, Err(CoreError::Conflict)), "{name}: {done:?}"),
+            _ => done.unwrap_or_else(|error| panic!("{name}: {error}")),
+        }
         let read = server.operator().get(&value).await.expect(200);
+        let version = if name == "writer-write" { 2 } else { 1 };
         assert_eq!(read.at("/data/metadata/version"), version, "{name}");
     }
 }

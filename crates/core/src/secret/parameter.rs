@@ -174,7 +174,7 @@ impl Secrets {
             }
             Ok(())
         };
-        self.adjust(mount, path, change).await?;
+        self.adjust_granted(grant, mount, path, change).await?;
         Ok(labelled)
     }
 
@@ -202,7 +202,7 @@ impl Secrets {
             }
             Ok(())
         };
-        self.adjust(mount, path, change).await?;
+        self.adjust_granted(grant, mount, path, change).await?;
         Ok(taken)
     }
 }

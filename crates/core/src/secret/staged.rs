@@ -118,7 +118,7 @@ impl Secrets {
     pub async fn describe(&self, grant: &Grant, change: &ParticularsChange) -> Result<Sighting, CoreError> {
         let (mount, path) = grant.secret(SecretAct::WriteMetadata)?;
         let now = self.clock.now();
-        self.adjust(mount, path, |meta| {
+        self.adjust_granted(grant, mount, path, |meta| {
             alive(meta)?;
             change.apply(meta)?;
             meta.updated = now;
@@ -133,11 +133,26 @@ impl Secrets {
         let now = self.clock.now();
         let found = self.find(mount, path).await?.ok_or(CoreError::Nothing)?;
         let id = found.head.value.id;
-        self.adjust(mount, path, |meta| {
+        self.adjust_granted(grant, mount, path, |meta| {
             alive(meta)?;
             order.apply(meta, id)?;
             meta.updated = now;
             Ok(())
+        })
+        .await
+    }
+
+    /// Changes the metadata of a secret that is there, for somebody whom the gate let in.
+    pub(super) async fn adjust_granted(
+        &self,
+        grant: &Grant,
+        mount: &Mount,
+        path: &SecretPath,
+        mut change: impl FnMut(&mut SecretMetadata) -> Result<(), CoreError> + Send,
+    ) -> Result<Sighting, CoreError> {
+        self.adjust(mount, path, |meta| {
+            also_granted(grant, meta)?;
+            change(meta)
         })
         .await
     }

@@ -104,7 +104,7 @@ impl Secrets {
     /// Lets a secret rotate no more by itself; what else was said of it stays.
     pub async fn stop_rotation(&self, grant: &Grant) -> Result<Sighting, CoreError> {
         let (mount, path) = grant.secret(SecretAct::WriteMetadata)?;
-        self.adjust(mount, path, |meta| {
+        self.adjust_granted(grant, mount, path, |meta| {
             super::staged::alive(meta)?;
             if let Some(rotation) = &mut meta.particulars_mut().rotation {
                 (rotation.enabled, rotation.next) = (false, None);

@@ -112,6 +112,7 @@ impl Secrets {
                 return Err(CoreError::Nothing);
             }
             alive(meta)?;
+            also_granted(grant, meta)?;
             let before = labels(meta);
             meta.put_in_force(number);
             meta.stages.retain(|stage, at| *stage != Stage::Pending || *at != number);

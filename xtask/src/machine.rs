@@ -26,6 +26,9 @@ const NEEDS: &[Need] = &[
     // A second client by other people: node-vault.
     Need { program: "node", probe: &["--version"], package: "nodejs" },
     Need { program: "npm", probe: &["--version"], package: "npm" },
+    // Shells whose completions are tried.
+    Need { program: "zsh", probe: &["--version"], package: "zsh" },
+    Need { program: "fish", probe: &["--version"], package: "fish" },
     // Systems whose logins are made and ended. Tests start them on ports and folders of their own.
     Need { program: "sh", probe: &["-c", "ls /usr/lib/postgresql/*/bin/postgres"], package: "postgresql" },
     Need { program: "sh", probe: &["-c", "test -x /usr/sbin/mariadbd"], package: "mariadb-server" },

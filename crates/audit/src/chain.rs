@@ -12,6 +12,7 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use strongroom_model::Timestamp;
 
 /// A SHA-256 value.
@@ -64,19 +65,23 @@ pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// As [`lines`], each with its text where it is UTF-8. That is asked of all lines at once, and of each alone only where one
-/// is broken.
+/// What tells the text of a part of these bytes where it is UTF-8. That is asked of all at once, and of a part alone only
+/// where some of them are broken.
+pub(crate) fn spelling<'a>(bytes: &'a [u8]) -> impl Fn(Range<usize>) -> Option<&'a str> {
+    let whole = std::str::from_utf8(bytes).ok();
+    move |part| match whole {
+        Some(whole) => whole.get(part),
+        None => std::str::from_utf8(bytes.get(part)?).ok(),
+    }
+}
+
+/// As [`lines`], each with its text where it is UTF-8.
 pub(crate) fn texts(text: &[u8]) -> impl Iterator<Item = (&[u8], Option<&str>)> {
-    let whole = std::str::from_utf8(text).ok();
-    let mut begin = 0;
+    let (spelling, mut begin) = (spelling(text), 0);
     lines(text).map(move |line| {
-        let end = begin + line.len();
-        let spelt = match whole {
-            Some(whole) => whole.get(begin..end),
-            None => std::str::from_utf8(line).ok(),
-        };
-        begin = end + 1;
-        (line, spelt)
+        let part = begin..begin + line.len();
+        begin = part.end + 1;
+        (line, spelling(part))
     })
 }
 
@@ -139,17 +144,8 @@ impl<'a> Header<'a> {
 
     /// The hash of the line before, as this one names it.
     pub(crate) fn named(&self) -> Option<Hash> {
-        let (pairs, rest) = self.prev.as_chunks::<2>();
-        if pairs.len() != ORIGIN.len() || !rest.is_empty() {
-            return None;
-        }
-        let (mut named, mut digits) = (ORIGIN, 0);
-        for (byte, [high, low]) in named.iter_mut().zip(pairs) {
-            let (high, low) = (digit(*high), digit(*low));
-            *byte = high << 4 | low & 0xf;
-            digits |= high | low;
-        }
-        (digits < 16).then_some(named)
+        let mut named = ORIGIN;
+        hex::decode_to_slice(self.prev, &mut named).is_ok().then_some(named)
     }
 
     /// Whether the line names this hash as its predecessor's.
@@ -164,18 +160,8 @@ const LONGEST_TIME: usize = 40;
 
 /// The number that these digits are, unless there are none, or more than needed.
 fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 1 && digits.starts_with(b"0") {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |number, digit| number.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
-}
-
-/// The value of a hex digit in either case; above 15 for what is none. Without a branch for each, as which comes next
-/// cannot be foreseen.
-fn digit(byte: u8) -> u8 {
-    let (decimal, letter) = (byte.wrapping_sub(b'0'), (byte | 0x20).wrapping_sub(b'a'));
-    let letter = if letter < 6 { letter + 10 } else { u8::MAX };
-    if decimal < 10 { decimal } else { letter }
+    let is_plain = digits.len() == 1 || !digits.starts_with(b"0");
+    std::str::from_utf8(digits).ok().filter(|_| is_plain)?.parse().ok()
 }
 
 /// A body begins with a name that tells its kind.
@@ -431,20 +417,6 @@ mod tests {
         let time = "T".repeat(39);
         assert_eq!(line("0", &time), Some((0, time)));
         assert_eq!(line("0", &"T".repeat(40)), None);
-    }
-
-    #[test]
-    fn the_hash_that_a_line_names_is_read_as_the_library_reads_it() {
-        for byte in 0..=u8::MAX {
-            for at in [0, 31, 63] {
-                let mut prev = *b"0123456789abcdefABCDEF00112233445566778899aabbccddeeff0123456789";
-                prev[at] = byte;
-                let header = Header { seq: 0, prev: &prev, time: "", kind: LineKind::Entry, is_event: false };
-                let mut expected = ORIGIN;
-                let expected = hex::decode_to_slice(prev, &mut expected).ok().map(|()| expected);
-                assert_eq!(header.named(), expected, "{byte} at {at}");
-            }
-        }
     }
 
     #[test]

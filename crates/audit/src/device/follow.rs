@@ -1,7 +1,7 @@
 //! Reads the trail behind the writer, from a given line on. Never reads past what the writer has published, since
 //! bytes behind that may still be taken back.
 
-use crate::chain::{Header, lines};
+use crate::chain::{Header, lines, spelling};
 use crate::folder::{segment_name, segments};
 use crate::reading::{Portion, Reading};
 use crate::shared::Written;
@@ -55,14 +55,10 @@ impl Chunk {
         self.spans.iter().map(|span| (span.seq, text.get(span.begin..span.end).unwrap_or_default()))
     }
 
-    /// As [`Chunk::lines`], where they are UTF-8: asked of all lines at once, and of each alone only where one is broken.
+    /// As [`Chunk::lines`], where they are UTF-8.
     pub(crate) fn texts(&self) -> impl Iterator<Item = (Option<u64>, Option<&str>)> {
-        let text = self.portion.text();
-        let whole = std::str::from_utf8(text).ok();
-        self.spans.iter().map(move |span| {
-            let broken = || std::str::from_utf8(text.get(span.begin..span.end)?).ok();
-            (span.seq, whole.map_or_else(broken, |whole| whole.get(span.begin..span.end)))
-        })
+        let spelling = spelling(self.portion.text());
+        self.spans.iter().map(move |span| (span.seq, spelling(span.begin..span.end)))
     }
 
     fn push(&mut self, line: &[u8]) {

@@ -43,6 +43,15 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The key that it changes.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Op::Put { key, .. } | Op::Delete { key } => key,
+        }
+    }
+}
+
 /// Changes that happen together or not at all. No key may be changed twice in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Txn {

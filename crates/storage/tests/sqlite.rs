@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use strongroom_model::{Clock, Timestamp};
 use strongroom_storage::{
-    Committed, Compare, Epoch, Expectation, IdemToken, Op, Revision, Sqlite, Store, StoreError, Txn,
+    Changes, Committed, Compare, Epoch, Expectation, IdemToken, Op, Revision, Sqlite, Store, StoreError, Txn,
 };
 
 struct StoppedClock;
@@ -180,10 +180,10 @@ fn a_store_of_a_later_version_is_refused() {
     let path = folder.path("store.db");
     open(&path).close().unwrap();
     let later = rusqlite::Connection::open(&path).unwrap();
-    later.execute_batch("PRAGMA user_version = 2").unwrap();
+    later.execute_batch("PRAGMA user_version = 3").unwrap();
     later.close().unwrap();
     let refused = try_open(&path).err().unwrap();
-    assert!(matches!(refused, StoreError::Foreign { .. }) && refused.to_string().contains("version 2"), "{refused}");
+    assert!(matches!(refused, StoreError::Foreign { .. }) && refused.to_string().contains("version 3"), "{refused}");
 }
 
 #[test]
@@ -225,15 +225,21 @@ async fn damage_is_found_and_named() {
     store.integrity_check().unwrap();
     store.close().unwrap();
     // Every page that holds values loses its beginning; the other tables stay as they are.
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = 'journal'";
+    let journal: u32 = reader.query_row(sql, [], |row| row.get(0)).unwrap();
+    reader.close().unwrap();
     let mut bytes = fs::read(&path).unwrap();
-    for page in bytes
+    for (_, page) in bytes
         .chunks_mut(8_192)
-        .filter(|page| page.windows(100).any(|part| part.iter().all(|byte| *byte == part[0] && *byte != 0)))
+        .enumerate()
+        .filter(|(number, _)| number + 1 != journal as usize)
+        .filter(|(_, page)| page.windows(100).any(|part| part.iter().all(|byte| *byte == part[0] && *byte != 0)))
     {
         page[..64].fill(0xA5);
     }
     fs::write(&path, bytes).unwrap();
-    let store = open(&path);
+    let store = Sqlite::open_with_journal(&path, Arc::new(StoppedClock), 0).unwrap();
     assert!(matches!(store.integrity_check(), Err(StoreError::Damaged { .. })));
     let listed = store.list(b"", None, usize::MAX).await;
     assert!(matches!(listed, Err(StoreError::Damaged { .. })), "{:?}", listed.map(|entries| entries.len()));
@@ -241,10 +247,128 @@ async fn damage_is_found_and_named() {
     for number in 0..50 {
         ended.push(store.commit(Epoch(0), put(40_000 + number * 37, Vec::new())).await);
     }
-    assert!(ended.iter().all(|ended| matches!(ended, Err(StoreError::Damaged { .. } | StoreError::Stopped { .. }))));
+    // The first lies in the journal; it is when it is to be moved to its place that the damage shows.
+    let refused = |ended: &_| matches!(ended, Err(StoreError::Damaged { .. } | StoreError::Stopped { .. }));
+    assert!(matches!(ended[0], Ok(Committed::At(_))) && ended[1..].iter().all(refused), "{ended:?}");
+    assert!(store.get(&40_000_u128.to_be_bytes()).await.unwrap().is_some());
 }
 
-/// Earlier builds kept values in the order of their keys; their stores are opened as they are.
+/// What was acknowledged is read from the journal; one that cannot be read, or whose commits are not in their order, would
+/// hide it.
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_is_named_and_the_store_not_opened() {
+    let folder = Folder::new();
+    // Revision, token, no changes.
+    let commit = |rev: u64| format!("{rev:016x}{}00000000", "00".repeat(16));
+    let rows =
+        ["0102".to_owned(), commit(1), [commit(4), commit(3), commit(9)].concat(), [commit(2), commit(9)].concat()];
+    for (number, row) in rows.iter().enumerate() {
+        let path = folder.path(&format!("{number}.db"));
+        let store = open(&path);
+        write(&store, 0..2, 10).await;
+        store.close().unwrap();
+        let tool = rusqlite::Connection::open(&path).unwrap();
+        tool.execute_batch(&format!("INSERT INTO journal VALUES (9, x'{row}')")).unwrap();
+        tool.close().unwrap();
+        let refused = try_open(&path).err().unwrap();
+        assert!(matches!(refused, StoreError::Damaged { .. }) && refused.to_string().contains("journal"), "{refused}");
+    }
+}
+
+/// Old commits are forgotten beside who asks for changes: what is told begins where it was asked for, or is too old.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn changes_are_told_without_a_gap_while_old_commits_are_forgotten() {
+    const COMMITS: u128 = 24_000;
+    let folder = Folder::new();
+    let store = Arc::new(Sqlite::open_with_journal(&folder.path("store.db"), Arc::new(StoppedClock), 2_000).unwrap());
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..64 {
+        let store = Arc::clone(&store);
+        writers.spawn(async move {
+            for number in (0..COMMITS).filter(|number| number % 64 == writer) {
+                let txn = Txn { compares: Vec::new(), ops: Vec::new(), idem: IdemToken(number.to_be_bytes()) };
+                store.commit(Epoch(0), txn).await.unwrap();
+            }
+        });
+    }
+    let (mut after, mut too_old) = (0, 0);
+    while store.current_rev().await.unwrap() < Revision(COMMITS as u64) {
+        match store.changes(Revision(after), 3).await.unwrap() {
+            Changes::TooOld => (after, too_old) = (after + 20, too_old + 1),
+            Changes::Since(changes) => {
+                let told = changes.iter().map(|change| change.rev.0);
+                assert!(told.eq((after + 1..).take(changes.len())), "after {after}: {changes:?}");
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    writers.join_all().await;
+    assert!(too_old > 0, "nothing was forgotten");
+}
+
+/// One key that is written again and again fills no more than the journal's room.
+#[tokio::test]
+async fn the_journal_stays_short_whatever_is_written() {
+    let folder = Folder::new();
+    let path = folder.path("store.db");
+    let store = Sqlite::open_with_journal(&path, Arc::new(StoppedClock), 64 * 1024).unwrap();
+    for number in 0..4_000_u128 {
+        let op = Op::Put { key: b"the same".to_vec(), value: number.to_be_bytes().repeat(64) };
+        let txn = Txn { compares: Vec::new(), ops: vec![op], idem: IdemToken(number.to_be_bytes()) };
+        store.commit(Epoch(0), txn).await.unwrap();
+    }
+    assert_eq!(store.get(b"the same").await.unwrap().unwrap().value, 3_999_u128.to_be_bytes().repeat(64));
+    assert_eq!(store.outcome(IdemToken(17_u128.to_be_bytes())).await.unwrap(), Committed::At(Revision(18)));
+    store.close().unwrap();
+    let length = fs::metadata(&path).unwrap().len();
+    assert!(length < 1024 * 1024, "4 MiB were written, and the file has {length} bytes");
+}
+
+/// Also one that was opened over what a killed server had left in the journal.
+#[tokio::test]
+async fn a_store_that_nobody_writes_to_puts_its_journal_and_its_log_away() {
+    let folder = Folder::new();
+    let written = open(&folder.path("written.db"));
+    write(&written, 0..500, 1_000).await;
+    for end in ["", "-wal"] {
+        fs::copy(folder.path(&format!("written.db{end}")), folder.path(&format!("killed.db{end}"))).unwrap();
+    }
+    let killed = open(&folder.path("killed.db"));
+    for (name, store) in [("written.db", written), ("killed.db", killed)] {
+        let reader = rusqlite::Connection::open(folder.path(name)).unwrap();
+        let sql = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM kv), (SELECT max(rev) FROM commits)";
+        let found =
+            || reader.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap_or([-1_i64; 3]);
+        let log = || fs::metadata(folder.path(&format!("{name}-wal"))).map_or(0, |log| log.len());
+        let begun = std::time::Instant::now();
+        while found() != [0, 500, 500] || log() > 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{name}: {:?}, {} bytes of log", found(), log());
+            std::thread::yield_now();
+        }
+        assert_eq!(count(&store).await, 500);
+    }
+}
+
+/// Rows that replace everything also replace what waits in the journal, and what came before them does not come back.
+#[tokio::test]
+async fn what_waits_in_the_journal_is_replaced_too() {
+    let folder = Folder::new();
+    let path = folder.path("store.db");
+    let store = open(&path);
+    write(&store, 0..50, 100).await;
+    let refused: strongroom_storage::Rows = Box::new([Ok((vec![1], vec![1])), Ok((vec![1], vec![2]))].into_iter());
+    assert!(store.replace(Epoch(0), refused).await.is_err());
+    assert_eq!(count(&store).await, 50);
+    let rows: strongroom_storage::Rows = Box::new([Ok((vec![1], vec![1]))].into_iter());
+    let replaced = store.replace(Epoch(0), rows).await.unwrap();
+    assert_eq!((replaced, count(&store).await), (Committed::At(Revision(52)), 1));
+    write(&store, 60..61, 100).await;
+    store.close().unwrap();
+    let store = open(&path);
+    assert_eq!((store.current_rev().await.unwrap(), count(&store).await), (Revision(53), 2));
+}
+
+/// Earlier builds kept values in the order of their keys and had no journal; their stores are opened as they are.
 #[tokio::test]
 async fn a_store_laid_out_as_by_earlier_builds_works_like_one_of_today() {
     let folder = Folder::new();
@@ -257,7 +381,8 @@ async fn a_store_laid_out_as_by_earlier_builds_works_like_one_of_today() {
     earlier
         .execute_batch(
             "CREATE TABLE old (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, rev INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-             INSERT INTO old SELECT key, value, rev FROM kv; DROP TABLE kv; ALTER TABLE old RENAME TO kv;",
+             INSERT INTO old SELECT key, value, rev FROM kv; DROP TABLE kv; ALTER TABLE old RENAME TO kv;
+             DROP TABLE journal; PRAGMA user_version = 1;",
         )
         .unwrap();
     earlier.close().unwrap();

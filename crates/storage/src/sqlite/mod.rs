@@ -1,14 +1,18 @@
 //! The embedded engine: one SQLite file, one thread that writes, a few connections that read.
 //!
 //! A commit is acknowledged after its frame in the write-ahead log is synced; requests that wait together share the
-//! sync. One process has the file at a time. On a full disk commits are refused and nothing is lost; after a failed
+//! sync. What it changes lies in a journal first, which is a table as well, and moves to its place later. One process has the file at a time. On a full disk commits are refused and nothing is lost; after a failed
 //! write or sync nothing more is written until the store is opened again, and reads go on.
 //!
 //! Does not encrypt, does not count the time itself, and does not spread over machines.
 
 mod checkpoint;
 mod failure;
+mod flush;
+mod journal;
 mod keys;
+mod memtable;
+mod merge;
 mod place;
 mod reader;
 mod schema;
@@ -21,8 +25,9 @@ use crate::{
 };
 use async_trait::async_trait;
 use failure::Failure;
+use memtable::Memtable;
 use place::Place;
-use reader::Readers;
+use reader::{Readers, last_remembered, last_rev, number};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -40,6 +45,10 @@ use tokio::sync::{Semaphore, oneshot};
 use verb::{Answer, Verb};
 use view::Moment;
 use writer::{Request, Writer};
+
+/// Bytes of changes that may wait in the journal before they are moved to their places. The more wait, the fewer pages
+/// each of them takes; all of it is in memory too.
+const JOURNAL: usize = 8 * 1024 * 1024;
 
 /// Requests that may wait for the writer, and the memory that each is counted with at least: 64 MiB together.
 const QUEUE: usize = 2_048;
@@ -62,10 +71,16 @@ impl Sqlite {
     /// Fails with `InUse` while another process, or another value in this one, has the file; with `Foreign` when the file
     /// is not ours; with `FileSystem` on NFS, CIFS, SMB and FUSE.
     pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
+        Self::open_with_journal(path, clock, JOURNAL)
+    }
+
+    /// Opens the file as [`Sqlite::open`] does; about so many bytes of changes wait in the journal, and as many in memory,
+    /// before they are moved to their places.
+    pub fn open_with_journal(path: &Path, clock: Arc<dyn Clock>, bytes: usize) -> Result<Self, StoreError> {
         let place = Place::take(path)?;
         let what = format!("opening {}", place.path.display());
-        let writer = Writer::new(schema::open_writer(&place.path)?).map_err(|failure| failure.of(&what))?;
-        let readers = Readers::open(&place.path)?;
+        let writer = Writer::new(schema::open_writer(&place.path)?, bytes).map_err(|failure| failure.of(&what))?;
+        let readers = Readers::open(&place.path, writer.recent())?;
         let (queue, requests) = sync_channel(QUEUE);
         let thread = thread::Builder::new().name("storage-writer".to_owned()).spawn(move || writer.run(&requests));
         let writer = Some(thread.map_err(|source| StoreError::Io { what, source })?);
@@ -147,7 +162,7 @@ impl Store for Sqlite {
     }
 
     async fn current_rev(&self) -> Result<Revision, StoreError> {
-        self.readers.current_rev()
+        Ok(self.readers.current_rev())
     }
 
     async fn commit(&self, epoch: Epoch, txn: Txn) -> Result<Committed, StoreError> {
@@ -227,11 +242,15 @@ fn findings(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut check = connection.prepare("PRAGMA integrity_check(20)")?;
     let lines = check.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()?;
     let mut findings: Vec<_> = lines.into_iter().filter(|line| line != "ok").collect();
-    let sql = "SELECT count(*) FROM kv WHERE rev > (SELECT coalesce(max(rev), 0) FROM commits)";
-    let ahead: i64 = connection.query_row(sql, [], |row| row.get(0))?;
+    // One moment for all that follows.
+    let moment = connection.unchecked_transaction()?;
+    let last = last_rev(&moment)?;
+    let sql = "SELECT count(*) FROM kv WHERE rev > ?1";
+    let ahead: i64 = moment.query_row(sql, [number(last.0)], |row| row.get(0))?;
     if ahead > 0 {
         findings.push(format!("{ahead} values are of commits that do not exist"));
     }
+    Memtable::read(&moment, last_remembered(&moment)?)?;
     Ok(findings)
 }
 

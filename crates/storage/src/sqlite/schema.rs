@@ -12,7 +12,7 @@ use std::time::Duration;
 const APPLICATION: i64 = 0x5374_7267;
 
 /// Grows with every change of the tables.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// 3.51.3 mends the last known way to lose a commit when the log restarts ("WAL-reset bug", SQLite change log).
 const OLDEST_LIBRARY: i32 = 3_051_003;
@@ -22,8 +22,10 @@ const OLDEST_LIBRARY: i32 = 3_051_003;
 /// WITHOUT ROWID Optimization", 4: rows should be small). Earlier stores have it `WITHOUT ROWID`; every statement here
 /// means the same there, so the version is too.
 ///
-/// `commits` remembers who committed what, for `outcome` and `changes`. The greatest revision is the store's revision,
-/// so its last row is never deleted. `state` has one row.
+/// `journal` holds the latest commits with all that they changed, which is not or not surely in `kv` yet: a row for each
+/// group of commits that shared a sync, under the revision of the last of them (version 2). `commits` remembers who
+/// committed what before these, for `outcome` and `changes`. The greatest revision of both is the store's, so the last row
+/// of `commits` is not deleted while the journal is empty. `state` has one row.
 const TABLES: &str = "
     CREATE TABLE kv (key BLOB NOT NULL PRIMARY KEY, value BLOB NOT NULL, rev INTEGER NOT NULL) STRICT;
     CREATE TABLE commits (rev INTEGER PRIMARY KEY, idem BLOB NOT NULL UNIQUE, keys BLOB NOT NULL) STRICT;
@@ -31,9 +33,14 @@ const TABLES: &str = "
     CREATE TABLE state (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
     INSERT INTO state VALUES (1, 0);
 ";
+const JOURNAL: &str = "CREATE TABLE journal (rev INTEGER PRIMARY KEY, changes BLOB NOT NULL) STRICT;";
 
-/// The one connection that writes and checkpoints. Creates the tables in an empty file; writes nothing to one that has
-/// them, so that a store opens on a full disk too.
+/// Pages that the writing connection keeps while it is busy, in KiB: changes that move to their places touch leaves all over
+/// the index, and rows of the journal are read once more when they are dropped.
+const WRITER_CACHE: usize = 32 * 1024;
+
+/// The one connection that writes and checkpoints. Creates the tables that are missing; writes nothing to a file that has
+/// all of them, so that a store opens on a full disk too.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_LIBRARY {
         return Err(foreign(path, format!("it needs SQLite 3.51.3, and this is {}", rusqlite::version())));
@@ -46,8 +53,9 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         Err(error) if is_no_database(&error) => return Err(foreign(path, "it is not an SQLite file".to_owned())),
         opened => opened.map_err(opening(path))?,
     };
-    let is_new = identity.accept(path)?;
-    prepare(&connection, is_new).map_err(opening(path))?;
+    let version = identity.accept(path)?;
+    prepare(&connection, version).map_err(opening(path))?;
+    connection.execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE}")).map_err(opening(path))?;
     Ok(connection)
 }
 
@@ -76,11 +84,11 @@ struct Identity {
 }
 
 impl Identity {
-    /// Whether the file is empty; an error when it is somebody else's.
-    fn accept(self, path: &Path) -> Result<bool, StoreError> {
+    /// The version of its tables, 0 for an empty file; an error when it is somebody else's.
+    fn accept(self, path: &Path) -> Result<i64, StoreError> {
         match self {
-            Identity { application: 0, version: 0, tables: 0 } => Ok(true),
-            Identity { application: APPLICATION, version: VERSION, .. } => Ok(false),
+            Identity { application: 0, version: 0, tables: 0 } => Ok(0),
+            Identity { application: APPLICATION, version: version @ 1..=VERSION, .. } => Ok(version),
             Identity { application: APPLICATION, version, .. } => {
                 Err(foreign(path, format!("its schema has version {version}, and this program knows {VERSION}")))
             }
@@ -97,18 +105,18 @@ fn identify(connection: &Connection) -> rusqlite::Result<Identity> {
     })
 }
 
-fn prepare(connection: &Connection, is_new: bool) -> rusqlite::Result<()> {
-    if is_new {
+fn prepare(connection: &Connection, version: i64) -> rusqlite::Result<()> {
+    if version == 0 {
         connection.execute_batch("PRAGMA page_size = 8192")?;
     }
     connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))?;
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
-    if is_new {
-        connection.execute_batch(&format!(
-            "BEGIN IMMEDIATE; {TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
-        ))?;
-    }
-    Ok(())
+    let tables = match version {
+        0 => format!("{TABLES} {JOURNAL} PRAGMA application_id = {APPLICATION};"),
+        1 => JOURNAL.to_owned(),
+        _ => return Ok(()),
+    };
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {tables} PRAGMA user_version = {VERSION}; COMMIT;"))
 }
 
 fn foreign(path: &Path, why: String) -> StoreError {

@@ -1,7 +1,8 @@
 //! What may be asked of the writer, and how each is done inside the transaction that a whole group shares. Nothing here
 //! commits: an answer is true only once the group's transaction is durable, and the writer sends it then.
 
-use super::keys;
+use super::journal;
+use super::memtable::Memtable;
 use super::reader::{count, number, revision};
 use crate::whole::Ascending;
 use crate::{
@@ -9,14 +10,9 @@ use crate::{
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::time::Duration;
 use strongroom_model::Timestamp;
-
-/// Commits that `outcome` and `changes` reach back at least.
-const REMEMBERED: u64 = 20_000;
-
-/// Old commits are forgotten this many at a time, so that most commits touch no page but their own.
-const FORGET_EVERY: u64 = 1_000;
 
 /// One request, with the moment at which it was made where that matters.
 pub(super) enum Verb {
@@ -67,20 +63,41 @@ impl Verb {
 
 /// The open transaction of a group.
 pub(super) struct Group<'a> {
-    pub(super) connection: &'a Connection,
+    connection: &'a Connection,
+    /// What the journal held before.
+    memtable: &'a Memtable,
     /// The last revision, counting those given in this group.
-    pub(super) rev: Revision,
-    /// The epoch when the file was opened. Leases up to it are over: their holders had the file open, and the lock says
-    /// that nobody has.
-    pub(super) opened_at: Epoch,
+    rev: Revision,
+    opened_at: Epoch,
+    /// The keys that this group has changed, each with the commit that did it last; `None` for one that was deleted.
+    changed: HashMap<&'a [u8], Option<Revision>>,
+    tokens: HashMap<IdemToken, Revision>,
+    /// The group's row of the journal.
+    row: Vec<u8>,
 }
 
-impl Group<'_> {
-    pub(super) fn apply(&mut self, verb: &Verb) -> rusqlite::Result<Answer> {
+impl<'a> Group<'a> {
+    /// `opened_at` is the epoch when the file was opened. Leases up to it are over: their holders had the file open, and the
+    /// lock says that nobody has.
+    pub(super) fn new(connection: &'a Connection, memtable: &'a Memtable, opened_at: Epoch) -> Self {
+        let (changed, tokens) = (HashMap::new(), HashMap::new());
+        Self { connection, memtable, rev: memtable.last(), opened_at, changed, tokens, row: Vec::new() }
+    }
+
+    /// Writes the group's row of the journal, and gives its length.
+    pub(super) fn journal(self) -> rusqlite::Result<usize> {
+        if !self.row.is_empty() {
+            let sql = "INSERT INTO journal (rev, changes) VALUES (?1, ?2)";
+            self.connection.prepare_cached(sql)?.execute(params![number(self.rev.0), self.row])?;
+        }
+        Ok(self.row.len())
+    }
+
+    pub(super) fn apply(&mut self, verb: &'a Verb) -> rusqlite::Result<Answer> {
         match verb {
             Verb::Commit { epoch, txn } => self.commit(*epoch, txn).map(Answer::Committed),
             Verb::Outcome(idem) => {
-                let known = committed_as(self.connection, *idem)?;
+                let known = self.committed_as(*idem)?;
                 Ok(Answer::Committed(known.map_or(Committed::Conflict(Vec::new()), Committed::At)))
             }
             Verb::Acquire { name, ttl, now } => self.acquire(name, *ttl, *now).map(Answer::Lease),
@@ -94,12 +111,19 @@ impl Group<'_> {
         }
     }
 
-    /// Everything else in the group stays when the rows turn out to be bad.
+    fn committed_as(&self, idem: IdemToken) -> rusqlite::Result<Option<Revision>> {
+        match self.tokens.get(&idem) {
+            Some(rev) => Ok(Some(*rev)),
+            None => committed_as(self.connection, self.memtable, idem),
+        }
+    }
+
+    /// The group is of this alone. Leases stay, and everything does when the rows turn out to be bad.
     fn replace(&mut self, epoch: Epoch, rows: Rows) -> rusqlite::Result<Result<Committed, StoreError>> {
         if epoch < latest_epoch(self.connection)? {
             return Ok(Ok(Committed::Fenced));
         }
-        self.connection.execute_batch("SAVEPOINT whole; DELETE FROM kv; DELETE FROM commits;")?;
+        self.connection.execute_batch("SAVEPOINT whole; DELETE FROM kv; DELETE FROM journal; DELETE FROM commits;")?;
         // The one before is of no commit, so that `changes` after any that were says that it is too old.
         let rev = Revision(self.rev.0 + 2);
         let end = match self.fill(rows, rev)? {
@@ -131,8 +155,8 @@ impl Group<'_> {
         Ok(Ok(()))
     }
 
-    fn commit(&mut self, epoch: Epoch, txn: &Txn) -> rusqlite::Result<Committed> {
-        if let Some(rev) = committed_as(self.connection, txn.idem)? {
+    fn commit(&mut self, epoch: Epoch, txn: &'a Txn) -> rusqlite::Result<Committed> {
+        if let Some(rev) = self.committed_as(txn.idem)? {
             return Ok(Committed::At(rev));
         }
         if epoch < latest_epoch(self.connection)? {
@@ -142,22 +166,23 @@ impl Group<'_> {
         if !unmet.is_empty() {
             return Ok(Committed::Conflict(unmet));
         }
-        let rev = Revision(self.rev.0 + 1);
-        self.change(&txn.ops, rev)?;
-        self.remember(txn, rev)?;
-        self.rev = rev;
-        Ok(Committed::At(rev))
+        self.rev = Revision(self.rev.0 + 1);
+        journal::append(&mut self.row, self.rev, txn);
+        for op in &txn.ops {
+            self.changed.insert(op.key(), matches!(op, Op::Put { .. }).then_some(self.rev));
+        }
+        self.tokens.insert(txn.idem, self.rev);
+        Ok(Committed::At(self.rev))
     }
 
     fn unmet(&self, compares: &[Compare]) -> rusqlite::Result<Vec<Vec<u8>>> {
         let mut unmet = Vec::new();
-        let mut statement = self.connection.prepare_cached("SELECT rev FROM kv WHERE key = ?1")?;
         for compare in compares {
-            let found: Option<i64> = statement.query_row([&compare.key], |row| row.get(0)).optional()?;
+            let found = self.rev_of(&compare.key)?;
             let holds = match compare.expect {
                 Expectation::Absent => found.is_none(),
                 Expectation::Present => found.is_some(),
-                Expectation::RevIs(rev) => found.map(revision).transpose()? == Some(rev),
+                Expectation::RevIs(rev) => found == Some(rev),
             };
             if !holds {
                 unmet.push(compare.key.clone());
@@ -166,31 +191,17 @@ impl Group<'_> {
         Ok(unmet)
     }
 
-    fn change(&self, ops: &[Op], rev: Revision) -> rusqlite::Result<()> {
-        let sql = "INSERT INTO kv (key, value, rev) VALUES (?1, ?2, ?3)
-                   ON CONFLICT (key) DO UPDATE SET value = excluded.value, rev = excluded.rev";
-        let mut put = self.connection.prepare_cached(sql)?;
-        let mut delete = self.connection.prepare_cached("DELETE FROM kv WHERE key = ?1")?;
-        for op in ops {
-            match op {
-                Op::Put { key, value } => put.execute(params![key, value, number(rev.0)])?,
-                Op::Delete { key } => delete.execute([key])?,
-            };
+    /// The commit that last changed the key; `None` when there is no value.
+    fn rev_of(&self, key: &[u8]) -> rusqlite::Result<Option<Revision>> {
+        if let Some(rev) = self.changed.get(key) {
+            return Ok(*rev);
         }
-        Ok(())
-    }
-
-    fn remember(&self, txn: &Txn, rev: Revision) -> rusqlite::Result<()> {
-        let packed = keys::pack(txn.ops.iter().map(|op| match op {
-            Op::Put { key, .. } | Op::Delete { key } => key.as_slice(),
-        }));
-        let mut insert = self.connection.prepare_cached("INSERT INTO commits (rev, idem, keys) VALUES (?1, ?2, ?3)")?;
-        insert.execute(params![number(rev.0), txn.idem.0, packed])?;
-        if rev.0.is_multiple_of(FORGET_EVERY) && rev.0 > REMEMBERED {
-            let mut forget = self.connection.prepare_cached("DELETE FROM commits WHERE rev <= ?1")?;
-            forget.execute([number(rev.0 - REMEMBERED)])?;
+        if let Some(latest) = self.memtable.get(key) {
+            return Ok(latest.value.is_some().then_some(latest.rev));
         }
-        Ok(())
+        let mut statement = self.connection.prepare_cached("SELECT rev FROM kv WHERE key = ?1")?;
+        let found: Option<i64> = statement.query_row([key], |row| row.get(0)).optional()?;
+        found.map(revision).transpose()
     }
 
     fn acquire(&self, name: &str, ttl: Duration, now: Timestamp) -> rusqlite::Result<Option<LeaderLease>> {
@@ -230,7 +241,14 @@ impl Group<'_> {
 }
 
 /// The revision under which the token was committed, if it was and is remembered.
-pub(super) fn committed_as(connection: &Connection, idem: IdemToken) -> rusqlite::Result<Option<Revision>> {
+pub(super) fn committed_as(
+    connection: &Connection,
+    memtable: &Memtable,
+    idem: IdemToken,
+) -> rusqlite::Result<Option<Revision>> {
+    if let Some(rev) = memtable.committed_as(idem) {
+        return Ok(Some(rev));
+    }
     let mut statement = connection.prepare_cached("SELECT rev FROM commits WHERE idem = ?1")?;
     let found: Option<i64> = statement.query_row([idem.0], |row| row.get(0)).optional()?;
     found.map(revision).transpose()

@@ -1,13 +1,17 @@
 use super::failure::Failure;
-use super::reader::{last_rev, revision};
+use super::memtable::Memtable;
+use super::merge::Merge;
+use super::reader::last_remembered;
 use super::schema;
 use crate::{Entry, StoreError, View};
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
+use std::ops::Bound;
 use std::path::Path;
 
-/// A read transaction on a connection of its own, which ends when it is dropped.
+/// A read transaction on a connection of its own, which ends when it is dropped, with the journal as it was at its beginning.
 pub(super) struct Moment {
     connection: Connection,
+    memtable: Memtable,
     /// The last key given out.
     last: Option<Vec<u8>>,
 }
@@ -17,9 +21,10 @@ impl Moment {
     pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
         let connection = schema::open_reader(path)?;
         // The transaction takes its state with the first read, not with its beginning.
-        let begun = connection.execute_batch("BEGIN").and_then(|()| last_rev(&connection));
-        begun.map_err(|error| Failure::from(error).of("reading all of it"))?;
-        Ok(Self { connection, last: None })
+        let begun = connection.execute_batch("BEGIN").and_then(|()| last_remembered(&connection));
+        let memtable = begun.and_then(|last| Memtable::read(&connection, last));
+        let memtable = memtable.map_err(|error| Failure::from(error).of("reading all of it"))?;
+        Ok(Self { connection, memtable, last: None })
     }
 
     fn read(&mut self, bytes: usize) -> rusqlite::Result<Vec<Entry>> {
@@ -27,12 +32,12 @@ impl Moment {
         let from = self.last.take().map_or_else(Vec::new, |last| [last.as_slice(), &[0]].concat());
         let sql = "SELECT key, value, rev FROM kv WHERE key >= ?1 ORDER BY key";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query([&from])?;
+        let recent = self.memtable.from(Bound::Included(&from)).map(|(key, latest)| (key.to_vec(), latest.clone()));
+        let mut merge = Merge::new(statement.query([&from])?, recent)?;
         let (mut portion, mut taken) = (Vec::new(), 0);
         while taken < bytes
-            && let Some(row) = rows.next()?
+            && let Some(entry) = merge.next()?
         {
-            let entry = entry(row)?;
             taken += entry.key.len() + entry.value.len();
             portion.push(entry);
         }
@@ -45,8 +50,4 @@ impl View for Moment {
     fn portion(&mut self, bytes: usize) -> Result<Vec<Entry>, StoreError> {
         self.read(bytes).map_err(|error| Failure::from(error).of("reading all of it"))
     }
-}
-
-fn entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
-    Ok(Entry { key: row.get(0)?, value: row.get(1)?, rev: revision(row.get(2)?)? })
 }

@@ -1,6 +1,7 @@
 //! The thread that writes. It owns the only connection that writes and checkpoints: SQLite's log can lose commits when a
 //! second one restarts it at the wrong moment ("WAL-reset bug", 3.51.3). Everything that waits goes into one SQLite
-//! transaction and one sync; each request still gets its own revision and its own answer, and none before the sync.
+//! transaction and one sync; each request still gets its own revision and its own answer, and none before the sync. What
+//! they change goes to the journal, and from there to its places when everybody is answered.
 //!
 //! After a failed write or sync it never writes again, not even on closing: the log still holds all that was
 //! acknowledged, and the next opening replays it. A full disk is different: SQLite writes the frame that makes a commit
@@ -8,10 +9,15 @@
 
 use super::checkpoint::Log;
 use super::failure::Failure;
-use super::reader::last_rev;
+use super::flush::{Flush, Moved};
+use super::journal::Commit;
+use super::memtable::{Memtable, Recent};
+use super::reader::{last_remembered, last_rev};
 use super::verb::{Answer, Group, Verb, committed_as, latest_epoch};
-use crate::{Committed, Epoch, Revision, StoreError};
+use crate::{Committed, Epoch, StoreError};
 use rusqlite::Connection;
+use std::mem;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -20,7 +26,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 const GROUP_REQUESTS: usize = 256;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
-/// How long nothing must happen before the log is put away.
+/// The most slices that are moved out of the journal behind one group, so that the next does not wait for long.
+const SLICES: usize = 4;
+
+/// How long nothing must happen before the journal and the log are put away.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// A request on its way, with the room that it takes in the queue.
@@ -53,51 +62,118 @@ impl From<rusqlite::Error> for Setback {
 /// The state of the writing thread.
 pub(super) struct Writer {
     connection: Connection,
+    recent: Arc<Recent>,
+    flush: Flush,
     log: Log,
-    rev: Revision,
     opened_at: Epoch,
     stopped: Option<Failure>,
 }
 
 impl Writer {
-    /// Moves what an earlier run left in the log into the file, as far as there is room.
-    pub(super) fn new(connection: Connection) -> Result<Self, Failure> {
-        let (rev, opened_at) = (last_rev(&connection)?, latest_epoch(&connection)?);
-        let mut writer = Self { connection, log: Log::default(), rev, opened_at, stopped: None };
+    /// Moves what an earlier run left in the log into the file, as far as there is room. So many bytes of changes may wait
+    /// in the journal.
+    pub(super) fn new(connection: Connection, room: usize) -> Result<Self, Failure> {
+        let opened_at = latest_epoch(&connection)?;
+        let recent = Arc::new(Recent::new(Memtable::read(&connection, last_remembered(&connection)?)?));
+        let flush = Flush::new(room);
+        let mut writer = Self { connection, recent, flush, log: Log::default(), opened_at, stopped: None };
         writer.log.empty(&writer.connection).or_else(unless_stopping)?;
         Ok(writer)
     }
 
+    /// What readers ask first.
+    pub(super) fn recent(&self) -> Arc<Recent> {
+        Arc::clone(&self.recent)
+    }
+
     /// Works until every sender is gone, then closes the file; an error when the log could not be put away.
     pub(super) fn run(mut self, queue: &Receiver<Request>) -> Result<(), StoreError> {
-        while let Some(first) = self.next(queue) {
-            let group = gather(first, queue);
+        let mut behind = None;
+        while let Some(first) = behind.take().or_else(|| self.next(queue)) {
+            let group;
+            (group, behind) = gather(first, queue);
             self.serve(group);
-            self.checkpoint(Log::keep_short);
+            self.keep_short();
         }
         self.close()
     }
 
-    /// Waits for a request; puts the log away when none comes for a while.
+    /// Waits for a request; puts journal and log away when none comes for a while.
     fn next(&mut self, queue: &Receiver<Request>) -> Option<Request> {
-        if self.log.is_empty() || self.stopped.is_some() {
-            return queue.recv().ok();
-        }
-        match queue.recv_timeout(IDLE) {
-            Ok(request) => Some(request),
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                self.checkpoint(Log::empty);
-                queue.recv().ok()
+        let mut patience = IDLE;
+        loop {
+            if self.stopped.is_some() || (self.log.is_empty() && self.recent.read().is_empty()) {
+                return queue.recv().ok();
+            }
+            match queue.recv_timeout(patience) {
+                Ok(request) => return Some(request),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                // One slice after the other, as long as nobody comes.
+                Err(RecvTimeoutError::Timeout) if self.flush() => {
+                    self.checkpoint(Log::keep_short);
+                    patience = Duration::ZERO;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    self.checkpoint(Log::empty);
+                    self.give_back_memory();
+                    return queue.recv().ok();
+                }
             }
         }
     }
 
-    fn serve(&mut self, group: Vec<Request>) {
+    /// Lets go of the pages that the connection keeps.
+    fn give_back_memory(&self) {
+        if let Err(error) = self.connection.execute_batch("PRAGMA shrink_memory") {
+            tracing::debug!(%error, "pages are kept in memory although nobody writes");
+        }
+    }
+
+    /// Sees to it that journal and log do not grow without end.
+    fn keep_short(&mut self) {
+        let mut slices = 0;
+        while self.flush.is_due(&self.recent.read())
+            && (slices < SLICES || self.flush.is_late(&self.recent.read()))
+            && self.flush()
+        {
+            slices += 1;
+        }
+        self.checkpoint(Log::keep_short);
+    }
+
+    /// Moves a slice of the journal to its places. `false` when there is none, or it could not be moved.
+    fn flush(&mut self) -> bool {
+        let memtable = self.recent.read();
+        if self.stopped.is_some() || memtable.is_empty() {
+            return false;
+        }
+        let moved = self.flush.slice(&self.connection, &memtable);
+        drop(memtable);
+        match moved {
+            Ok(moved) if moved.is_nothing() => false,
+            Ok(Moved { keys, rows }) => {
+                self.recent.write().forget(&keys, rows);
+                true
+            }
+            Err(failure) => {
+                if failure.stops_writing() {
+                    self.stop(failure.clone());
+                }
+                self.roll_back();
+                tracing::warn!(
+                    why = failure.text(),
+                    "the journal of the store could not be moved; it grows until that succeeds"
+                );
+                false
+            }
+        }
+    }
+
+    fn serve(&mut self, mut group: Vec<Request>) {
         if self.stopped.is_some() {
             return group.into_iter().for_each(|request| self.refuse(request));
         }
-        match self.attempt(&group) {
+        match self.attempt(&mut group) {
             Ok(answers) => send(group, answers),
             Err(setback) => self.recover(group, setback, Self::serve_singly),
         }
@@ -111,8 +187,8 @@ impl Writer {
                 self.refuse(request);
                 continue;
             }
-            let single = vec![request];
-            match self.attempt(&single) {
+            let mut single = vec![request];
+            match self.attempt(&mut single) {
                 Ok(answers) => send(single, answers),
                 Err(setback) => self.recover(single, setback, Self::refuse_as_full),
             }
@@ -124,17 +200,26 @@ impl Writer {
     }
 
     /// The whole group in one transaction. The answers hold only if this returns them.
-    fn attempt(&mut self, group: &[Request]) -> Result<Vec<Answer>, Setback> {
+    fn attempt(&mut self, group: &mut [Request]) -> Result<Vec<Answer>, Setback> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        let mut open = Group { connection: &self.connection, rev: self.rev, opened_at: self.opened_at };
-        let answers = group.iter().map(|request| open.apply(&request.verb)).collect::<Result<_, _>>()?;
-        let rev = open.rev;
-        let committed = self.connection.prepare_cached("COMMIT")?.execute([]);
-        committed.map_err(|error| {
-            let failure = Failure::from(error);
-            Setback { may_be_done: failure.stops_writing(), failure }
-        })?;
-        self.rev = rev;
+        let memtable = self.recent.read();
+        let mut open = Group::new(&self.connection, &memtable, self.opened_at);
+        let answers: Vec<_> = group.iter().map(|request| open.apply(&request.verb)).collect::<Result<_, _>>()?;
+        let row = open.journal()?;
+        drop(memtable);
+        if let Some(Answer::Replaced(Ok(Committed::At(rev)))) = answers.first() {
+            // Who reads would see the new rows under the old changes.
+            let mut memtable = self.recent.write();
+            commit(&self.connection)?;
+            *memtable = Memtable::after(*rev);
+        } else {
+            commit(&self.connection)?;
+            if row > 0 {
+                let mut memtable = self.recent.write();
+                let commits = made(group, &answers, &memtable);
+                memtable.take(row, commits);
+            }
+        }
         Ok(answers)
     }
 
@@ -157,7 +242,7 @@ impl Writer {
     fn roll_back(&mut self) {
         let undone = if self.connection.is_autocommit() { Ok(()) } else { self.connection.execute_batch("ROLLBACK") };
         match undone.and_then(|()| last_rev(&self.connection)) {
-            Ok(rev) if rev == self.rev => {}
+            Ok(rev) if rev == self.recent.read().last() => {}
             Ok(_) => self.stop(Failure::Io("a transaction could not be rolled back".to_owned())),
             Err(error) => self.stop(Failure::Io(format!("a transaction could not be rolled back: {error}"))),
         }
@@ -173,7 +258,7 @@ impl Writer {
     /// Whether a token is not known is not known either: the attempt that failed may come back with the next opening.
     fn refuse(&self, request: Request) {
         let known = match request.verb {
-            Verb::Outcome(idem) => committed_as(&self.connection, idem).ok().flatten(),
+            Verb::Outcome(idem) => committed_as(&self.connection, &self.recent.read(), idem).ok().flatten(),
             _ => None,
         };
         let why = self.stopped.as_ref().map_or_else(String::new, Failure::text);
@@ -189,10 +274,16 @@ impl Writer {
     }
 
     fn close(mut self) -> Result<(), StoreError> {
-        if self.stopped.is_none() {
-            self.log.close(&self.connection).or_else(unless_stopping).map_err(|failure| failure.of_write())?;
+        if self.stopped.is_some() {
+            return Ok(());
         }
-        Ok(())
+        while self.flush() {
+            self.checkpoint(Log::keep_short);
+        }
+        match self.stopped.take() {
+            Some(failure) => Err(failure.of_write()),
+            None => self.log.close(&self.connection).or_else(unless_stopping).map_err(|failure| failure.of_write()),
+        }
     }
 }
 
@@ -205,15 +296,45 @@ fn unless_stopping(failure: Failure) -> Result<(), Failure> {
     Ok(())
 }
 
-fn gather(first: Request, queue: &Receiver<Request>) -> Vec<Request> {
+/// The request with those that wait behind it, and one that came after them and has to be done alone.
+fn gather(first: Request, queue: &Receiver<Request>) -> (Vec<Request>, Option<Request>) {
     let mut bytes = first.verb.bytes();
     let mut group = vec![first];
-    while group.len() < GROUP_REQUESTS && bytes < GROUP_BYTES {
+    while group.len() < GROUP_REQUESTS && bytes < GROUP_BYTES && !group.iter().any(is_replacement) {
         let Ok(request) = queue.try_recv() else { break };
+        if is_replacement(&request) {
+            return (group, Some(request));
+        }
         bytes += request.verb.bytes();
         group.push(request);
     }
-    group
+    (group, None)
+}
+
+fn is_replacement(request: &Request) -> bool {
+    matches!(request.verb, Verb::Replace { .. })
+}
+
+fn commit(connection: &Connection) -> Result<(), Setback> {
+    let committed = connection.prepare_cached("COMMIT")?.execute([]);
+    committed.map(drop).map_err(|error| {
+        let failure = Failure::from(error);
+        Setback { may_be_done: failure.stops_writing(), failure }
+    })
+}
+
+/// The commits that the group made, taken out of it. An attempt that was made before has an earlier revision.
+fn made(group: &mut [Request], answers: &[Answer], memtable: &Memtable) -> Vec<Commit> {
+    let (mut last, mut made) = (memtable.last(), Vec::with_capacity(group.len()));
+    for (request, answer) in group.iter_mut().zip(answers) {
+        if let (Verb::Commit { txn, .. }, Answer::Committed(Committed::At(rev))) = (&mut request.verb, answer)
+            && *rev > last
+        {
+            last = *rev;
+            made.push(Commit { rev: *rev, idem: txn.idem, ops: mem::take(&mut txn.ops) });
+        }
+    }
+    made
 }
 
 fn send(group: Vec<Request>, answers: Vec<Answer>) {

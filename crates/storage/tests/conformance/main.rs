@@ -69,7 +69,19 @@ fn sqlite(folder: &Path, clock: Arc<dyn Clock>) -> Box<dyn Store> {
     Box::new(Sqlite::open(&folder.join("store.db"), clock).unwrap())
 }
 
+/// Changes move from the journal to their places all the time, a key or two after each commit.
+fn sqlite_with_a_small_journal(folder: &Path, clock: Arc<dyn Clock>) -> Box<dyn Store> {
+    Box::new(Sqlite::open_with_journal(&folder.join("store.db"), clock, 300).unwrap())
+}
+
+/// Nothing stays in the journal.
+fn sqlite_without_a_journal(folder: &Path, clock: Arc<dyn Clock>) -> Box<dyn Store> {
+    Box::new(Sqlite::open_with_journal(&folder.join("store.db"), clock, 0).unwrap())
+}
+
 engines! {
     in_memory: memory;
     in_sqlite: sqlite;
+    in_sqlite_with_a_small_journal: sqlite_with_a_small_journal;
+    in_sqlite_without_a_journal: sqlite_without_a_journal;
 }

@@ -19,8 +19,12 @@ impl Clock for StoppedClock {
     }
 }
 
+/// With a journal of as many bytes as the parent says, or as it is for everybody.
 pub(crate) fn open(path: &Path) -> Result<Sqlite, StoreError> {
-    Sqlite::open(path, Arc::new(StoppedClock))
+    match std::env::var("STRONGROOM_JOURNAL") {
+        Ok(bytes) => Sqlite::open_with_journal(path, Arc::new(StoppedClock), bytes.parse().unwrap()),
+        Err(_) => Sqlite::open(path, Arc::new(StoppedClock)),
+    }
 }
 
 #[test]

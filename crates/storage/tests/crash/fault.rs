@@ -5,6 +5,8 @@ use crate::process::{Child, program};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A store in a child whose system calls can be made to fail.
 struct Failing {
@@ -16,6 +18,11 @@ struct Failing {
 
 impl Failing {
     fn new(folder: &Path) -> Self {
+        Self::with_journal(folder, None)
+    }
+
+    /// So many bytes of changes wait in the journal.
+    fn with_journal(folder: &Path, bytes: Option<&str>) -> Self {
         let library = folder.join("fault.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/fault.c");
         let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
@@ -23,6 +30,7 @@ impl Failing {
         let (trigger, path) = (folder.join("trigger"), folder.join("store.db"));
         let mut command = Command::new(program());
         command.env("LD_PRELOAD", library).env("STRONGROOM_FAULT", &trigger);
+        command.envs(bytes.map(|bytes| ("STRONGROOM_JOURNAL", bytes)));
         let mut child = Child::start_under(command, "serve", &path);
         assert_eq!(child.hear().unwrap(), "open");
         let mut failing = Self { child, trigger, path, acked: Vec::new() };
@@ -97,6 +105,35 @@ fn a_failed_sync_of_a_commit_is_unknown_and_stops_writing() {
     let (value, outcome) = (child.ask("get lost 5000"), child.ask("outcome lost"));
     assert!([("whole", "at"), ("absent", "conflict")].contains(&(&value, &outcome)), "{value}, {outcome}");
     assert_eq!(child.ask("get after-0 100"), "absent");
+}
+
+/// What is moved out of the journal is not synced by itself; commits are, before and after.
+#[test]
+fn commits_are_synced_also_when_others_were_moved_out_of_the_journal_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut failing = Failing::with_journal(folder.path(), Some("4096"));
+    failing.arm("sync", "-wal");
+    assert_eq!(failing.put("lost", 5_000), "unknown");
+    assert!(failing.has_happened());
+    failing.writing_has_stopped_and_reads_go_on();
+    failing.end();
+    failing.restart();
+}
+
+/// Changes are moved when nobody has asked for anything for two seconds; what was to be moved is still in the journal.
+#[test]
+fn a_failed_write_while_changes_are_moved_out_of_the_journal_stops_writing_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut failing = Failing::new(folder.path());
+    failing.arm("write", "-wal");
+    let begun = Instant::now();
+    while !failing.has_happened() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing was moved");
+        thread::yield_now();
+    }
+    failing.writing_has_stopped_and_reads_go_on();
+    failing.end();
+    failing.restart();
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Flush {
         for (key, latest) in memtable.from(from) {
             table.set(key, latest)?;
             moved.push(key.to_vec());
-            bytes += KEY + key.len() + latest.value.as_ref().map_or(0, Vec::len);
+            bytes += KEY + key.len() + latest.room();
             if bytes > self.room / SLICES {
                 break;
             }

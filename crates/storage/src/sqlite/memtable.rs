@@ -22,7 +22,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 type Key = SmallVec<[u8; 40]>;
 
 /// The latest state of a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub(super) struct Latest {
     /// `None` when it was deleted.
     pub(super) value: Option<Vec<u8>>,
@@ -62,7 +62,7 @@ pub(super) struct Memtable {
 impl Memtable {
     /// What the connection sees in the journal; `last` is the revision of the last commit that is not in it.
     pub(super) fn read(connection: &Connection, last: Revision) -> rusqlite::Result<Self> {
-        let mut memtable = Self { last, ..Self::default() };
+        let mut memtable = Self::after(last);
         let mut statement = connection.prepare("SELECT rev, changes FROM journal ORDER BY rev")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -78,7 +78,7 @@ impl Memtable {
         Ok(memtable)
     }
 
-    /// Empty, after a commit that has replaced everything.
+    /// Empty, with this commit as the last.
     pub(super) fn after(last: Revision) -> Self {
         Self { last, ..Self::default() }
     }
@@ -193,7 +193,6 @@ impl Memtable {
 }
 
 /// The memtable as the writer and those who read share it. Only the writer changes it.
-#[derive(Default)]
 pub(super) struct Recent(RwLock<Memtable>);
 
 impl Recent {
@@ -217,7 +216,8 @@ fn unreadable() -> rusqlite::Error {
 }
 
 impl Latest {
-    fn room(&self) -> usize {
+    /// What the value takes.
+    pub(super) fn room(&self) -> usize {
         self.value.as_ref().map_or(0, Vec::len)
     }
 }

@@ -27,7 +27,7 @@ const GROUP_REQUESTS: usize = 256;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
 /// The most slices that are moved out of the journal behind one group, so that the next does not wait for long.
-const SLICES: usize = 4;
+const MOST_SLICES: usize = 4;
 
 /// How long nothing must happen before the journal and the log are put away.
 const IDLE: Duration = Duration::from_secs(2);
@@ -133,7 +133,7 @@ impl Writer {
     fn keep_short(&mut self) {
         let mut slices = 0;
         while self.flush.is_due(&self.recent.read())
-            && (slices < SLICES || self.flush.is_late(&self.recent.read()))
+            && (slices < MOST_SLICES || self.flush.is_late(&self.recent.read()))
             && self.flush()
         {
             slices += 1;
@@ -157,13 +157,12 @@ impl Writer {
             }
             Err(failure) => {
                 if failure.stops_writing() {
-                    self.stop(failure.clone());
+                    self.stop(failure);
+                } else {
+                    let why = failure.text();
+                    tracing::warn!(why, "the journal of the store could not be moved; it grows until that succeeds");
                 }
                 self.roll_back();
-                tracing::warn!(
-                    why = failure.text(),
-                    "the journal of the store could not be moved; it grows until that succeeds"
-                );
                 false
             }
         }

@@ -55,6 +55,14 @@ async fn count(store: &Sqlite) -> usize {
     store.list(b"", None, usize::MAX).await.unwrap().len()
 }
 
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        std::thread::yield_now();
+    }
+}
+
 #[tokio::test]
 async fn everything_outlives_the_process() {
     let folder = Folder::new();
@@ -339,14 +347,34 @@ async fn a_store_that_nobody_writes_to_puts_its_journal_and_its_log_away() {
         let sql = "SELECT (SELECT count(*) FROM journal), (SELECT count(*) FROM kv), (SELECT max(rev) FROM commits)";
         let found =
             || reader.query_row(sql, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?])).unwrap_or([-1_i64; 3]);
+        wait_until("the journal is put away", || found() == [0, 500, 500]);
         let log = || fs::metadata(folder.path(&format!("{name}-wal"))).map_or(0, |log| log.len());
-        let begun = std::time::Instant::now();
-        while found() != [0, 500, 500] || log() > 0 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "{name}: {:?}, {} bytes of log", found(), log());
-            std::thread::yield_now();
-        }
+        wait_until("the log is put away", || log() == 0);
         assert_eq!(count(&store).await, 500);
     }
+}
+
+/// Who reads from the log while it should be put away only puts that off.
+#[tokio::test]
+async fn a_log_that_somebody_reads_from_is_put_away_when_he_is_done() {
+    let folder = Folder::new();
+    let path = folder.path("store.db");
+    let store = open(&path);
+    write(&store, 0..500, 1_000).await;
+    let reader = rusqlite::Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    reader.query_row("SELECT count(*) FROM journal", [], |row| row.get::<_, i64>(0)).unwrap();
+    let length = |path: &str| fs::metadata(folder.path(path)).map_or(0, |file| file.len());
+    let before = length("store.db");
+    wait_until("the log is being moved", || length("store.db") > before);
+    // Waits for the end of this attempt.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.busy_timeout(Duration::from_secs(60)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE; ROLLBACK").unwrap();
+    assert!(length("store.db-wal") > 0, "the log was put away under a reader");
+    drop((reader, other));
+    wait_until("the log is put away", || length("store.db-wal") == 0);
+    assert_eq!(count(&store).await, 500);
 }
 
 /// Rows that replace everything also replace what waits in the journal, and what came before them does not come back.

@@ -14,9 +14,14 @@ const SHORT: i64 = 2_048;
 /// overlap would otherwise let it grow for ever ("Write-Ahead Logging", 6: checkpoint starvation).
 const LONG: i64 = 8_192;
 
+/// How long readers may be waited for, and are made to wait, so that the log can start anew.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 /// What is known of the log.
 #[derive(Default)]
 pub(super) struct Log {
+    /// Frames in it, whether they are in the file already or not.
+    frames: i64,
     /// Frames in it that are not in the file yet.
     waiting: i64,
     /// Frames in it at the last attempt that did not move them all.
@@ -29,29 +34,26 @@ struct Progress {
 }
 
 impl Log {
-    /// Whether everything is in the file.
+    /// Whether there is nothing in it, which is more than that everything is in the file.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting == 0
+        self.frames == 0
     }
 
     /// After a commit: moves the frames when there are many. Waits for nobody, unless the log has become very long.
     pub(super) fn keep_short(&mut self, connection: &Connection) -> Result<(), Failure> {
-        let found = checkpoint(connection, "NOOP")?;
-        self.waiting = found.frames - found.moved;
-        if found.frames < self.tried_at {
+        self.note(&checkpoint(connection, "NOOP")?);
+        if self.frames < self.tried_at {
             self.tried_at = 0;
         }
-        if self.waiting < SHORT || found.frames < self.tried_at + SHORT {
+        if self.waiting < SHORT || self.frames < self.tried_at + SHORT {
             return Ok(());
         }
-        self.tried_at = found.frames;
-        if found.frames < LONG {
-            return self.move_frames(connection, "PASSIVE");
+        self.tried_at = self.frames;
+        if self.frames < LONG {
+            self.move_frames(connection, "PASSIVE")
+        } else {
+            self.start_anew(connection, "RESTART")
         }
-        connection.busy_timeout(Duration::from_millis(200))?;
-        let moved = self.move_frames(connection, "RESTART");
-        connection.busy_timeout(Duration::ZERO)?;
-        moved
     }
 
     /// Moves the frames however few they are, so that the next commit may write where the log's beginning is.
@@ -61,25 +63,35 @@ impl Log {
 
     /// Moves all frames and makes the log an empty file; less when somebody still reads from it.
     pub(super) fn empty(&mut self, connection: &Connection) -> Result<(), Failure> {
-        self.move_frames(connection, "TRUNCATE")
+        self.start_anew(connection, "TRUNCATE")
     }
 
     /// Empties the log and lets SQLite remove it, so that a closed store is a single file.
     pub(super) fn close(&mut self, connection: &Connection) -> Result<(), Failure> {
         self.empty(connection)?;
-        if self.is_empty() {
+        if self.waiting == 0 {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         }
         Ok(())
     }
 
+    fn start_anew(&mut self, connection: &Connection, mode: &'static str) -> Result<(), Failure> {
+        connection.busy_timeout(PATIENCE)?;
+        let moved = self.move_frames(connection, mode);
+        connection.busy_timeout(Duration::ZERO)?;
+        moved
+    }
+
     fn move_frames(&mut self, connection: &Connection, mode: &'static str) -> Result<(), Failure> {
-        let found = checkpoint(connection, mode)?;
-        self.waiting = found.frames - found.moved;
+        self.note(&checkpoint(connection, mode)?);
         if self.waiting == 0 {
             self.tried_at = 0;
         }
         Ok(())
+    }
+
+    fn note(&mut self, found: &Progress) {
+        (self.frames, self.waiting) = (found.frames, found.frames - found.moved);
     }
 }
 

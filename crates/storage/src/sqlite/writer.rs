@@ -29,8 +29,9 @@ const GROUP_BYTES: usize = 8 * 1024 * 1024;
 /// The most slices that are moved out of the journal behind one group, so that the next does not wait for long.
 const MOST_SLICES: usize = 4;
 
-/// How long nothing must happen before the journal and the log are put away.
+/// How long nothing must happen before the journal and the log are put away, and the longest until that is tried again.
 const IDLE: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(64);
 
 /// A request on its way, with the room that it takes in the queue.
 pub(super) struct Request {
@@ -98,9 +99,10 @@ impl Writer {
         self.close()
     }
 
-    /// Waits for a request; puts journal and log away when none comes for a while.
+    /// Waits for a request; puts journal and log away when none comes for a while. Less and less often where somebody reads
+    /// from the log all the time, or the disk is full.
     fn next(&mut self, queue: &Receiver<Request>) -> Option<Request> {
-        let mut patience = IDLE;
+        let (mut patience, mut next_try) = (IDLE, IDLE * 2);
         loop {
             if self.stopped.is_some() || (self.log.is_empty() && self.recent.read().is_empty()) {
                 return queue.recv().ok();
@@ -116,7 +118,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {
                     self.checkpoint(Log::empty);
                     self.give_back_memory();
-                    return queue.recv().ok();
+                    (patience, next_try) = (next_try, LONGEST.min(next_try * 2));
                 }
             }
         }

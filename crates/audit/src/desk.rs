@@ -26,7 +26,8 @@ const ROUNDS: usize = 4;
 /// From this many callers at once on it is a crowd: one write saved is worth more than letting others pass costs.
 const CROWD: usize = 2;
 
-/// While there seems to be no crowd, one in so many callers looks.
+/// Where there was no crowd for long, one in so many callers looks whether there is one; the first time none was found the
+/// second caller does, then the third, the fifth and so on. A server under load has crowds and moments without one.
 const LOOK: u32 = 64;
 
 /// Entries are handed in here.
@@ -50,6 +51,8 @@ struct State {
     elected: bool,
     /// How many callers may write at once before one lets others pass; zero in a crowd.
     hasty: u32,
+    /// How many may the next time that there is no crowd.
+    haste: u32,
     writer: Seat,
     closing: bool,
 }
@@ -107,6 +110,7 @@ impl Desk {
             heavy: false,
             elected: false,
             hasty: LOOK,
+            haste: LOOK,
             writer: Seat::Free(Box::new(writer)),
             closing: false,
         };
@@ -178,7 +182,8 @@ impl Desk {
     /// The elected caller is back. It gets the writer, unless what waits was written by then or is for the thread.
     fn redeem(&self) -> Option<Pen<'_>> {
         let mut state = lock(&self.state);
-        state.hasty = if state.waiting.len() < CROWD { LOOK } else { 0 };
+        let crowd = state.waiting.len() >= CROWD;
+        (state.hasty, state.haste) = if crowd { (0, 1) } else { (state.haste, LOOK.min(state.haste * 2)) };
         let light = match &state.writer {
             Seat::Free(writer) if !state.waiting.is_empty() => state.is_light(writer),
             _ => return None,
@@ -468,6 +473,29 @@ mod tests {
         assert_eq!(lock(&scene.desk.state).hasty, 0, "two are a crowd");
         assert_eq!(runtime.block_on(scene.append()).unwrap().seq, 3);
         assert!(lock(&scene.desk.state).hasty > 0, "one is none");
+    }
+
+    #[test]
+    fn behind_a_crowd_it_is_soon_looked_for_again_and_less_and_less_often() {
+        let scene = Scene::new(SyncMode::EachCheckpoint);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let alone = || runtime.block_on(scene.append()).unwrap();
+        let crowd = || runtime.block_on(async { tokio::join!(scene.append(), scene.append()) });
+        let looks_behind = |mut callers: u32| {
+            scene.let_pass();
+            crowd();
+            let mut looks = Vec::new();
+            while callers > 0 {
+                if lock(&scene.desk.state).hasty == 0 {
+                    looks.push(callers);
+                }
+                alone();
+                callers -= 1;
+            }
+            looks
+        };
+        assert_eq!(looks_behind(40), [40, 38, 35, 30, 21, 4]);
+        assert_eq!(looks_behind(4), [4, 2], "a crowd makes it begin again");
     }
 
     #[test]

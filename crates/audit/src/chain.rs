@@ -123,6 +123,8 @@ pub(crate) struct Header<'a> {
     pub(crate) kind: LineKind,
     /// Whether it is an entry that tells of an event.
     pub(crate) is_event: bool,
+    /// Whether it is an entry that tells what somebody is about to do.
+    pub(crate) is_intent: bool,
 }
 
 impl<'a> Header<'a> {
@@ -138,8 +140,8 @@ impl<'a> Header<'a> {
         let end = memchr::memchr(b'"', rest.get(..LONGEST_TIME).unwrap_or(rest))?;
         let (time, rest) = rest.split_at_checked(end)?;
         let body = rest.strip_prefix(b"\",")?;
-        let (kind, is_event) = (kind(body)?, body.starts_with(b"\"kind\":\"event\""));
-        Some(Self { seq, prev, time: std::str::from_utf8(time).ok()?, kind, is_event })
+        let (is_event, is_intent) = (body.starts_with(b"\"kind\":\"event\""), body.starts_with(b"\"kind\":\"intent\""));
+        Some(Self { seq, prev, time: std::str::from_utf8(time).ok()?, kind: kind(body)?, is_event, is_intent })
     }
 
     /// The hash of the line before, as this one names it.

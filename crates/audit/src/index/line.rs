@@ -1,6 +1,7 @@
 //! The parts of a line that the index and answers speak of. Reading borrows from the line: most of a line is passed over.
 
 use super::skim::{self, Memory};
+use crate::chain::Header;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use std::borrow::Cow;
@@ -217,6 +218,12 @@ impl LineReader {
     /// Reads a line; `None` for one that is no entry.
     pub fn read<'a>(&mut self, line: &'a str) -> Option<Line<'a>> {
         read(line, &mut self.0)
+    }
+
+    /// Reads a line, as [`LineReader::read`] does, but for intents: most of what they say, the outcome behind them says too.
+    pub fn read_but_intents<'a>(&mut self, line: &'a str) -> Option<Line<'a>> {
+        let is_intent = Header::parse(line.as_bytes()).is_some_and(|header| header.is_intent);
+        if is_intent { None } else { self.read(line) }
     }
 }
 

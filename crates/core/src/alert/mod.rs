@@ -209,9 +209,9 @@ async fn save(mut reader: Reader, next: u64) -> Result<Reader, CoreError> {
     Ok(reader)
 }
 
-/// An entry with the time of its line; nothing for lines of other kinds.
+/// An entry with the time of its line; nothing for lines of other kinds, and for intents, which nobody is judged by.
 fn parsed<'a>(entries: &mut LineReader, text: &'a str) -> Option<(Line<'a>, Timestamp)> {
-    let line = entries.read(text)?;
+    let line = entries.read_but_intents(text)?;
     let time = Timestamp::parse(&line.time)?;
     Some((line, time))
 }

@@ -4,13 +4,21 @@
 //! a log-structured merge tree does (O'Neil et al., 1996).
 
 use crate::{IdemToken, Op, Revision, Txn};
+use bytes::{Buf, Bytes};
 
-/// One commit as the journal has it.
+/// One commit as the journal has it. Keys and values are parts of the row, which is in memory as long as one of them is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Commit {
     pub(super) rev: Revision,
     pub(super) idem: IdemToken,
-    pub(super) ops: Vec<Op>,
+    pub(super) changes: Vec<Change>,
+}
+
+/// A key with its new value; `None` when it was deleted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) key: Bytes,
+    pub(super) value: Option<Bytes>,
 }
 
 const DELETE: u8 = 0;
@@ -19,6 +27,7 @@ const PUT: u8 = 1;
 /// Appends a commit: revision, token, number of changes; for each key and value its length before it. All numbers
 /// big-endian.
 pub(super) fn append(row: &mut Vec<u8>, rev: Revision, txn: &Txn) {
+    row.reserve_exact(COMMIT + txn.ops.iter().map(room).sum::<usize>());
     row.extend_from_slice(&rev.0.to_be_bytes());
     row.extend_from_slice(&txn.idem.0);
     row.extend_from_slice(&length(txn.ops.len()));
@@ -37,27 +46,38 @@ pub(super) fn append(row: &mut Vec<u8>, rev: Revision, txn: &Txn) {
     }
 }
 
+/// What a commit takes besides its changes.
+const COMMIT: usize = 8 + 16 + 4;
+
+/// What a change takes.
+fn room(op: &Op) -> usize {
+    match op {
+        Op::Put { key, value } => 9 + key.len() + value.len(),
+        Op::Delete { key } => 5 + key.len(),
+    }
+}
+
 /// The commits that were appended, in their order; `None` when the bytes are not of that form.
-pub(super) fn commits(mut row: &[u8]) -> Option<Vec<Commit>> {
-    let mut commits = Vec::new();
+pub(super) fn commits(row: &Bytes) -> Option<Vec<Commit>> {
+    let (mut row, mut commits) = (row.clone(), Vec::new());
     while !row.is_empty() {
         commits.push(commit(&mut row)?);
     }
     Some(commits)
 }
 
-fn commit(row: &mut &[u8]) -> Option<Commit> {
+fn commit(row: &mut Bytes) -> Option<Commit> {
     let rev = Revision(u64::from_be_bytes(array(row)?));
     let idem = IdemToken(array(row)?);
     let count = u32::from_be_bytes(array(row)?);
-    let ops = (0..count).map(|_| op(row)).collect::<Option<_>>()?;
-    Some(Commit { rev, idem, ops })
+    let changes = (0..count).map(|_| change(row)).collect::<Option<_>>()?;
+    Some(Commit { rev, idem, changes })
 }
 
-fn op(row: &mut &[u8]) -> Option<Op> {
+fn change(row: &mut Bytes) -> Option<Change> {
     match array(row)? {
-        [PUT] => Some(Op::Put { key: take(row)?, value: take(row)? }),
-        [DELETE] => Some(Op::Delete { key: take(row)? }),
+        [PUT] => Some(Change { key: take(row)?, value: Some(take(row)?) }),
+        [DELETE] => Some(Change { key: take(row)?, value: None }),
         _ => None,
     }
 }
@@ -72,17 +92,15 @@ fn part(row: &mut Vec<u8>, bytes: &[u8]) {
     row.extend_from_slice(bytes);
 }
 
-fn array<const N: usize>(row: &mut &[u8]) -> Option<[u8; N]> {
-    let (taken, rest) = row.split_first_chunk()?;
-    *row = rest;
-    Some(*taken)
+fn array<const N: usize>(row: &mut Bytes) -> Option<[u8; N]> {
+    let taken = *row.first_chunk()?;
+    row.advance(N);
+    Some(taken)
 }
 
-fn take(row: &mut &[u8]) -> Option<Vec<u8>> {
+fn take(row: &mut Bytes) -> Option<Bytes> {
     let length = usize::try_from(u32::from_be_bytes(array(row)?)).ok()?;
-    let (taken, rest) = row.split_at_checked(length)?;
-    *row = rest;
-    Some(taken.to_vec())
+    (length <= row.len()).then(|| row.split_to(length))
 }
 
 #[cfg(test)]
@@ -97,15 +115,24 @@ mod tests {
         let mut row = Vec::new();
         append(&mut row, Revision(7), &txn(&first, 1));
         append(&mut row, Revision(u64::MAX), &txn(&[], 2));
+        assert_eq!(row.len(), 2 * COMMIT + first.iter().map(room).sum::<usize>());
+        let changes = |ops: &[Op]| {
+            let change = |op: &Op| match op.clone() {
+                Op::Put { key, value } => Change { key: key.into(), value: Some(value.into()) },
+                Op::Delete { key } => Change { key: key.into(), value: None },
+            };
+            ops.iter().map(change).collect()
+        };
         let commit =
-            |rev, token, ops: &[Op]| Commit { rev: Revision(rev), idem: IdemToken([token; 16]), ops: ops.to_vec() };
-        assert_eq!(commits(&row).unwrap(), [commit(7, 1, &first), commit(u64::MAX, 2, &[])]);
-        assert_eq!(commits(&[]).unwrap(), []);
+            |rev, token, ops| Commit { rev: Revision(rev), idem: IdemToken([token; 16]), changes: changes(ops) };
+        let read = |row: &[u8]| commits(&Bytes::copy_from_slice(row));
+        assert_eq!(read(&row).unwrap(), [commit(7, 1, &first), commit(u64::MAX, 2, &[])]);
+        assert_eq!(read(&[]).unwrap(), []);
         for cut in [1, 20, 40, 600, row.len() - 1] {
-            assert_eq!(commits(&row[..cut]), None, "{cut}");
+            assert_eq!(read(&row[..cut]), None, "{cut}");
         }
         // The kind of the first change, behind revision, token and number.
         row[28] = 9;
-        assert_eq!(commits(&row), None);
+        assert_eq!(read(&row), None);
     }
 }

@@ -5,10 +5,11 @@
 //! is here; a row of the journal goes only when nothing here needs it and all rows before it are gone, so that reading
 //! the journal again never brings an earlier state of a key over a later one.
 
-use super::journal::{self, Commit};
+use super::journal::{self, Change, Commit};
 use super::keys;
 use super::reader::revision;
-use crate::{IdemToken, Op, Revision};
+use crate::{IdemToken, Revision};
+use bytes::Bytes;
 use rusqlite::Connection;
 use rusqlite::types::Type;
 use smallvec::SmallVec;
@@ -25,7 +26,7 @@ type Key = SmallVec<[u8; 40]>;
 #[derive(Clone)]
 pub(super) struct Latest {
     /// `None` when it was deleted.
-    pub(super) value: Option<Vec<u8>>,
+    pub(super) value: Option<Bytes>,
     /// The commit that last changed it.
     pub(super) rev: Revision,
 }
@@ -66,8 +67,8 @@ impl Memtable {
         let mut statement = connection.prepare("SELECT rev, changes FROM journal ORDER BY rev")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            let (rev, changes) = (revision(row.get(0)?)?, row.get_ref(1)?.as_blob()?);
-            let commits = journal::commits(changes).ok_or_else(unreadable)?;
+            let (rev, changes) = (revision(row.get(0)?)?, Bytes::from(row.get::<_, Vec<u8>>(1)?));
+            let commits = journal::commits(&changes).ok_or_else(unreadable)?;
             // Earlier states over later ones would be worse than none.
             let revs = iter::once(memtable.last).chain(commits.iter().map(|commit| commit.rev));
             if !revs.is_sorted_by(|one, next| one < next) || commits.last().is_none_or(|last| last.rev != rev) {
@@ -136,13 +137,9 @@ impl Memtable {
     /// Takes a row of so many bytes, once it is durable.
     pub(super) fn take(&mut self, bytes: usize, commits: Vec<Commit>) {
         let mut row = Row { rev: self.last, commits: Vec::with_capacity(commits.len()), bytes, live: 0 };
-        for Commit { rev, idem, ops } in commits {
-            let keys = keys::pack(ops.iter().map(Op::key));
-            for op in ops {
-                let (key, value) = match op {
-                    Op::Put { key, value } => (key, Some(value)),
-                    Op::Delete { key } => (key, None),
-                };
+        for Commit { rev, idem, changes } in commits {
+            let keys = keys::pack(changes.iter().map(|change| &*change.key));
+            for Change { key, value } in changes {
                 self.set(&mut row, &key, Latest { value, rev });
             }
             self.tokens.insert(idem, rev);
@@ -211,13 +208,13 @@ impl Recent {
 }
 
 /// A row of the journal that is not of its form.
-fn unreadable() -> rusqlite::Error {
+pub(super) fn unreadable() -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(1, Type::Blob, "a row of the journal cannot be read".into())
 }
 
 impl Latest {
     /// What the value takes.
     pub(super) fn room(&self) -> usize {
-        self.value.as_ref().map_or(0, Vec::len)
+        self.value.as_ref().map_or(0, Bytes::len)
     }
 }

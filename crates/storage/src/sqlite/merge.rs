@@ -33,7 +33,7 @@ impl<'r, R: Iterator<Item = (Vec<u8>, Latest)>> Merge<'r, R> {
                 self.advance()?;
             }
             if let Latest { value: Some(value), rev } = latest {
-                return Ok(Some(Entry { key, value, rev }));
+                return Ok(Some(Entry { key, value: value.to_vec(), rev }));
             }
         }
     }

@@ -37,7 +37,7 @@ impl Readers {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Entry>, StoreError> {
         // What the memtable forgets afterwards is in `kv` by then.
         if let Some(Latest { value, rev }) = self.recent.read().get(key).cloned() {
-            return Ok(value.map(|value| Entry { key: key.to_vec(), value, rev }));
+            return Ok(value.map(|value| Entry { key: key.to_vec(), value: value.to_vec(), rev }));
         }
         self.read(|connection| {
             let mut statement = connection.prepare_cached("SELECT value, rev FROM kv WHERE key = ?1")?;

@@ -1,13 +1,14 @@
 //! What may be asked of the writer, and how each is done inside the transaction that a whole group shares. Nothing here
 //! commits: an answer is true only once the group's transaction is durable, and the writer sends it then.
 
-use super::journal;
-use super::memtable::Memtable;
+use super::journal::{self, Commit};
+use super::memtable::{Memtable, unreadable};
 use super::reader::{count, number, revision};
 use crate::whole::Ascending;
 use crate::{
     Committed, Compare, Epoch, Expectation, IdemToken, LeaderLease, Limits, Op, Revision, Rows, StoreError, Txn,
 };
+use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -84,13 +85,14 @@ impl<'a> Group<'a> {
         Self { connection, memtable, rev: memtable.last(), opened_at, changed, tokens, row: Vec::new() }
     }
 
-    /// Writes the group's row of the journal, and gives its length.
-    pub(super) fn journal(self) -> rusqlite::Result<usize> {
+    /// Writes the group's row of the journal, and gives its length and what it says.
+    pub(super) fn journal(self) -> rusqlite::Result<(usize, Vec<Commit>)> {
         if !self.row.is_empty() {
             let sql = "INSERT INTO journal (rev, changes) VALUES (?1, ?2)";
             self.connection.prepare_cached(sql)?.execute(params![number(self.rev.0), self.row])?;
         }
-        Ok(self.row.len())
+        let row = Bytes::from(self.row);
+        Ok((row.len(), journal::commits(&row).ok_or_else(unreadable)?))
     }
 
     pub(super) fn apply(&mut self, verb: &'a Verb) -> rusqlite::Result<Answer> {

@@ -10,13 +10,11 @@
 use super::checkpoint::Log;
 use super::failure::Failure;
 use super::flush::{Flush, Moved};
-use super::journal::Commit;
 use super::memtable::{Memtable, Recent};
 use super::reader::{last_remembered, last_rev};
 use super::verb::{Answer, Group, Verb, committed_as, latest_epoch};
 use crate::{Committed, Epoch, StoreError};
 use rusqlite::Connection;
-use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -170,11 +168,11 @@ impl Writer {
         }
     }
 
-    fn serve(&mut self, mut group: Vec<Request>) {
+    fn serve(&mut self, group: Vec<Request>) {
         if self.stopped.is_some() {
             return group.into_iter().for_each(|request| self.refuse(request));
         }
-        match self.attempt(&mut group) {
+        match self.attempt(&group) {
             Ok(answers) => send(group, answers),
             Err(setback) => self.recover(group, setback, Self::serve_singly),
         }
@@ -188,8 +186,8 @@ impl Writer {
                 self.refuse(request);
                 continue;
             }
-            let mut single = vec![request];
-            match self.attempt(&mut single) {
+            let single = vec![request];
+            match self.attempt(&single) {
                 Ok(answers) => send(single, answers),
                 Err(setback) => self.recover(single, setback, Self::refuse_as_full),
             }
@@ -201,12 +199,12 @@ impl Writer {
     }
 
     /// The whole group in one transaction. The answers hold only if this returns them.
-    fn attempt(&mut self, group: &mut [Request]) -> Result<Vec<Answer>, Setback> {
+    fn attempt(&mut self, group: &[Request]) -> Result<Vec<Answer>, Setback> {
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         let memtable = self.recent.read();
         let mut open = Group::new(&self.connection, &memtable, self.opened_at);
         let answers: Vec<_> = group.iter().map(|request| open.apply(&request.verb)).collect::<Result<_, _>>()?;
-        let row = open.journal()?;
+        let (bytes, commits) = open.journal()?;
         drop(memtable);
         if let Some(Answer::Replaced(Ok(Committed::At(rev)))) = answers.first() {
             // Who reads would see the new rows under the old changes.
@@ -215,10 +213,8 @@ impl Writer {
             *memtable = Memtable::after(*rev);
         } else {
             commit(&self.connection)?;
-            if row > 0 {
-                let mut memtable = self.recent.write();
-                let commits = made(group, &answers, &memtable);
-                memtable.take(row, commits);
+            if bytes > 0 {
+                self.recent.write().take(bytes, commits);
             }
         }
         Ok(answers)
@@ -322,20 +318,6 @@ fn commit(connection: &Connection) -> Result<(), Setback> {
         let failure = Failure::from(error);
         Setback { may_be_done: failure.stops_writing(), failure }
     })
-}
-
-/// The commits that the group made, taken out of it. An attempt that was made before has an earlier revision.
-fn made(group: &mut [Request], answers: &[Answer], memtable: &Memtable) -> Vec<Commit> {
-    let (mut last, mut made) = (memtable.last(), Vec::with_capacity(group.len()));
-    for (request, answer) in group.iter_mut().zip(answers) {
-        if let (Verb::Commit { txn, .. }, Answer::Committed(Committed::At(rev))) = (&mut request.verb, answer)
-            && *rev > last
-        {
-            last = *rev;
-            made.push(Commit { rev: *rev, idem: txn.idem, ops: mem::take(&mut txn.ops) });
-        }
-    }
-    made
 }
 
 fn send(group: Vec<Request>, answers: Vec<Answer>) {

@@ -95,7 +95,7 @@ impl Flush {
 }
 
 /// Slices that make up what may wait. More would share fewer pages, fewer would keep commits waiting for longer.
-const SLICES: usize = 32;
+const SLICES: usize = 8;
 
 /// What moving a key costs besides its bytes, in bytes: a slice of small values would take long otherwise.
 const KEY: usize = 1_024;
@@ -140,7 +140,7 @@ impl<'c> Table<'c> {
 
     fn set(&mut self, key: &[u8], latest: &Latest) -> rusqlite::Result<()> {
         match &latest.value {
-            Some(value) => self.put.execute(params![key, value, number(latest.rev.0)])?,
+            Some(value) => self.put.execute(params![key, &**value, number(latest.rev.0)])?,
             None => self.delete.execute([key])?,
         };
         Ok(())

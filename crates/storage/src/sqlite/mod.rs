@@ -1,12 +1,14 @@
 //! The embedded engine: one SQLite file, one thread that writes, a few connections that read.
 //!
 //! A commit is acknowledged after its frame in the write-ahead log is synced; requests that wait together share the
-//! sync. What it changes lies in a journal first, which is a table as well, and moves to its place later. One process has the file at a time. On a full disk commits are refused and nothing is lost; after a failed
-//! write or sync nothing more is written until the store is opened again, and reads go on.
+//! sync. What it changes lies in a journal first, which is a table as well, and moves to its place later. One process has
+//! the file at a time. On a full disk commits are refused and nothing is lost; after a failed write or sync nothing more is
+//! acknowledged until the store is opened again, and reads go on.
 //!
 //! Does not encrypt, does not count the time itself, and does not spread over machines.
 
 mod checkpoint;
+mod checkpointer;
 mod failure;
 mod flush;
 mod journal;
@@ -24,6 +26,7 @@ use crate::{
     Changes, Committed, Entry, Epoch, IdemToken, LeaderLease, Limits, Revision, Rows, Store, StoreError, Txn, View,
 };
 use async_trait::async_trait;
+use checkpointer::Checkpointer;
 use failure::Failure;
 use memtable::Memtable;
 use place::Place;
@@ -74,12 +77,14 @@ impl Sqlite {
         Self::open_with_journal(path, clock, JOURNAL)
     }
 
-    /// Opens the file as [`Sqlite::open`] does; about so many bytes of changes wait in the journal, and as many in memory,
-    /// before they are moved to their places.
+    /// Opens the file as [`Sqlite::open`] does; about so many bytes of changes wait in the journal before they are moved to
+    /// their places, and up to twice as many are in memory.
     pub fn open_with_journal(path: &Path, clock: Arc<dyn Clock>, bytes: usize) -> Result<Self, StoreError> {
         let place = Place::take(path)?;
         let what = format!("opening {}", place.path.display());
-        let writer = Writer::new(schema::open_writer(&place.path)?, bytes).map_err(|failure| failure.of(&what))?;
+        let connection = schema::open_writer(&place.path)?;
+        let checkpointer = Checkpointer::start(&place.path)?;
+        let writer = Writer::new(connection, checkpointer, bytes).map_err(|failure| failure.of(&what))?;
         let readers = Readers::open(&place.path, writer.recent())?;
         let (queue, requests) = sync_channel(QUEUE);
         let thread = thread::Builder::new().name("storage-writer".to_owned()).spawn(move || writer.run(&requests));

@@ -39,7 +39,10 @@ const JOURNAL: &str = "CREATE TABLE journal (rev INTEGER PRIMARY KEY, changes BL
 /// the index, and rows of the journal are read once more when they are dropped.
 const WRITER_CACHE: usize = 32 * 1024;
 
-/// The one connection that writes and checkpoints. Creates the tables that are missing; writes nothing to a file that has
+/// Every commit is synced, and the log is moved when we say so.
+const DURABLE: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
+
+/// The one connection that writes, and starts the log anew. Creates the tables that are missing; writes nothing to a file that has
 /// all of them, so that a store opens on a full disk too.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_LIBRARY {
@@ -56,6 +59,15 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let version = identity.accept(path)?;
     prepare(&connection, version).map_err(opening(path))?;
     connection.execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE}")).map_err(opening(path))?;
+    Ok(connection)
+}
+
+/// A connection that moves frames of the log into the file, beside the one that writes.
+pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(opening(path))?;
+    connection.execute_batch(DURABLE).map_err(opening(path))?;
+    // The log is opened by the first read.
+    identify(&connection).map_err(opening(path))?;
     Ok(connection)
 }
 
@@ -110,7 +122,7 @@ fn prepare(connection: &Connection, version: i64) -> rusqlite::Result<()> {
         connection.execute_batch("PRAGMA page_size = 8192")?;
     }
     connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))?;
-    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
+    connection.execute_batch(DURABLE)?;
     let tables = match version {
         0 => format!("{TABLES} {JOURNAL} PRAGMA application_id = {APPLICATION};"),
         1 => JOURNAL.to_owned(),

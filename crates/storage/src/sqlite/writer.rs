@@ -1,5 +1,5 @@
-//! The thread that writes. It owns the only connection that writes and checkpoints: SQLite's log can lose commits when a
-//! second one restarts it at the wrong moment ("WAL-reset bug", 3.51.3). Everything that waits goes into one SQLite
+//! The thread that writes. It owns the only connection that writes and starts the log anew: another one only moves frames
+//! (SQLite before 3.51.3 could lose commits when both met, "WAL-reset bug"; it is refused). Everything that waits goes into one SQLite
 //! transaction and one sync; each request still gets its own revision and its own answer, and none before the sync. What
 //! they change goes to the journal, and from there to its places when everybody is answered.
 //!
@@ -8,6 +8,7 @@
 //! last, so the group did not happen, and writing resumes when there is room.
 
 use super::checkpoint::Log;
+use super::checkpointer::Checkpointer;
 use super::failure::Failure;
 use super::flush::{Flush, Moved};
 use super::memtable::{Memtable, Recent};
@@ -23,9 +24,6 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 /// The most that shares one sync. Bounds the time until the first of the group is answered.
 const GROUP_REQUESTS: usize = 256;
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
-
-/// The most slices that are moved out of the journal behind one group, so that the next does not wait for long.
-const MOST_SLICES: usize = 4;
 
 /// How long nothing must happen before the journal and the log are put away, and the longest until that is tried again.
 const IDLE: Duration = Duration::from_secs(2);
@@ -71,11 +69,11 @@ pub(super) struct Writer {
 impl Writer {
     /// Moves what an earlier run left in the log into the file, as far as there is room. So many bytes of changes may wait
     /// in the journal.
-    pub(super) fn new(connection: Connection, room: usize) -> Result<Self, Failure> {
+    pub(super) fn new(connection: Connection, checkpointer: Checkpointer, room: usize) -> Result<Self, Failure> {
         let opened_at = latest_epoch(&connection)?;
         let recent = Arc::new(Recent::new(Memtable::read(&connection, last_remembered(&connection)?)?));
         let flush = Flush::new(room);
-        let mut writer = Self { connection, recent, flush, log: Log::default(), opened_at, stopped: None };
+        let mut writer = Self { connection, recent, flush, log: Log::new(checkpointer), opened_at, stopped: None };
         writer.log.empty(&writer.connection).or_else(unless_stopping)?;
         Ok(writer)
     }
@@ -129,14 +127,11 @@ impl Writer {
         }
     }
 
-    /// Sees to it that journal and log do not grow without end.
+    /// Sees to it that journal and log do not grow without end. One slice behind a group, so that the next does not wait for
+    /// long, unless too much waits.
     fn keep_short(&mut self) {
-        let mut slices = 0;
-        while self.flush.is_due(&self.recent.read())
-            && (slices < MOST_SLICES || self.flush.is_late(&self.recent.read()))
-            && self.flush()
-        {
-            slices += 1;
+        if self.flush.is_due(&self.recent.read()) && self.flush() {
+            while self.flush.is_late(&self.recent.read()) && self.flush() {}
         }
         self.checkpoint(Log::keep_short);
     }

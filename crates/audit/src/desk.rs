@@ -483,7 +483,8 @@ mod tests {
         let crowd = || runtime.block_on(async { tokio::join!(scene.append(), scene.append()) });
         let looks_behind = |mut callers: u32| {
             scene.let_pass();
-            crowd();
+            let (one, other) = crowd();
+            assert!(one.is_ok() && other.is_ok());
             let mut looks = Vec::new();
             while callers > 0 {
                 if lock(&scene.desk.state).hasty == 0 {

@@ -8,6 +8,7 @@ use crate::snapshot::Streamed;
 use crate::task::Tasks;
 use crate::token::{TokenKey, Tokens};
 use crate::{CoreError, Grant, Source};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -194,9 +195,8 @@ impl Events {
 impl Rights {
     /// Whether the policies show what happened.
     fn shows(&self, note: &Note) -> bool {
-        let paths = || std::iter::once(note.path.as_str()).chain(note.also.iter().map(String::as_str));
         match &note.about {
-            None => paths().any(|path| shows(&self.acl, path)),
+            None => note.paths().any(|path| shows(&self.acl, &path)),
             Some(about) => self.has_sudo(&note.path) || about.iter().any(|path| shows(&self.acl, path)),
         }
     }
@@ -253,13 +253,12 @@ impl Reader {
     }
 
     fn wants(&self, rights: &Rights, note: &Note) -> bool {
-        let below = |path: &str| {
+        let below = |path: Cow<'_, str>| {
             let rest = path.strip_prefix(self.prefix.as_str());
             self.prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let paths = || std::iter::once(note.path.as_str()).chain(note.also.iter().map(String::as_str));
         let of_kind = self.kinds.is_empty() || self.kinds.iter().any(|kind| kind == note.kind.word());
-        of_kind && paths().any(below) && (rights.whole || rights.shows(note))
+        of_kind && note.paths().any(below) && (rights.whole || rights.shows(note))
     }
 }
 

@@ -1,5 +1,10 @@
 use serde::Serialize;
-use strongroom_model::Timestamp;
+use std::borrow::Cow;
+use std::{fmt, iter};
+use strongroom_model::{MountPath, Timestamp};
+
+/// The section of a secret's path by which policies speak of its values.
+const DATA: &str = "data/";
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -74,9 +79,10 @@ pub(crate) struct Note {
     pub(crate) kind: EventKind,
     /// The path that policies speak of: who may read or list it may know of the event.
     pub(crate) path: String,
-    /// Other paths of which the same is true, and by which people ask: a secret's metadata, its name without section.
+    /// Where in the path `data/` begins, with which a secret that has versions is spoken of. The same is true of its
+    /// metadata and of its name without section, and people ask by those too.
     #[serde(skip)]
-    pub(crate) also: Vec<String>,
+    pub(crate) section: Option<usize>,
     /// What it is about, where that and not its path decides who may know of it: some of this has to be shown.
     #[serde(skip)]
     pub(crate) about: Option<Vec<String>>,
@@ -96,8 +102,24 @@ pub(crate) struct Note {
 impl Note {
     pub(crate) fn new(kind: EventKind, path: impl Into<String>) -> Self {
         let path = path.into();
-        let (also, about) = (Vec::new(), None);
-        Self { kind, path, also, about, version: None, lease: None, accessor: None, incident: None, detail: None }
+        let (section, about) = (None, None);
+        Self { kind, path, section, about, version: None, lease: None, accessor: None, incident: None, detail: None }
+    }
+
+    /// What happened to a secret that has versions.
+    pub(crate) fn versioned(kind: EventKind, mount: &MountPath, path: impl fmt::Display) -> Self {
+        let section = Some(mount.as_str().len() + 1);
+        Self { section, ..Self::new(kind, format!("{mount}/{DATA}{path}")) }
+    }
+
+    /// The paths by which somebody may ask for it.
+    pub(super) fn paths(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let parts = self.section.and_then(|at| {
+            let (mount, rest) = self.path.split_at_checked(at)?;
+            Some((mount, rest.strip_prefix(DATA)?))
+        });
+        let others = parts.map(|(mount, rest)| [format!("{mount}metadata/{rest}"), format!("{mount}{rest}")]);
+        iter::once(Cow::Borrowed(self.path.as_str())).chain(others.into_iter().flatten().map(Cow::Owned))
     }
 
     /// What happened to a lease; its id is its path and a suffix.
@@ -121,8 +143,8 @@ impl Note {
     pub(super) fn weight(&self) -> usize {
         let texts = [&self.lease, &self.accessor, &self.incident, &self.detail];
         let texts: usize = texts.iter().filter_map(|text| text.as_ref()).map(String::len).sum();
-        let also: usize = self.also.iter().chain(self.about.iter().flatten()).map(String::len).sum();
-        256 + self.path.len() + also + texts
+        let about: usize = self.about.iter().flatten().map(String::len).sum();
+        256 + self.path.len() + about + texts
     }
 }
 
@@ -152,5 +174,23 @@ impl Event {
     /// The version, of what has some.
     pub fn version(&self) -> Option<u64> {
         self.note.version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_with_versions_is_known_by_three_paths_and_anything_else_by_one() {
+        let paths = |note: &Note| note.paths().map(Cow::into_owned).collect::<Vec<_>>();
+        for mount in ["data", "team/kv"] {
+            let mount = MountPath::parse(mount).unwrap();
+            let note = Note::versioned(EventKind::SecretWritten, &mount, "data/x");
+            let expected = ["data/data/x", "metadata/data/x", "data/x"].map(|rest| format!("{mount}/{rest}"));
+            assert_eq!(paths(&note), expected);
+            assert_eq!(note.path, expected[0]);
+        }
+        assert_eq!(paths(&Note::new(EventKind::SecretWritten, "kv/data/x")), ["kv/data/x"]);
     }
 }

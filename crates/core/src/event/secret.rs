@@ -21,17 +21,12 @@ impl Hub {
         if changes.is_empty() {
             return;
         }
-        let versioned = mount.is_versioned_kv();
-        let plain = format!("{}/{path}", mount.path);
-        let (place, also) = match versioned {
-            true => (format!("{}/data/{path}", mount.path), vec![format!("{}/metadata/{path}", mount.path), plain]),
-            false => (plain, Vec::new()),
-        };
-        let note = |change: Change| Note {
-            also: also.clone(),
-            version: change.version.filter(|_| versioned).map(VersionNumber::get),
-            detail: change.detail,
-            ..Note::new(change.kind, place.clone())
+        let note = |Change { kind, version, detail }: Change| {
+            if mount.is_versioned_kv() {
+                Note { version: version.map(VersionNumber::get), detail, ..Note::versioned(kind, &mount.path, path) }
+            } else {
+                Note { detail, ..Note::new(kind, format!("{}/{path}", mount.path)) }
+            }
         };
         self.tell_all(changes.into_iter().map(note).collect());
     }

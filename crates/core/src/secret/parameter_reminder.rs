@@ -140,13 +140,12 @@ impl Secrets {
         };
         let notice =
             Notice::new(Topic::Parameter, due.kind.event(), severity, due.kind.text(&name, particulars.expires));
-        let notice = notice.at(path.clone()).with("parameter", name).with("policy", due.policy.clone());
+        let notice = notice.at(path).with("parameter", name).with("policy", due.policy.clone());
         webhooks.tell(notice.with("version", due.version.to_string())).await?;
         self.events.tell(Note {
-            also: vec![format!("{}/metadata/{}", mount.path, due.path), format!("{}/{}", mount.path, due.path)],
             version: Some(due.version),
             detail: Some(due.kind.event().trim_start_matches("parameter-").to_owned()),
-            ..Note::new(EventKind::ParameterReminder, path)
+            ..Note::versioned(EventKind::ParameterReminder, &mount.path, &due.path)
         });
         Ok(())
     }

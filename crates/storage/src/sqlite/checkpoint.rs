@@ -4,6 +4,7 @@
 
 use super::checkpointer::Checkpointer;
 use super::failure::Failure;
+use super::schema::PATIENCE;
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 use std::time::Duration;
@@ -16,8 +17,8 @@ const SHORT: i64 = 2_048;
 /// overlap would otherwise let it grow for ever ("Write-Ahead Logging", 6: checkpoint starvation).
 const LONG: i64 = 8_192;
 
-/// How long readers may be waited for, and are made to wait, so that the log can start anew.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long reads are waited for after every [`SHORT`], so that the log can start anew: most take microseconds.
+const MOMENT: Duration = Duration::from_millis(5);
 
 /// What is known of the log, and who moves it.
 pub(super) struct Log {
@@ -46,21 +47,21 @@ impl Log {
         self.frames == 0
     }
 
-    /// After a commit: has the frames moved when there are many. Waits for nobody, unless the log has become very long.
+    /// After a commit: has the frames moved when there are many. Waits for moments, unless the log has become very long.
     pub(super) fn keep_short(&mut self, connection: &Connection) -> Result<(), Failure> {
-        let has_ended = self.checkpointer.has_ended()?;
+        let end = self.checkpointer.take_end().transpose()?;
         self.note(&run(connection, "NOOP")?);
         if self.frames < self.tried_at {
             self.tried_at = 0;
         }
-        if has_ended {
-            return self.move_frames(connection, "PASSIVE");
-        }
-        if self.frames >= LONG && self.frames >= self.tried_at + SHORT {
+        let is_time = self.frames >= self.tried_at + SHORT;
+        if end.is_some() {
+            self.start_anew(connection, MOMENT)?;
+        } else if is_time && self.frames >= LONG {
             self.tried_at = self.frames;
-            return self.start_anew(connection, "RESTART");
-        }
-        if self.waiting >= SHORT && self.frames >= self.tried_at + SHORT && !self.checkpointer.is_busy() {
+            self.settle()?;
+            self.start_anew(connection, PATIENCE)?;
+        } else if is_time && self.waiting >= SHORT {
             self.tried_at = self.frames;
             self.checkpointer.begin();
         }
@@ -69,32 +70,38 @@ impl Log {
 
     /// Moves the frames however few they are, so that the next commit may write where the log's beginning is.
     pub(super) fn keep_short_on_full_disk(&mut self, connection: &Connection) -> Result<(), Failure> {
-        self.checkpointer.wait()?;
+        self.settle()?;
         self.move_frames(connection, "PASSIVE")
     }
 
     /// Moves all frames and makes the log an empty file; less when somebody still reads from it.
     pub(super) fn empty(&mut self, connection: &Connection) -> Result<(), Failure> {
-        self.start_anew(connection, "TRUNCATE")
+        self.settle()?;
+        self.move_frames(connection, "TRUNCATE")
     }
 
     /// Empties the log and lets SQLite remove it, so that a closed store is a single file. The connection has to be the last
     /// that is closed.
     pub(super) fn close(&mut self, connection: &Connection) -> Result<(), Failure> {
         self.empty(connection)?;
-        self.checkpointer.end();
+        self.checkpointer.close();
         if self.waiting == 0 {
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
         }
         Ok(())
     }
 
-    fn start_anew(&mut self, connection: &Connection, mode: &'static str) -> Result<(), Failure> {
-        self.checkpointer.wait()?;
+    /// Moves all frames, and waits so long for those who read from the log.
+    fn start_anew(&mut self, connection: &Connection, patience: Duration) -> Result<(), Failure> {
+        connection.busy_timeout(patience)?;
+        let moved = self.move_frames(connection, "RESTART");
         connection.busy_timeout(PATIENCE)?;
-        let moved = self.move_frames(connection, mode);
-        connection.busy_timeout(Duration::ZERO)?;
         moved
+    }
+
+    /// Waits until nobody else moves frames. What was in the way there may not be here, unless writing must stop.
+    fn settle(&mut self) -> Result<(), Failure> {
+        self.checkpointer.wait().or_else(|failure| if failure.stops_writing() { Err(failure) } else { Ok(()) })
     }
 
     fn move_frames(&mut self, connection: &Connection, mode: &'static str) -> Result<(), Failure> {
@@ -105,13 +112,15 @@ impl Log {
         Ok(())
     }
 
+    /// SQLite gives -1 for what it could not find out, as another program was in the way.
     fn note(&mut self, found: &Progress) {
-        (self.frames, self.waiting) = (found.frames, found.frames - found.moved);
+        if found.frames >= 0 && found.moved >= 0 {
+            (self.frames, self.waiting) = (found.frames, found.frames - found.moved);
+        }
     }
 }
 
-/// Runs a checkpoint. `NOOP` only counts (SQLite 3.51). The first column of the answer, whether somebody was in the way,
-/// follows from the other two.
+/// Runs a checkpoint. `NOOP` only counts (SQLite 3.51).
 pub(super) fn run(connection: &Connection, mode: &str) -> Result<Progress, Failure> {
     let mut statement = connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?;
     Ok(statement.query_row([], |row| Ok(Progress { frames: row.get(1)?, moved: row.get(2)? }))?)

@@ -78,12 +78,12 @@ impl Sqlite {
     }
 
     /// Opens the file as [`Sqlite::open`] does; about so many bytes of changes wait in the journal before they are moved to
-    /// their places, and up to twice as many are in memory.
+    /// their places; in memory are twice to four times as many, as rows stay whole.
     pub fn open_with_journal(path: &Path, clock: Arc<dyn Clock>, bytes: usize) -> Result<Self, StoreError> {
         let place = Place::take(path)?;
         let what = format!("opening {}", place.path.display());
         let connection = schema::open_writer(&place.path)?;
-        let checkpointer = Checkpointer::start(&place.path)?;
+        let checkpointer = Checkpointer::start(&place)?;
         let writer = Writer::new(connection, checkpointer, bytes).map_err(|failure| failure.of(&what))?;
         let readers = Readers::open(&place.path, writer.recent())?;
         let (queue, requests) = sync_channel(QUEUE);
@@ -93,7 +93,8 @@ impl Sqlite {
     }
 
     /// Finishes what waits, puts the log away and closes the file, which is then all there is of the store. Blocks.
-    /// Fails when the log could not be put away; nothing is lost then, the next opening replays it.
+    /// Fails when the disk did, and nothing is lost then: the log is left, and the next opening replays it. It is left
+    /// too, with a warning, on a full disk and where another program reads from it.
     pub fn close(mut self) -> Result<(), StoreError> {
         self.finish()
     }
@@ -211,7 +212,7 @@ impl Store for Sqlite {
     }
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        Ok(Box::new(Moment::of(&self.place.path)?))
+        Ok(Box::new(Moment::of(&self.place)?))
     }
 
     async fn replace(&self, epoch: Epoch, rows: Rows) -> Result<Committed, StoreError> {

@@ -8,13 +8,16 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A file that belongs to this process until the value is dropped.
 pub(super) struct Place {
     /// The file, with no links on the way, so that every spelling of a path leads to one lock.
     pub(super) path: PathBuf,
-    /// Lies beside the store and not on it: closing any handle of the store's own file would drop the locks that SQLite
-    /// holds there ("How To Corrupt An SQLite Database File", 2.2).
+    /// The file, to sync it. Opened before SQLite does, and closed after the last of its connections: closing any handle of
+    /// the file drops the locks that SQLite holds there ("How To Corrupt An SQLite Database File", 2.2).
+    pub(super) file: Arc<File>,
+    /// Lies beside the store and not on it, so that it is there before the file is.
     _lock: File,
 }
 
@@ -26,7 +29,8 @@ impl Place {
         let lock = lock(&path)?;
         own(&path)?;
         sync_log(&path)?;
-        Ok(Self { path, _lock: lock })
+        let file = File::open(&path).map_err(failed("opening", &path))?;
+        Ok(Self { path, file: Arc::new(file), _lock: lock })
     }
 }
 

@@ -39,6 +39,10 @@ const JOURNAL: &str = "CREATE TABLE journal (rev INTEGER PRIMARY KEY, changes BL
 /// the index, and rows of the journal are read once more when they are dropped.
 const WRITER_CACHE: usize = 32 * 1024;
 
+/// How long the writer waits for a lock: a reader that meets a commit may take it for a moment to read the log's header anew
+/// (`walIndexReadHdr`), and a program of somebody else is not waited for longer.
+pub(super) const PATIENCE: Duration = Duration::from_millis(200);
+
 /// Every commit is synced, and the log is moved when we say so.
 const DURABLE: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
 
@@ -59,6 +63,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let version = identity.accept(path)?;
     prepare(&connection, version).map_err(opening(path))?;
     connection.execute_batch(&format!("PRAGMA cache_size = -{WRITER_CACHE}")).map_err(opening(path))?;
+    connection.busy_timeout(PATIENCE).map_err(opening(path))?;
     Ok(connection)
 }
 

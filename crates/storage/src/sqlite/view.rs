@@ -1,12 +1,14 @@
 use super::failure::Failure;
 use super::memtable::Memtable;
 use super::merge::Merge;
+use super::place::Place;
 use super::reader::last_remembered;
 use super::schema;
 use crate::{Entry, StoreError, View};
 use rusqlite::Connection;
+use std::fs::File;
 use std::ops::Bound;
-use std::path::Path;
+use std::sync::Arc;
 
 /// A read transaction on a connection of its own, which ends when it is dropped, with the journal as it was at its beginning.
 pub(super) struct Moment {
@@ -14,17 +16,19 @@ pub(super) struct Moment {
     memtable: Memtable,
     /// The last key given out.
     last: Option<Vec<u8>>,
+    /// Closed after the connection, as every handle of the file.
+    _file: Arc<File>,
 }
 
 impl Moment {
     /// The state of the last commit.
-    pub(super) fn of(path: &Path) -> Result<Self, StoreError> {
-        let connection = schema::open_reader(path)?;
+    pub(super) fn of(place: &Place) -> Result<Self, StoreError> {
+        let connection = schema::open_reader(&place.path)?;
         // The transaction takes its state with the first read, not with its beginning.
         let begun = connection.execute_batch("BEGIN").and_then(|()| last_remembered(&connection));
         let memtable = begun.and_then(|last| Memtable::read(&connection, last));
         let memtable = memtable.map_err(|error| Failure::from(error).of("reading all of it"))?;
-        Ok(Self { connection, memtable, last: None })
+        Ok(Self { connection, memtable, last: None, _file: Arc::clone(&place.file) })
     }
 
     fn read(&mut self, bytes: usize) -> rusqlite::Result<Vec<Entry>> {

@@ -4,7 +4,8 @@
 //! they change goes to the journal, and from there to its places when everybody is answered.
 //!
 //! After a failed write or sync it never writes again, not even on closing: the log still holds all that was
-//! acknowledged, and the next opening replays it. A full disk is different: SQLite writes the frame that makes a commit
+//! acknowledged, and the next opening replays it. What the other connection failed at is noticed behind the commit under way,
+//! which is as good as any: it is in the log. A full disk is different: SQLite writes the frame that makes a commit
 //! last, so the group did not happen, and writing resumes when there is room.
 
 use super::checkpoint::Log;

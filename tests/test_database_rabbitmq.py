@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import urllib.error
@@ -16,6 +17,11 @@ from house import free_port, wait_until
 
 ADMIN, PASSWORD = "admin", "r4bbit-canary"
 PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+
+
+def listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 class RabbitMq:
@@ -42,10 +48,17 @@ class RabbitMq:
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{self.folder}/enabled_plugins",
             "RABBITMQ_PID_FILE": f"{self.folder}/pid", "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none",
         }
-        self.processes = [
-            self.run(["/usr/bin/epmd", "-address", "127.0.0.1", "-port", str(names)]), self.run([PROGRAM]),
-        ]
-        wait_until("RabbitMQ answers", lambda: self.lets_in(ADMIN, PASSWORD), patience=90)
+        self.processes = [self.run(["/usr/bin/epmd", "-address", "127.0.0.1", "-port", str(names)])]
+        # RabbitMQ ends when it cannot register there.
+        wait_until("the directory listens", lambda: listens(names))
+        self.processes.append(self.run([PROGRAM]))
+        wait_until("RabbitMQ answers", self.is_up, patience=180)
+
+    def is_up(self):
+        """Whether it answers. One that ended while it started, on a busy machine, is started again."""
+        if self.processes[-1].poll() is not None:
+            self.processes[-1] = self.run([PROGRAM])
+        return self.lets_in(ADMIN, PASSWORD)
 
     def run(self, command):
         return subprocess.Popen(

@@ -27,7 +27,7 @@ const PUT: u8 = 1;
 /// Appends a commit: revision, token, number of changes; for each key and value its length before it. All numbers
 /// big-endian.
 pub(super) fn append(row: &mut Vec<u8>, rev: Revision, txn: &Txn) {
-    row.reserve_exact(COMMIT + txn.ops.iter().map(room).sum::<usize>());
+    row.reserve(COMMIT + txn.ops.iter().map(room).sum::<usize>());
     row.extend_from_slice(&rev.0.to_be_bytes());
     row.extend_from_slice(&txn.idem.0);
     row.extend_from_slice(&length(txn.ops.len()));

@@ -118,6 +118,31 @@ async fn the_log_stays_short_under_steady_writing() {
     assert_eq!(count(&store).await, 320);
 }
 
+/// The other thread moves it, long before it is so long that writes have to wait for that.
+#[tokio::test]
+async fn the_log_starts_anew_while_writing_goes_on() {
+    let folder = Folder::new();
+    let store = open(&folder.path("store.db"));
+    write(&store, 0..90, 200_000).await;
+    // Big-endian, how often it was started anew ("Database File Format", 4.1).
+    let log = folder.path("store.db-wal");
+    let sequence = || {
+        let mut header = [0; 16];
+        std::io::Read::read_exact(&mut fs::File::open(&log).unwrap(), &mut header).unwrap();
+        header[12..].to_vec()
+    };
+    let (first, begun) = (sequence(), std::time::Instant::now());
+    for number in 90.. {
+        if sequence() != first {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "it was not started anew within a minute");
+        write(&store, number..number + 1, 10).await;
+    }
+    let length = fs::metadata(&log).unwrap().len();
+    assert!(length < 60 * 1024 * 1024, "the log had {length} bytes before it was started anew");
+}
+
 #[tokio::test]
 async fn a_backup_holds_one_moment_and_opens_as_a_store() {
     let folder = Folder::new();

@@ -46,8 +46,8 @@ pub(super) const PATIENCE: Duration = Duration::from_millis(200);
 /// Every commit is synced, and the log is moved when we say so.
 const DURABLE: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;";
 
-/// The one connection that writes, and starts the log anew. Creates the tables that are missing; writes nothing to a file that has
-/// all of them, so that a store opens on a full disk too.
+/// The one connection that writes, and starts the log anew. Creates the tables that are missing; writes nothing to a file
+/// that has all of them, so that a store opens on a full disk too.
 pub(super) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     if rusqlite::version_number() < OLDEST_LIBRARY {
         return Err(foreign(path, format!("it needs SQLite 3.51.3, and this is {}", rusqlite::version())));

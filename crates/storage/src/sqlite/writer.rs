@@ -1,7 +1,7 @@
 //! The thread that writes. It owns the only connection that writes and starts the log anew: another one only moves frames
-//! (SQLite before 3.51.3 could lose commits when both met, "WAL-reset bug"; it is refused). Everything that waits goes into one SQLite
-//! transaction and one sync; each request still gets its own revision and its own answer, and none before the sync. What
-//! they change goes to the journal, and from there to its places when everybody is answered.
+//! (SQLite before 3.51.3 could lose commits when both met, "WAL-reset bug"; it is refused). Everything that waits goes into
+//! one SQLite transaction and one sync; each request still gets its own revision and its own answer, and none before the
+//! sync. What they change goes to the journal, and from there to its places when everybody is answered.
 //!
 //! After a failed write or sync it never writes again, not even on closing: the log still holds all that was
 //! acknowledged, and the next opening replays it. What the other connection failed at is noticed behind the commit under way,

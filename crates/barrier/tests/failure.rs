@@ -3,10 +3,13 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use strongroom_storage::StoreError;
 use support::*;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 async fn fresh() -> (Arc<Testing>, Arc<Barrier>) {
     let store = Arc::new(Testing::default());
@@ -153,4 +156,106 @@ async fn while_nobody_knows_readers_are_not_told_of_tampering() {
         barrier.commit(put(&at, "3")).await.unwrap();
         assert_eq!(barrier.verify_all().await.unwrap(), []);
     }
+}
+
+/// Who comes while a commit is under way is judged by what becomes of it.
+#[tokio::test]
+async fn what_waits_behind_a_commit_that_fails_does_not_count_on_it() {
+    for (fault, made) in [
+        (None, true),
+        (Some(Fault::AppliedButUnknown), true),
+        (Some(Fault::AppliedButFails), true),
+        (Some(Fault::LostAndUnknown), false),
+        (Some(Fault::LostAndFails), false),
+        (Some(Fault::Full), false),
+    ] {
+        let (store, barrier) = fresh().await;
+        let place = |name: &str| shelf("k").named(name);
+        barrier.commit(put(&place("old"), "1")).await.unwrap();
+        let gate = Arc::new(Semaphore::new(0));
+        *store.gate.lock().unwrap() = Some(gate.clone());
+        store.faults.lock().unwrap().extend(fault);
+        // A namespace that has no key yet, and a tally that begins.
+        let mut other = shelf("counted").counted();
+        other.namespace = namespace(7);
+        let mut tasks = JoinSet::new();
+        for (name, txn) in [
+            ("under way", put(&place("new"), "1").delete(place("old")).put(other.named("first"), b"1".to_vec())),
+            ("if made", put(&place("if made"), "1").expect_present(place("new"))),
+            ("if not", put(&place("if not"), "1").expect_present(place("old"))),
+            ("over it", put(&place("new"), "2").put(other.named("second"), b"2".to_vec())),
+        ] {
+            let barrier = barrier.clone();
+            tasks.spawn(async move { (name, barrier.commit(txn).await.is_ok()) });
+            // Until it waits for the gate, or for the one that does.
+            for _ in 0..50 {
+                tokio::task::yield_now().await;
+            }
+        }
+        gate.add_permits(100);
+        let answers: BTreeMap<_, _> = tasks.join_all().await.into_iter().collect();
+        let expected = [("under way", made), ("if made", made), ("if not", !made), ("over it", true)];
+        assert_eq!(answers, BTreeMap::from(expected), "{fault:?}");
+        let expected = |there: bool| there.then(|| "1".to_owned());
+        for (name, there) in [("if made", made), ("if not", !made), ("old", !made)] {
+            assert_eq!(text(&barrier, &place(name)).await.unwrap(), expected(there), "{name} with {fault:?}");
+        }
+        assert_eq!(text(&barrier, &place("new")).await.unwrap().as_deref(), Some("2"), "{fault:?}");
+        let count = barrier.count(&other).await.unwrap();
+        assert!(barrier.is_whole(&other, count, if made { 2 } else { 1 }).await.unwrap(), "{fault:?}");
+        assert_eq!(barrier.verify_all().await.unwrap(), [], "{fault:?}");
+        let again = reopen(&store).await.unwrap();
+        assert_eq!(text(&again, &place("new")).await.unwrap().as_deref(), Some("2"), "{fault:?}");
+        assert_eq!(again.verify_all().await.unwrap(), [], "{fault:?}");
+    }
+}
+
+/// Many who write while commits fail now and then: what was answered well is there once, what was refused is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn counters_add_up_though_commits_fail_under_those_who_wait() {
+    let faults =
+        [Fault::Full, Fault::AppliedButUnknown, Fault::LostAndUnknown, Fault::AppliedButFails, Fault::LostAndFails];
+    let (store, barrier) = fresh().await;
+    store.slow.store(true, Ordering::Relaxed);
+    let counter = |number: usize| shelf("counter").counted().named([b'0' + number as u8]);
+    let mut tasks = JoinSet::new();
+    for task in 0..12_usize {
+        let (barrier, store) = (barrier.clone(), store.clone());
+        tasks.spawn(async move {
+            let mut refused = 0;
+            for round in 0..40_usize {
+                if round % 3 == 0 {
+                    store.fault(faults[(task + round) % faults.len()]);
+                }
+                let at = counter((task + round) % 5);
+                loop {
+                    let found = barrier.get(&at).await.unwrap();
+                    let count = found.as_ref().map_or(0, |record| record.bytes.expose()[0]);
+                    let txn = match &found {
+                        None => Txn::new().expect_absent(at.clone()),
+                        Some(record) => Txn::new().expect(at.clone(), record.rev),
+                    };
+                    let own = shelf("own").named([task as u8, round as u8]);
+                    let txn = txn.put(at.clone(), vec![count + 1]).expect_absent(own.clone());
+                    match barrier.commit(txn.put(own, vec![7])).await {
+                        Ok(_) => break,
+                        Err(BarrierError::Conflict) => {}
+                        Err(BarrierError::Store(_) | BarrierError::Unknown) => refused += 1,
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            }
+            refused
+        });
+    }
+    let refused: usize = tasks.join_all().await.into_iter().sum();
+    assert!(refused > 0, "no commit failed");
+    let mut sum = 0;
+    for number in 0..5 {
+        sum += usize::from(barrier.get(&counter(number)).await.unwrap().unwrap().bytes.expose()[0]);
+    }
+    assert_eq!(sum, 12 * 40);
+    assert_eq!(barrier.scan(&shelf("own"), None, 1_000).await.unwrap().len(), 12 * 40);
+    assert_eq!(barrier.verify_all().await.unwrap(), []);
+    assert_eq!(reopen(&store).await.unwrap().verify_all().await.unwrap(), []);
 }

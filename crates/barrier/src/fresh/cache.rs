@@ -2,9 +2,8 @@ use super::{BUCKETS, Page};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Pages kept in memory in each of two halves, and what they take there. A page lists a part of all records, so a
-/// number of pages alone would bound nothing: a million more records make each of them kilobytes larger.
-const HALF: usize = 16_384;
+/// What the pages take that are kept in memory, in each of two halves: all pages there are, as long as they list few
+/// records. A million more records make each of them kilobytes larger.
 const HALF_BYTES: usize = 8 * 1024 * 1024;
 
 /// Which generation each page must have, and the pages read or written lately.
@@ -53,8 +52,7 @@ impl Freshness {
     /// Keeps the page. Pages not asked for while a half was filled with others are forgotten.
     pub(crate) fn keep(&mut self, bucket: u16, page: Arc<Page>) {
         let room = page.room();
-        let is_full = self.young.len() >= HALF || self.young_bytes + room > HALF_BYTES;
-        if is_full && !self.young.contains_key(&bucket) {
+        if self.young_bytes + room > HALF_BYTES && !self.young.contains_key(&bucket) {
             self.old = std::mem::take(&mut self.young);
             self.young_bytes = 0;
         }
@@ -94,6 +92,11 @@ mod tests {
             fresh.keep(bucket, Arc::clone(&large));
         }
         assert!(kept(&fresh) <= 2 * HALF_BYTES && kept(&fresh) > HALF_BYTES / 2, "{}", kept(&fresh));
+        // Of those that list one record there is room for all.
+        let (mut fresh, small) = (Freshness::new(), page(1));
+        (0..=u16::MAX).for_each(|bucket| fresh.keep(bucket, Arc::clone(&small)));
+        assert!((0..=u16::MAX).all(|bucket| fresh.young.contains_key(&bucket) || fresh.old.contains_key(&bucket)));
+        assert!(kept(&fresh) <= 2 * HALF_BYTES, "{}", kept(&fresh));
         // Written again and again, a page counts once.
         let mut fresh = Freshness::new();
         (0..10_000).for_each(|n| fresh.keep(n % 4, page(usize::from(n % 7))));

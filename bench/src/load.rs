@@ -1,5 +1,6 @@
 use crate::client::Client;
 use crate::engine::Engine;
+use crate::processor::Processor;
 use anyhow::bail;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub(crate) struct Reached {
     pub(crate) p50: Duration,
     /// 99 of 100 answers came within.
     pub(crate) p99: Duration,
+    /// Where the machine's processor time went for each request, in words.
+    pub(crate) processor: String,
 }
 
 /// What one turn of a load brought.
@@ -37,6 +40,7 @@ pub(crate) struct Reached {
 struct Turn {
     times: Vec<Duration>,
     elapsed: Duration,
+    processor: Processor,
 }
 
 impl Load {
@@ -121,7 +125,7 @@ impl Load {
         for connection in &mut opened {
             connection.exchange(load.request()?).await?;
         }
-        let start = Instant::now();
+        let (before, start) = (Processor::now()?, Instant::now());
         let mut running = JoinSet::new();
         for mut connection in opened {
             let load = Arc::clone(&load);
@@ -142,7 +146,7 @@ impl Load {
         while let Some(ended) = running.join_next().await {
             times.extend(ended??);
         }
-        Ok(Turn { times, elapsed: start.elapsed() })
+        Ok(Turn { times, elapsed: start.elapsed(), processor: Processor::now()? - before })
     }
 
     fn request(&self) -> anyhow::Result<hyper::Request<http_body_util::Full<bytes::Bytes>>> {
@@ -161,12 +165,14 @@ impl Turn {
     fn add(&mut self, next: Turn) {
         self.times.extend(next.times);
         self.elapsed += next.elapsed;
+        self.processor += next.processor;
     }
 
     fn reached(mut self) -> Reached {
         self.times.sort_unstable();
         let at = |share: f64| self.times.get((self.times.len() as f64 * share) as usize).copied().unwrap_or_default();
         let per_second = self.times.len() as f64 / self.elapsed.as_secs_f64();
-        Reached { per_second, p50: at(0.5), p99: at(0.99) }
+        let processor = self.processor.of_each(self.times.len()).to_string();
+        Reached { per_second, p50: at(0.5), p99: at(0.99), processor }
     }
 }

@@ -14,6 +14,7 @@ mod engine;
 mod growth;
 mod lease;
 mod load;
+mod processor;
 mod rotation;
 mod server;
 mod start;
@@ -31,6 +32,7 @@ use server::Server;
 use std::path::PathBuf;
 use std::time::Duration;
 use table::Table;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// As the server has it, so that the bare handler beside it is as fast as it can be.
 #[global_allocator]
@@ -67,6 +69,7 @@ const ROUNDS: usize = 3;
 
 /// A part that can be measured alone.
 enum Part {
+    Kv,
     Aws,
     Leases,
     Rotation,
@@ -82,7 +85,24 @@ fn main() -> anyhow::Result<()> {
     }
     let options = options(&args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(run(options))
+    runtime.block_on(async {
+        tokio::select! {
+            measured = run(options) => measured,
+            // Servers end and their folders go: there may be gigabytes in them.
+            () = told_to_stop()? => bail!("interrupted"),
+        }
+    })
+}
+
+/// Ends with the first signal that asks the program to end.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
 }
 
 fn options(args: &[String]) -> anyhow::Result<Options> {
@@ -102,16 +122,19 @@ fn options(args: &[String]) -> anyhow::Result<Options> {
             "--stored" => stored = value()?.parse().context("--stored needs a whole number")?,
             "--secrets" => secrets = value()?.parse().context("--secrets needs a whole number")?,
             "--only" => match value()?.as_str() {
+                "kv" => only = Some(Part::Kv),
                 "aws" => only = Some(Part::Aws),
                 "leases" => only = Some(Part::Leases),
                 "revocation" => only = Some(Part::Revocation),
                 "events" => only = Some(Part::Events),
                 "rotation" => only = Some(Part::Rotation),
                 "trail" => only = Some(Part::Trail),
-                other => bail!("there is no part {other}; there are: aws, leases, rotation, revocation, events, trail"),
+                other => {
+                    bail!("there is no part {other}; there are: kv, aws, leases, rotation, revocation, events, trail")
+                }
             },
             other => bail!(
-                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins, --stored, --secrets and --only aws|leases|rotation|revocation|events|trail"
+                "unknown option {other}; there are --address, --token, --program, --seconds, --many, --entries, --logins, --stored, --secrets and --only kv|aws|leases|rotation|revocation|events|trail"
             ),
         }
     }
@@ -131,6 +154,7 @@ async fn run(options: Options) -> anyhow::Result<()> {
             trail::measure(&mut table, &options.program, options.span, options.entries).await?;
         }
         (Some(Part::Rotation), _) => rotation::measure(&mut table, &options.program, options.secrets).await?,
+        (Some(Part::Kv), None) => kv(&mut table, &options).await?,
         (Some(Part::Aws), _) => aws::measure(&mut table, &options.program, options.span).await?,
         (Some(Part::Leases), _) => {
             lease::measure(&mut table, &options.program, options.logins, options.many).await?;
@@ -138,18 +162,13 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
         (Some(Part::Revocation), _) => cutoff::measure(&mut table, &options.program, ROUNDS).await?,
         (Some(Part::Events), _) => watch::measure(&mut table, &options.program).await?,
-        (None, Some((address, token))) => {
+        (None | Some(Part::Kv), Some((address, token))) => {
             table.note(&format!("measured: {address}"));
             through_the_api(&mut table, &Client::new(address, token)?, &options, None).await?;
         }
         (None, None) => {
             table.note(&format!("disk: {:.0} fsync/s of 4 KiB", engine::syncs(options.span / 2)?));
-            let rows = Rows::of_a_secret(&options.program, SECRET).await?;
-            let server = Server::start(&options.program)?;
-            table.figure("idle memory", server.resident_mib()?, "MiB", None);
-            through_the_api(&mut table, &server.client()?, &options, Some(rows)).await?;
-            table.figure("memory after this load", server.resident_mib()?, "MiB", None);
-            drop(server);
+            kv(&mut table, &options).await?;
             aws::measure(&mut table, &options.program, options.span).await?;
             growth::measure(&mut table, &options.program, options.span, options.many).await?;
             start::measure(&mut table, &options.program, options.many).await?;
@@ -157,6 +176,16 @@ async fn run(options: Options) -> anyhow::Result<()> {
         }
     }
     println!("{table}");
+    Ok(())
+}
+
+/// Our server under the load that every server is given, and its memory before and after.
+async fn kv(table: &mut Table, options: &Options) -> anyhow::Result<()> {
+    let rows = Rows::of_a_secret(&options.program, SECRET).await?;
+    let server = Server::start(&options.program)?;
+    table.figure("idle memory", server.resident_mib()?, "MiB", None);
+    through_the_api(table, &server.client()?, options, Some(rows)).await?;
+    table.figure("memory after this load", server.resident_mib()?, "MiB", None);
     Ok(())
 }
 

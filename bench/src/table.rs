@@ -33,6 +33,7 @@ impl Table {
             share,
         ];
         eprint_row(&row);
+        eprint_row(&["  processor time:", &reached.processor, "", "", "", ""].map(str::to_owned));
         self.rows.push(row);
     }
 

@@ -161,7 +161,9 @@ fn names_wanted(line: &[u8]) -> bool {
 fn size(table: &mut Table, folder: &Path, entries: u64, how: &str) -> anyhow::Result<()> {
     let lines = bytes(&segments(folder)?)?;
     // The last segment has no file yet.
-    let indexed: Vec<PathBuf> = files(&folder.join("index"), "idx")?;
+    let index = folder.join("index");
+    ensure!(index.exists(), "there is no complete segment: more entries are needed (--entries)");
+    let indexed: Vec<PathBuf> = files(&index, "idx")?;
     let names: Vec<_> = indexed.iter().filter_map(|file| file.file_stem()).collect();
     let complete: Vec<PathBuf> = segments(folder)?
         .into_iter()

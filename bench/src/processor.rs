@@ -1,0 +1,77 @@
+//! Where the machine's processor time goes during a load: the load itself, all else, nothing.
+
+use anyhow::Context;
+use std::fmt;
+use std::fs;
+use std::ops::{AddAssign, Sub};
+
+/// Processor time in the kernel's ticks (a hundredth of a second), summed over all processors.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Processor {
+    /// Nothing to do, or waiting for a disk.
+    idle: u64,
+    /// Taken by the machine's host for others.
+    stolen: u64,
+    /// Used by this process.
+    own: u64,
+    /// Used by everything else, the kernel's work for it among it.
+    others: u64,
+}
+
+impl Processor {
+    /// What was used since the machine started, as proc(5) gives it.
+    pub(crate) fn now() -> anyhow::Result<Self> {
+        let machine = fs::read_to_string("/proc/stat")?;
+        let line = machine.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("no line for all")?;
+        let ticks: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+        let [user, nice, system, idle, waiting, hard, soft, stolen, ..] = ticks[..] else {
+            anyhow::bail!("/proc/stat has fewer columns than proc(5) says");
+        };
+        let process = fs::read_to_string("/proc/self/stat")?;
+        let (_, fields) = process.rsplit_once(')').context("no name in the kernel's line about this process")?;
+        // User and system time are fields 14 and 15, and the third is the first after the name.
+        let own: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let busy = user + nice + system + hard + soft;
+        Ok(Self { idle: idle + waiting, stolen, own, others: busy.saturating_sub(own) })
+    }
+
+    /// In words, for a load of that many requests.
+    pub(crate) fn of_each(self, requests: usize) -> impl fmt::Display {
+        let each = |ticks: u64| ticks as f64 * MICROS_OF_A_TICK / requests.max(1) as f64;
+        let all = (self.idle + self.stolen + self.own + self.others).max(1) as f64;
+        let percent = |ticks: u64| ticks as f64 * 100.0 / all;
+        let Self { idle, stolen, own, others } = self;
+        format!(
+            "{:.0} us the load, {:.0} us all else; {:.0} % idle, {:.0} % taken by the host",
+            each(own),
+            each(others),
+            percent(idle),
+            percent(stolen)
+        )
+    }
+}
+
+/// `USER_HZ` is 100 on every platform that Linux shows to programs.
+const MICROS_OF_A_TICK: f64 = 10_000.0;
+
+impl Sub for Processor {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self {
+            idle: self.idle.saturating_sub(before.idle),
+            stolen: self.stolen.saturating_sub(before.stolen),
+            own: self.own.saturating_sub(before.own),
+            others: self.others.saturating_sub(before.others),
+        }
+    }
+}
+
+impl AddAssign for Processor {
+    fn add_assign(&mut self, more: Self) {
+        self.idle += more.idle;
+        self.stolen += more.stolen;
+        self.own += more.own;
+        self.others += more.others;
+    }
+}

@@ -181,6 +181,8 @@ async fn run(options: Options) -> anyhow::Result<()> {
 
 /// Our server under the load that every server is given, and its memory before and after.
 async fn kv(table: &mut Table, options: &Options) -> anyhow::Result<()> {
+    let latency = processor::memory_latency(options.span / 4).as_nanos();
+    table.note(&format!("memory: {latency} ns for a read from 16 MiB in no order"));
     let rows = Rows::of_a_secret(&options.program, SECRET).await?;
     let server = Server::start(&options.program)?;
     table.figure("idle memory", server.resident_mib()?, "MiB", None);

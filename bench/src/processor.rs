@@ -4,6 +4,7 @@ use anyhow::Context;
 use std::fmt;
 use std::fs;
 use std::ops::{AddAssign, Sub};
+use std::time::{Duration, Instant};
 
 /// Processor time in the kernel's ticks (a hundredth of a second), summed over all processors.
 #[derive(Clone, Copy, Default)]
@@ -50,6 +51,33 @@ impl Processor {
         )
     }
 }
+
+/// How long one read takes from 16 MiB in no order, each place known only from the one before: the last cache of the
+/// processor holds them, unless neighbours on a shared machine fill it. What a request costs grows and shrinks with it.
+pub(crate) fn memory_latency(span: Duration) -> Duration {
+    const LINES: usize = 16 * 1024 * 1024 / size_of::<Line>();
+    // Goes round through all of a power of two (Knuth, The Art of Computer Programming, volume 2, 3.2.1.2, theorem A).
+    let follower = |place: usize| (place * 1_664_525 + 1_013_904_223) % LINES;
+    let lines: Vec<Line> = (0..LINES).map(|place| Line { next: follower(place) }).collect();
+    let (start, mut place, mut reads) = (Instant::now(), 0, 0_u32);
+    while start.elapsed() < span {
+        for _ in 0..STRIDE {
+            place = lines.get(place).map_or(0, |line| line.next);
+        }
+        reads += STRIDE;
+    }
+    std::hint::black_box(place);
+    start.elapsed() / reads.max(1)
+}
+
+/// What a processor takes from memory at once.
+#[repr(align(64))]
+struct Line {
+    next: usize,
+}
+
+/// Reads between two looks at the clock.
+const STRIDE: u32 = 10_000;
 
 /// `USER_HZ` is 100 on every platform that Linux shows to programs.
 const MICROS_OF_A_TICK: f64 = 10_000.0;

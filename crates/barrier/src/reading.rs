@@ -109,16 +109,19 @@ impl Interior {
         if !matches!(error, BarrierError::Tampered { .. }) {
             return error;
         }
+        // Boxed: hardly anybody comes here, and every read would carry three KiB of room for it.
+        if Box::pin(self.is_superseded(keys, ledger)).await { BarrierError::Superseded } else { error }
+    }
+
+    /// Whether another server has written the head since.
+    async fn is_superseded(&self, keys: &Keys, ledger: &Ledger) -> bool {
         let later = |head: &Head, rev| rev != ledger.head_rev && head.generation > ledger.head.generation;
         match read_head(&*self.store, keys).await {
-            Ok((head, rev)) if later(&head, rev) => BarrierError::Superseded,
-            Ok(_) => error,
+            Ok((head, rev)) => later(&head, rev),
             // That server may have begun a term that is not known here.
             Err(_) => match self.stored_keys(keys).await {
-                Some(theirs) if read_head(&*self.store, &theirs).await.is_ok_and(|(head, rev)| later(&head, rev)) => {
-                    BarrierError::Superseded
-                }
-                _ => error,
+                Some(theirs) => read_head(&*self.store, &theirs).await.is_ok_and(|(head, rev)| later(&head, rev)),
+                None => false,
             },
         }
     }

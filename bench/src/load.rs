@@ -172,7 +172,7 @@ impl Turn {
         self.times.sort_unstable();
         let at = |share: f64| self.times.get((self.times.len() as f64 * share) as usize).copied().unwrap_or_default();
         let per_second = self.times.len() as f64 / self.elapsed.as_secs_f64();
-        let processor = self.processor.of_each(self.times.len()).to_string();
+        let processor = self.processor.of_each(self.times.len());
         Reached { per_second, p50: at(0.5), p99: at(0.99), processor }
     }
 }

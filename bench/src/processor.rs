@@ -1,7 +1,6 @@
 //! Where the machine's processor time goes during a load: the load itself, all else, nothing.
 
 use anyhow::Context;
-use std::fmt;
 use std::fs;
 use std::ops::{AddAssign, Sub};
 use std::time::{Duration, Instant};
@@ -28,16 +27,13 @@ impl Processor {
         let [user, nice, system, idle, waiting, hard, soft, stolen, ..] = ticks[..] else {
             anyhow::bail!("/proc/stat has fewer columns than proc(5) says");
         };
-        let process = fs::read_to_string("/proc/self/stat")?;
-        let (_, fields) = process.rsplit_once(')').context("no name in the kernel's line about this process")?;
-        // User and system time are fields 14 and 15, and the third is the first after the name.
-        let own: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        let (_, own) = time_of(&fs::read_to_string("/proc/self/stat")?)?;
         let busy = user + nice + system + hard + soft;
         Ok(Self { idle: idle + waiting, stolen, own, others: busy.saturating_sub(own) })
     }
 
     /// In words, for a load of that many requests.
-    pub(crate) fn of_each(self, requests: usize) -> impl fmt::Display {
+    pub(crate) fn of_each(self, requests: usize) -> String {
         let each = |ticks: u64| ticks as f64 * MICROS_OF_A_TICK / requests.max(1) as f64;
         let all = (self.idle + self.stolen + self.own + self.others).max(1) as f64;
         let percent = |ticks: u64| ticks as f64 * 100.0 / all;
@@ -50,6 +46,15 @@ impl Processor {
             percent(stolen)
         )
     }
+}
+
+/// What the kernel's line about a process or a thread says: all up to the end of its name, which itself may hold any sign,
+/// and its processor time in ticks.
+pub(crate) fn time_of(stat: &str) -> anyhow::Result<(&str, u64)> {
+    let (head, rest) = stat.rsplit_once(')').context("no name in the kernel's line about a process")?;
+    // User and system time are fields 14 and 15, and the third is the first after the name.
+    let fields = rest.split_whitespace().skip(11).take(2);
+    Ok((head, fields.filter_map(|field| field.parse::<u64>().ok()).sum()))
 }
 
 /// How long one read takes from 16 MiB in no order, each place known only from the one before: the last cache of the

@@ -1,4 +1,5 @@
 use crate::client::Client;
+use crate::processor;
 use anyhow::Context;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -64,11 +65,9 @@ impl Server {
         let mut sum = 0;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
             let stat = std::fs::read_to_string(task?.path().join("stat"))?;
-            // The name stands in brackets and may itself hold any sign; user and system time are fields 14 and 15.
-            let (head, rest) = stat.rsplit_once(')').context("no name in the kernel's line about a thread")?;
+            let (head, used) = processor::time_of(&stat)?;
             if thread.is_empty() || head.ends_with(&format!("({thread}")) {
-                let fields = rest.split_whitespace().skip(11).take(2);
-                sum += fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+                sum += used;
             }
         }
         Ok(sum)

@@ -1,6 +1,7 @@
 use super::certificate;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -175,8 +176,21 @@ impl Drop for Program {
     }
 }
 
-/// A port that nobody listens on now.
+/// A port that nobody listens on now, and that no outgoing connection is given: a server that is started again on it would
+/// find it taken.
 pub(super) fn free_port() -> u16 {
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").expect("what the kernel gives out");
+    let given_out: Vec<u16> = range.split_whitespace().map(|bound| bound.parse().expect("a port")).collect();
+    let [first, last] = given_out[..] else { panic!("two ports are expected, not {range}") };
+    for _ in 0..1_000 {
+        // Each has keys of its own, so what it makes of nothing is random.
+        let drawn = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(drawn % 50_000).expect("less than 50,000");
+        if !(first..=last).contains(&port) && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    // A kernel that gives out nearly all of them leaves no choice.
     TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
 }
 

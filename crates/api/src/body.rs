@@ -5,8 +5,8 @@ use hyper::body::{Body, Incoming};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use strongroom_core::{CoreError, Fields};
+use strongroom_model::Wiped;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use zeroize::{Zeroize, Zeroizing};
 
 /// How deep JSON may nest. Vault's own limit is higher; no client comes near either.
 const DEEPEST: usize = 64;
@@ -59,7 +59,7 @@ impl Memory {
 
 /// A body in memory, wiped when dropped, with what it takes of the budget.
 pub(crate) struct Held {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Wiped,
     memory: Memory,
 }
 
@@ -77,7 +77,7 @@ pub(crate) async fn read(mut body: Incoming, limit: usize, budget: &Budget) -> R
             return Err(too_large());
         }
         held.memory.grow_to(held.bytes.len() + data.len())?;
-        append_wiped(&mut held.bytes, &data);
+        held.bytes.append(&data);
         // Its length was declared, and it is all here: waiting to be told so takes another turn of the connection's task.
         if body.is_end_stream() {
             break;
@@ -86,32 +86,15 @@ pub(crate) async fn read(mut body: Incoming, limit: usize, budget: &Budget) -> R
     Ok(held)
 }
 
-/// Appends without leaving an unwiped copy behind when the vector grows.
-#[inline]
-pub(crate) fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
-    if bytes.capacity() - bytes.len() < data.len() {
-        grow_wiped(bytes, data.len());
-    }
-    bytes.extend_from_slice(data);
-}
-
-#[cold]
-fn grow_wiped(bytes: &mut Zeroizing<Vec<u8>>, more: usize) {
-    let mut larger = Vec::with_capacity((bytes.len() + more).next_power_of_two());
-    larger.extend_from_slice(bytes);
-    bytes.zeroize();
-    **bytes = larger;
-}
-
 /// Reads bytes that are at hand as [`Held::json_object`] reads a body.
 pub(crate) fn parse_object(bytes: &[u8], budget: &Budget) -> Result<Fields, CoreError> {
-    Held { bytes: Zeroizing::new(bytes.to_vec()), memory: budget.open() }.json_object()
+    Held { bytes: Wiped::new(bytes.to_vec()), memory: budget.open() }.json_object()
 }
 
 impl Held {
     /// No body.
     pub(crate) fn none(budget: &Budget) -> Self {
-        Self { bytes: Zeroizing::new(Vec::new()), memory: budget.open() }
+        Self { bytes: Wiped::default(), memory: budget.open() }
     }
 
     /// The body as a JSON object; an empty body is an empty object. The error says where, never what.
@@ -215,7 +198,7 @@ mod tests {
 
     fn parsed(text: &str) -> Result<Fields, CoreError> {
         let memory = Budget::new(64 * 1024 * 1024).open();
-        Held { bytes: Zeroizing::new(text.as_bytes().to_vec()), memory }.json_object()
+        Held { bytes: Wiped::new(text.as_bytes().to_vec()), memory }.json_object()
     }
 
     fn error(text: &str) -> String {
@@ -269,7 +252,7 @@ mod tests {
     fn parsed_values_count_as_memory_too() {
         let budget = Budget::new(1024 * 1024);
         let text = format!("{{\"a\":[{}0]}}", "0,".repeat(50_000));
-        let mut held = Held { bytes: Zeroizing::new(text.into_bytes()), memory: budget.open() };
+        let mut held = Held { bytes: Wiped::new(text.into_bytes()), memory: budget.open() };
         assert!(matches!(held.json_object(), Err(CoreError::Busy(_))));
     }
 }

@@ -16,9 +16,8 @@ use crate::{Address, BarrierError, Kept, Txn};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use strongroom_memory::LockedKey;
-use strongroom_model::{Drawn, Entropy, NamespaceId, SecretBytes};
+use strongroom_model::{Drawn, Entropy, NamespaceId, SecretBytes, Wiped};
 use strongroom_storage::{Compare, Expectation, IdemToken, Limits, Op, Revision, StoreError};
-use zeroize::Zeroizing;
 
 /// Middles that every commit has room for. Two would keep the head small on average; eight also after large commits.
 const MIDS_ROOM: usize = 8;
@@ -59,7 +58,7 @@ struct Row {
     namespace: NamespaceId,
     kind: &'static str,
     /// `None` when it is deleted.
-    plain: Option<Zeroizing<Vec<u8>>>,
+    plain: Option<Wiped>,
 }
 
 /// An object that is sealed under a term key itself.
@@ -279,7 +278,7 @@ impl<'a> Batch<'a> {
         }
         for (namespace, place) in namespaces {
             let key = LockedKey::make(|bytes| self.interior.entropy.fill(bytes));
-            let plain = Some(Zeroizing::new(key.expose().to_vec()));
+            let plain = Some(Wiped::new(key.expose().to_vec()));
             self.rows.insert(place, Row { generation, namespace, kind: NAMESPACE_KEY_KIND, plain });
             self.made.insert(namespace, Arc::new(key));
         }
@@ -317,7 +316,7 @@ impl<'a> Batch<'a> {
                     let wanted = Wanted { place, namespace, kind: NAMESPACE_KEY_KIND };
                     let key = self.interior.stored_namespace_key(self.keys, wanted).await.map_err(Trouble::proven)?;
                     let Some(key) = key else { continue };
-                    let plain = Some(Zeroizing::new(key.expose().to_vec()));
+                    let plain = Some(Wiped::new(key.expose().to_vec()));
                     self.rows.insert(*place, Row { generation, namespace, kind: NAMESPACE_KEY_KIND, plain });
                 }
             }

@@ -14,7 +14,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hkdf;
 use strongroom_memory::LockedKey;
-use strongroom_model::{Entropy, NamespaceId, SecretBytes};
+use strongroom_model::{Entropy, NamespaceId, SecretBytes, Wiped};
 use zeroize::{Zeroize, Zeroizing};
 
 const MAGIC: &[u8] = b"SR";
@@ -168,8 +168,8 @@ impl Opener {
     /// Opens it: that object and, since the tag must fit, no other.
     pub(crate) fn open(&self, blob: &[u8]) -> Result<SecretBytes, Refused> {
         let sealed = blob.get(HEADER + SALT + COMMITMENT..).ok_or(Refused)?;
-        // `Zeroizing` wipes the buffer when the tag does not fit (RUSTSEC-2023-0096 was plaintext left behind just there).
-        let mut body = Zeroizing::new(sealed.to_vec());
+        // `Wiped` wipes the buffer when the tag does not fit (RUSTSEC-2023-0096 was plaintext left behind just there).
+        let mut body = Wiped::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(self.nonce);
         let opened = self.cipher.open_in_place(nonce, Aad::from(&self.associated), &mut body);
         let length = opened.map_err(|_| Refused)?.len();

@@ -15,9 +15,8 @@ use crate::{Address, BarrierError, Kept, Record};
 use std::cmp::Ordering;
 use std::sync::Arc;
 use strongroom_memory::LockedKey;
-use strongroom_model::{NamespaceId, SecretBytes};
+use strongroom_model::{NamespaceId, SecretBytes, Wiped};
 use strongroom_storage::Revision;
-use zeroize::Zeroizing;
 
 pub(crate) const ALTERED: &str = "altered";
 pub(crate) const MOVED: &str = "moved from another place";
@@ -272,12 +271,12 @@ fn judge(
 }
 
 /// A record as it is sealed: generation, form, number, name, then what was put.
-pub(crate) fn encode_record(at: &Address, generation: u64, payload: &SecretBytes) -> Zeroizing<Vec<u8>> {
+pub(crate) fn encode_record(at: &Address, generation: u64, payload: &SecretBytes) -> Wiped {
     let (form, number, name) = match &at.kept {
         Kept::Named(name) => (0, 0, name),
         Kept::Ordered(number, name) => (1, *number, name),
     };
-    let mut bytes = Zeroizing::new(Vec::with_capacity(32 + name.len() + payload.len()));
+    let mut bytes = Wiped::with_capacity(32 + name.len() + payload.len());
     bytes.u64(generation).u8(form).u64(number).part(name).raw(payload.expose());
     bytes
 }

@@ -17,6 +17,7 @@ mod principal;
 mod secret;
 mod ttl;
 mod version;
+mod wiped;
 
 pub use capability::{Capabilities, Capability};
 pub use clock::{Clock, Timestamp};
@@ -29,3 +30,4 @@ pub use principal::{Principal, TokenType};
 pub use secret::{SecretBytes, SecretString};
 pub use ttl::{Ttl, TtlError};
 pub use version::{Stage, VersionNumber, VersionSelector};
+pub use wiped::Wiped;

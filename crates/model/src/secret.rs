@@ -1,3 +1,4 @@
+use crate::Wiped;
 use serde::{Deserialize, Deserializer, Serialize};
 use std::io;
 use zeroize::Zeroizing;
@@ -6,20 +7,20 @@ use zeroize::Zeroizing;
 ///
 /// Cloning is possible only by name (`duplicate`), and reading only by name (`expose`), so that a search for the two
 /// words lists every place where a secret is looked at.
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+pub struct SecretBytes(Wiped);
 
 impl SecretBytes {
     /// Takes over the bytes; the buffer given is the one that will be wiped.
     pub fn new(bytes: Vec<u8>) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Wiped::new(bytes))
     }
 
     /// Writes a value as JSON. The buffer has the exact size from the start, because one that grows leaves copies behind.
     pub fn from_json<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         let mut count = Count(0);
         serde_json::to_writer(&mut count, value)?;
-        let mut bytes = Zeroizing::new(Vec::with_capacity(count.0));
-        serde_json::to_writer(&mut *bytes, value)?;
+        let mut bytes = Wiped::with_capacity(count.0);
+        serde_json::to_writer(&mut bytes, value)?;
         Ok(Self(bytes))
     }
 

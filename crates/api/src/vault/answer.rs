@@ -1,7 +1,6 @@
 //! From a result to HTTP: Vault's envelope, its errors, its empty answers.
 
 use super::status;
-use crate::body::append_wiped;
 use crate::stream;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -9,13 +8,12 @@ use hyper::Response;
 use hyper::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::io::{self, Write};
+use std::io::Write;
 use strongroom_core::mount::Mount;
 use strongroom_core::snapshot::Streamed;
 use strongroom_core::wrapping::{Rendered, Wrap};
 use strongroom_core::{Auth, CoreError, Endpoint, Fields, Operation, RawBody, Reply};
-use strongroom_model::{Kind, Kinded, RequestId, RequestPath, SecretBytes, Timestamp};
-use zeroize::Zeroizing;
+use strongroom_model::{Kind, Kinded, RequestId, RequestPath, SecretBytes, Timestamp, Wiped};
 
 /// The bytes of an answer, wiped when they have been sent.
 pub(crate) type Body = Bytes;
@@ -85,19 +83,19 @@ fn as_kept(reply: &Reply, request: RequestId, mount: &Mount) -> Option<Wiped> {
     }
     // Of the size that it takes, or more: a buffer that grows is wiped and copied.
     let room = ENVELOPE + text.value().len() + text.metadata().len() + mount.kind.len();
-    let mut answer = Wiped(Zeroizing::new(Vec::with_capacity(room)));
+    let mut answer = Wiped::with_capacity(room);
     write!(
         answer,
         "{{\"request_id\":\"{request}\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":{},\"data\":{{\"data\":",
         reply.lease_duration
     )
     .ok()?;
-    append_wiped(&mut answer.0, text.value());
-    append_wiped(&mut answer.0, b",\"metadata\":");
-    append_wiped(&mut answer.0, text.metadata().as_bytes());
-    append_wiped(&mut answer.0, b"},\"wrap_info\":null,\"warnings\":null,\"auth\":null,\"mount_type\":");
+    answer.append(text.value());
+    answer.append(b",\"metadata\":");
+    answer.append(text.metadata().as_bytes());
+    answer.append(b"},\"wrap_info\":null,\"warnings\":null,\"auth\":null,\"mount_type\":");
     serde_json::to_writer(&mut answer, &mount.kind).ok()?;
-    append_wiped(&mut answer.0, b"}\n");
+    answer.append(b"}\n");
     Some(answer)
 }
 
@@ -278,11 +276,11 @@ pub(crate) fn no_content() -> Response<Full<Body>> {
 
 /// Any JSON with a status. The text is written into a buffer that is wiped after sending.
 pub(crate) fn json_body<T: Serialize>(status: StatusCode, value: &T, head: bool) -> Response<Full<Body>> {
-    let mut text = Wiped(Zeroizing::new(Vec::with_capacity(1_024)));
+    let mut text = Wiped::with_capacity(1_024);
     if serde_json::to_writer(&mut text, value).is_err() {
         return error(&CoreError::Internal("an answer could not be written as JSON"));
     }
-    append_wiped(&mut text.0, b"\n");
+    text.append(b"\n");
     body(status, Bytes::from_owner(text), head)
 }
 
@@ -309,34 +307,6 @@ pub(crate) fn streamed(streamed: Streamed, head: bool) -> Response<Full<Body>> {
         stream::attach(&mut response, streamed);
     }
     response
-}
-
-struct Wiped(Zeroizing<Vec<u8>>);
-
-/// Growing must not leave a copy of a secret behind in memory that was given back.
-impl io::Write for Wiped {
-    #[inline]
-    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        append_wiped(&mut self.0, data);
-        Ok(data.len())
-    }
-
-    // An answer comes in a hundred small pieces.
-    #[inline]
-    fn write_all(&mut self, data: &[u8]) -> io::Result<()> {
-        append_wiped(&mut self.0, data);
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl AsRef<[u8]> for Wiped {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 struct Sent(SecretBytes);

@@ -1,8 +1,7 @@
 use crate::{CoreError, Fields};
 use serde_json::{Map, Value};
 use std::io::{self, Write};
-use strongroom_model::{SecretBytes, SecretString};
-use zeroize::Zeroizing;
+use strongroom_model::{SecretBytes, SecretString, Wiped};
 
 /// What one version holds. The Vault dialect writes objects; others write text or bytes. No `Debug`: it is the secret.
 pub enum SecretValue {
@@ -25,7 +24,7 @@ const LONGEST: usize = 1024 * 1024 - 1024;
 
 impl SecretValue {
     /// The bytes to be sealed. Fails with `TooLarge` before anything is copied.
-    pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, CoreError> {
+    pub(super) fn encode(&self) -> Result<Wiped, CoreError> {
         let size = self.size()?;
         if size > LONGEST {
             return Err(CoreError::TooLarge(format!(
@@ -33,11 +32,11 @@ impl SecretValue {
             )));
         }
         // Of the exact size, because a buffer that grows leaves copies of the secret behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(size));
+        let mut bytes = Wiped::with_capacity(size);
         match self {
             SecretValue::Object(fields) => {
                 bytes.push(OBJECT);
-                serde_json::to_writer(&mut *bytes, fields.map()).map_err(|_| unwritable())?;
+                serde_json::to_writer(&mut bytes, fields.map()).map_err(|_| unwritable())?;
             }
             SecretValue::Text(text) => {
                 bytes.push(TEXT);

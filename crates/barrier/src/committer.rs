@@ -16,7 +16,12 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Transactions that may wait before callers wait for room.
 pub(crate) const QUEUE: usize = 1_024;
-/// Transactions in one commit: more would make the first of them wait too long.
+/// Transactions in one commit, while not many wait: with more of them nobody would be left whose request is worked on while
+/// they are on their way to the disk, and all would wait for each other in turn.
+const MANY: usize = 32;
+/// So many wait when the store takes long for a commit, however few are in it.
+const CROWD: usize = 128;
+/// Transactions in one commit, when many wait: more would make the first of them wait too long.
 const MOST: usize = 256;
 
 /// What the committer can be asked for.
@@ -59,7 +64,8 @@ pub(crate) async fn run(interior: Arc<Interior>, mut jobs: mpsc::Receiver<Job>) 
 
 /// Commits the job and those that wait behind it. Gives back one that found no room.
 async fn commit_waiting(interior: &Interior, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
-    if !jobs.is_empty() {
+    let most = if jobs.len() < CROWD { MANY } else { MOST };
+    if (1..most).contains(&jobs.len()) {
         // Who is about to ask comes along: a commit costs nearly as much for few as for many.
         tokio::task::yield_now().await;
     }
@@ -104,7 +110,7 @@ async fn commit_waiting(interior: &Interior, first: Job, jobs: &mut mpsc::Receiv
                 job.answer(Err(error));
             }
         }
-        if waiting.len() < MOST {
+        if waiting.len() < most {
             next = jobs.try_recv().ok();
         }
     }

@@ -27,7 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use strongroom_core::drill::Door as DrillDoor;
-use strongroom_core::{Source, Strongroom};
+use strongroom_core::{Source, Strongroom, boxed};
 use strongroom_model::{MountPath, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -322,32 +322,37 @@ impl Server {
         while running.join_next().await.is_some() {}
     }
 
-    async fn request(
+    /// Serves one request. What it gives back is small: the HTTP library moves it into its own state.
+    fn request<'o>(
         &self,
-        orphans: &Mutex<JoinSet<()>>,
+        orphans: &'o Mutex<JoinSet<()>>,
         request: Request<Incoming>,
         door: Result<Door, (Door, String)>,
-        _serving: Serving,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        serving: Serving,
+    ) -> impl Future<Output = Result<Response<Full<Bytes>>, Infallible>> + use<'o> {
         // Whoever frames a request in two ways may have smuggled another one in behind it. The HTTP library goes by the
         // chunks and hides the length, so no request with chunks is followed by another (RFC 9112, section 6.1).
         let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
         let (vault, native) = (Arc::clone(&self.vault), Arc::clone(&self.native));
         let aws = Arc::clone(&self.aws);
         // On the connection's own task, where no other thread must be woken for it.
-        let serving = Box::pin(async move {
+        let work = boxed(|| async move {
             match door {
-                Err((door, why)) => Box::pin(vault.refuse_at_door(request, door, why)).await,
-                Ok(door) if native::is_ours(request.uri().path()) => Box::pin(native.serve(request, door)).await,
-                Ok(door) if Aws::claims(&request) => Box::pin(aws.serve(request, door)).await,
+                Err((door, why)) => boxed(|| vault.refuse_at_door(request, door, why)).await,
+                Ok(door) if native::is_ours(request.uri().path()) => boxed(|| native.serve(request, door)).await,
+                Ok(door) if Aws::claims(&request) => boxed(|| aws.serve(request, door)).await,
                 Ok(door) => vault.serve(request, door).await,
             }
         });
-        let mut response = ToTheEnd::new(serving, orphans).await.unwrap_or_else(broken);
-        if chunked {
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let done = ToTheEnd::new(work, orphans);
+        async move {
+            let _serving = serving;
+            let mut response = done.await.unwrap_or_else(broken);
+            if chunked {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response)
         }
-        Ok(response)
     }
 }
 

@@ -114,7 +114,8 @@ impl Barrier {
     pub(crate) async fn ask(&self, work: Work) -> Result<Revision, BarrierError> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(BarrierError::Closed)?;
         let (answer, wait) = oneshot::channel();
-        queue.send(Job { work, answer }).await.map_err(|_| BarrierError::Closed)?;
+        // In two steps: sending would hold the work twice.
+        queue.reserve().await.map_err(|_| BarrierError::Closed)?.send(Job { work, answer });
         // Without an answer the committer was stopped in the middle.
         wait.await.unwrap_or(Err(BarrierError::Unknown))
     }

@@ -8,6 +8,7 @@
 pub mod access_key;
 pub mod alert;
 mod audit;
+mod boxed;
 pub mod census;
 pub mod ceremony;
 mod cidr;
@@ -53,6 +54,7 @@ pub use strongroom_audit::TrailHealth;
 pub use strongroom_barrier::{Health, Init, KeyStatus, SealKind, SealStatus, Share, SlotSpec};
 
 pub use audit::{AUDIT_TRAIL, AuditDevice, AuditDevices};
+pub use boxed::boxed;
 pub use cidr::Cidr;
 pub use configured::Configured;
 pub use cubbyhole::Cubbyholes;

@@ -101,10 +101,11 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    /// Does something, and notes how long it took, however it ended.
-    pub(crate) async fn over<T>(&self, act: impl Future<Output = T>) -> T {
+    /// Does something, and notes how long it took, however it ended. It is made here: given as it is, it would be held
+    /// twice, once as what was given and once as what is waited for.
+    pub(crate) async fn over<F: Future>(&self, act: impl FnOnce() -> F) -> F::Output {
         let began = self.clock.now();
-        let done = act.await;
+        let done = act().await;
         self.timing.note(self.clock.now().since(began));
         done
     }

@@ -3,7 +3,7 @@
 use crate::identity::{Entity, Identity};
 use crate::metrics::{Metrics, Watch};
 use crate::records::{PutRecord, Records};
-use crate::{CoreError, Grant};
+use crate::{CoreError, Grant, boxed};
 use ahash::AHashMap;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -143,7 +143,7 @@ impl PolicyStore {
             return Ok(Some(RESPONSE_WRAPPING.to_owned()));
         }
         let at = shelf().named(name.as_str());
-        let stored = self.meters.get.over(self.records.get::<StoredPolicy>(&at)).await?;
+        let stored = self.meters.get.over(|| self.records.get::<StoredPolicy>(&at)).await?;
         Ok(stored.map(|stored| stored.value.source.clone()))
     }
 
@@ -161,7 +161,8 @@ impl PolicyStore {
             .map_err(|error| CoreError::Invalid(format!("failed to parse policy: {error}")))?;
         let at = shelf().named(policy.name.as_str());
         let stored = StoredPolicy { source: source.to_owned() };
-        self.meters.set.over(self.records.commit(Txn::new().put_record(at, &stored)?)).await?;
+        let txn = Txn::new().put_record(at, &stored)?;
+        self.meters.set.over(|| self.records.commit(txn)).await?;
         self.forget_compiled();
         Ok(())
     }
@@ -177,14 +178,15 @@ impl PolicyStore {
             return Err(CoreError::Invalid(format!("cannot delete \"{name}\" policy")));
         }
         let txn = Txn::new().delete(shelf().named(name.as_str()));
-        self.meters.delete.over(self.records.commit(txn)).await?;
+        self.meters.delete.over(|| self.records.commit(txn)).await?;
         self.forget_compiled();
         Ok(())
     }
 
     /// The names of all policies that can be assigned, with `root`, sorted.
     pub async fn names(&self) -> Result<Vec<String>, CoreError> {
-        let listed = self.meters.list.over(self.records.scan_all::<StoredPolicy>(&shelf())).await?;
+        let shelf = shelf();
+        let listed = self.meters.list.over(|| self.records.scan_all::<StoredPolicy>(&shelf)).await?;
         let mut names: Vec<String> = listed.iter().map(|policy| policy.text()).collect();
         names.push(PolicyName::root().to_string());
         names.sort();
@@ -209,7 +211,7 @@ impl PolicyStore {
         let mut policies = Vec::with_capacity(names.len());
         for name in names {
             // Rare, so not a part of every request that asks.
-            policies.extend(Box::pin(self.parsed(name, epoch)).await?);
+            policies.extend(boxed(|| self.parsed(name, epoch)).await?);
         }
         let templated = policies.iter().any(|policy| policy.is_templated());
         if templated {

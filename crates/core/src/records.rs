@@ -5,6 +5,7 @@
 //! what it changed before it is acknowledged, so nobody sees an older state than they wrote.
 
 use crate::CoreError;
+use crate::boxed;
 use crate::metrics::{Metrics, Watch};
 use ahash::{AHashMap, RandomState};
 use serde::Serialize;
@@ -96,7 +97,7 @@ impl Records {
             Look::Missing(ticket) => ticket,
         };
         // Boxed: most find it above, and whoever looks up would carry room for reading the store.
-        let Some(record) = Box::pin(self.meters.get.over(self.barrier.get(at))).await? else {
+        let Some(record) = boxed(|| self.meters.get.over(|| self.barrier.get(at))).await? else {
             if absence == Absence::Remembered {
                 self.cache.keep(at, ticket, Arc::new(Absent));
             }
@@ -115,7 +116,7 @@ impl Records {
         after: Option<&Address>,
         limit: usize,
     ) -> Result<Vec<Listed<T>>, CoreError> {
-        let records = self.meters.list.over(self.barrier.scan(shelf, after, limit)).await?;
+        let records = self.meters.list.over(|| self.barrier.scan(shelf, after, limit)).await?;
         let listed = records.into_iter().map(|record| {
             let value = decode(shelf.kind, &record.bytes)?;
             Ok(Listed { name: record.name, number: record.number, value, rev: record.rev })
@@ -168,7 +169,7 @@ impl Records {
     /// Commits; durable when it returns.
     pub async fn commit(&self, txn: Txn) -> Result<Revision, CoreError> {
         let meter = if txn.puts_any() || !txn.deletes_any() { &self.meters.put } else { &self.meters.delete };
-        Ok(meter.over(self.barrier.commit(txn)).await?)
+        Ok(meter.over(|| self.barrier.commit(txn)).await?)
     }
 }
 

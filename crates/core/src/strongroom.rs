@@ -7,7 +7,7 @@ use crate::metrics::{Labels, Metrics};
 use crate::open::{Open, Parts, Settings};
 use crate::plugin::Plugins;
 use crate::snapshot::RestoreOrder;
-use crate::{Auth, CoreError, Grant, Visit, audit};
+use crate::{Auth, CoreError, Grant, Visit, audit, boxed};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -175,7 +175,7 @@ impl Strongroom {
             return Err(CoreError::Invalid("Vault is already initialized".to_owned()));
         };
         let outcome = door.init(init, self.setup.clock.now()).await?;
-        let open = Box::pin(self.build(outcome.barrier)).await?;
+        let open = boxed(|| self.build(outcome.barrier)).await?;
         let for_people = dev.is_none();
         let stays_open = dev.is_some() || !self.setup.static_keys.is_empty();
         if dev.is_some() {
@@ -183,7 +183,7 @@ impl Strongroom {
         }
         let root = open.root_token(dev.flatten()).await?;
         if stays_open {
-            Box::pin(open.begin()).await?;
+            boxed(|| open.begin()).await?;
             self.state.store(Arc::new(State::Open(open)));
         } else {
             open.end().await;
@@ -219,7 +219,7 @@ impl Strongroom {
             State::Uninitialised(_) => return Err(CoreError::Uninitialised),
             State::Sealed(sealed) => sealed,
         };
-        match self.metrics.watch("vault.core.unseal", &self.setup.clock).over(sealed.submit(share)).await? {
+        match self.metrics.watch("vault.core.unseal", &self.setup.clock).over(|| sealed.submit(share)).await? {
             Opening::Progress(status) => Ok(status),
             Opening::Open(barrier) => {
                 let open = self.enter(barrier).await?;
@@ -274,14 +274,14 @@ impl Strongroom {
         let _guard = self.changing.lock().await;
         if let State::Open(open) = self.state() {
             let clock = &self.setup.clock;
-            self.metrics.watch("vault.core.seal-internal", clock).over(self.shut(&open)).await?;
+            self.metrics.watch("vault.core.seal-internal", clock).over(|| self.shut(&open)).await?;
         }
         Ok(())
     }
 
     async fn shut(&self, open: &Open) -> Result<(), CoreError> {
         self.state.store(Arc::new(look(&self.setup).await?));
-        self.metrics.watch("vault.core.pre_seal", &self.setup.clock).over(open.end()).await;
+        self.metrics.watch("vault.core.pre_seal", &self.setup.clock).over(|| open.end()).await;
         Ok(())
     }
 
@@ -416,10 +416,10 @@ impl Strongroom {
         }
         let opening = async {
             // What opening takes room for would be carried by all that waits for it.
-            let open = Box::pin(self.build(barrier)).await?;
-            Box::pin(open.begin()).await.map(|()| open)
+            let open = boxed(|| self.build(barrier)).await?;
+            boxed(|| open.begin()).await.map(|()| open)
         };
-        let open = self.metrics.watch("vault.core.post_unseal", &self.setup.clock).over(opening).await?;
+        let open = self.metrics.watch("vault.core.post_unseal", &self.setup.clock).over(|| opening).await?;
         self.restored.store(false, Ordering::SeqCst);
         self.state.store(Arc::new(State::Open(Arc::clone(&open))));
         Ok(open)

@@ -310,7 +310,7 @@ macro_rules! operation {
             work: $crate::aws::operation::Work::One($crate::aws::operation::Passage {
                 access: strongroom_core::Access::$access,
                 asks: $asks,
-                act: |call| Box::pin($act(call)),
+                act: |call| strongroom_core::boxed(|| $act(call)),
             }),
         }
     };

@@ -5,7 +5,7 @@ use super::shipping::{some, wrong};
 use super::trail::to_json;
 use serde_json::json;
 use strongroom_core::alert::{Mute, Suspicion};
-use strongroom_core::{Access, CoreError, Endpoint, Operation, Reply};
+use strongroom_core::{Access, CoreError, Endpoint, Operation, Reply, boxed};
 use strongroom_model::Timestamp;
 
 const fn given(name: &'static str, kind: &'static str, about: &'static str) -> Parameter {
@@ -33,7 +33,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "alerts, mutes, absent",
         object: itself,
-        handler: |context| Box::pin(list(context)),
+        handler: |context| boxed(|| list(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: MUTE,
         answer: "nothing",
         object: itself,
-        handler: |context| Box::pin(change(context)),
+        handler: |context| boxed(|| change(context)),
     },
 ];
 

@@ -7,7 +7,7 @@ use super::trail::{needed, to_json, told};
 use serde_json::{Value, json};
 use strongroom_core::drill::{CredentialType, Drill, Order, Wish};
 use strongroom_core::rotation::Schedule;
-use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply, boxed};
 
 const PATH: Parameter = parameter("path", "string", "The secret, or the role of an engine such as database/creds/app.");
 const CREDENTIALS: Parameter = Parameter {
@@ -64,7 +64,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: ORDER,
         answer: "drill",
         object: itself,
-        handler: |context| Box::pin(run(context)),
+        handler: |context| boxed(|| run(context)),
     },
     Route {
         endpoint: line(
@@ -76,7 +76,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: ORDER,
         answer: "path, credentials, rounds, makes, changes",
         object: itself,
-        handler: |context| Box::pin(preview(context)),
+        handler: |context| boxed(|| preview(context)),
     },
     Route {
         endpoint: line(
@@ -88,7 +88,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[PATH],
         answer: "path, running, drills, trends, rotation, fetched, absent",
         object: itself,
-        handler: |context| Box::pin(history(context)),
+        handler: |context| boxed(|| history(context)),
     },
     Route {
         endpoint: line(
@@ -100,7 +100,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[PATH],
         answer: "rows, absent",
         object: itself,
-        handler: |context| Box::pin(table(context)),
+        handler: |context| boxed(|| table(context)),
     },
     Route {
         endpoint: line(
@@ -112,7 +112,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: PLAN,
         answer: "schedules",
         object: itself,
-        handler: |context| Box::pin(schedules(context)),
+        handler: |context| boxed(|| schedules(context)),
     },
     Route {
         endpoint: line(
@@ -129,7 +129,7 @@ pub(super) const ROUTES: &[Route] = &[
         }],
         answer: "max_age_seconds",
         object: itself,
-        handler: |context| Box::pin(settings(context)),
+        handler: |context| boxed(|| settings(context)),
     },
 ];
 

@@ -5,7 +5,7 @@ use super::trail::{told, words};
 use serde_json::json;
 use std::time::Duration;
 use strongroom_core::event::Wanted;
-use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply, boxed};
 
 const PREFIX: Parameter =
     parameter("prefix", "string", "The beginning of paths, whole parts of it; secrets also without `data/`.");
@@ -31,7 +31,7 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answer: "events, after, resync",
         object: itself,
-        handler: |context| Box::pin(poll(context)),
+        handler: |context| boxed(|| poll(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -44,7 +44,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[PREFIX, AFTER, KINDS],
         answer: "a stream of the media type text/event-stream",
         object: itself,
-        handler: |context| Box::pin(stream(context)),
+        handler: |context| boxed(|| stream(context)),
     },
 ];
 

@@ -4,7 +4,7 @@ use super::route::{Context, Route, itself, parameter};
 use super::trail::{needed, to_json, told};
 use serde_json::{Value, json};
 use strongroom_core::incident::Incident;
-use strongroom_core::{Access, CoreError, Endpoint, Operation, Reply};
+use strongroom_core::{Access, CoreError, Endpoint, Operation, Reply, boxed};
 
 /// The endpoints.
 pub(super) const ROUTES: &[Route] = &[
@@ -19,7 +19,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "incidents",
         object: itself,
-        handler: |context| Box::pin(list(context)),
+        handler: |context| boxed(|| list(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -32,7 +32,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "incident, figures",
         object: itself,
-        handler: |context| Box::pin(show(context)),
+        handler: |context| boxed(|| show(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -45,7 +45,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "incident, figures, timeline, timeline_more, stragglers",
         object: itself,
-        handler: |context| Box::pin(report(context)),
+        handler: |context| boxed(|| report(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -58,7 +58,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[parameter("reason", "string", "Why. Needed.")],
         answer: "incident",
         object: itself,
-        handler: |context| Box::pin(lift(context)),
+        handler: |context| boxed(|| lift(context)),
     },
 ];
 

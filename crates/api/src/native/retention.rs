@@ -7,7 +7,7 @@ use super::trail::{needed, to_json, told};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use strongroom_core::retention::{Archiving, Keeping, NewHold};
-use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply, boxed};
 use strongroom_model::Timestamp;
 
 const fn given(name: &'static str, kind: &'static str, about: &'static str) -> Parameter {
@@ -44,7 +44,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: KEEPING,
         answer: "keep_days, folder, archives_keep_days, absent, last",
         object: itself,
-        handler: |context| Box::pin(retention(context)),
+        handler: |context| boxed(|| retention(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -57,7 +57,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: ARCHIVE,
         answer: "archives, removed, kept, more",
         object: itself,
-        handler: |context| Box::pin(archive(context)),
+        handler: |context| boxed(|| archive(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -70,7 +70,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "holds",
         object: itself,
-        handler: |context| Box::pin(holds(context)),
+        handler: |context| boxed(|| holds(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -83,7 +83,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: HOLD,
         answer: "nothing",
         object: itself,
-        handler: |context| Box::pin(hold(context)),
+        handler: |context| boxed(|| hold(context)),
     },
 ];
 

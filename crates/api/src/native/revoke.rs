@@ -6,7 +6,7 @@ use super::trail::{needed, to_json, told};
 use crate::vault::one_spelling;
 use serde_json::json;
 use strongroom_core::emergency::Aim;
-use strongroom_core::{Access, Cidr, CoreError, Endpoint, Operation, Reply};
+use strongroom_core::{Access, Cidr, CoreError, Endpoint, Operation, Reply, boxed};
 use strongroom_model::RequestPath;
 
 const SECRET: Parameter = parameter("secret", "string", "A secret, whose version in force is put out of use.");
@@ -39,7 +39,7 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answer: "incident, figures",
         object: itself,
-        handler: |context| Box::pin(revoke(context)),
+        handler: |context| boxed(|| revoke(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -52,7 +52,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[SECRET, PRINCIPAL, LEASES, MOUNT, ADDRESS],
         answer: "target, kind, touches",
         object: itself,
-        handler: |context| Box::pin(preview(context)),
+        handler: |context| boxed(|| preview(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -65,7 +65,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "blocks",
         object: itself,
-        handler: |context| Box::pin(blocks(context)),
+        handler: |context| boxed(|| blocks(context)),
     },
 ];
 

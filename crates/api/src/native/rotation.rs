@@ -5,7 +5,7 @@ use super::route::{Context, Parameter, Route, parameter};
 use super::trail::{to_json, told};
 use serde_json::{Value, json};
 use strongroom_core::rotation::{PlanChange, Reason, RotationView, Schedule};
-use strongroom_core::{Access, Captures, CoreError, Endpoint, Fields, Object, Operation, Reply, SecretAct};
+use strongroom_core::{Access, Captures, CoreError, Endpoint, Fields, Object, Operation, Reply, SecretAct, boxed};
 use strongroom_model::SecretPath;
 
 const PLAN: &[Parameter] = &[
@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "path, plan, enabled, last, next, running, before, advice",
         object: |captures, _| secret(captures, SecretAct::ReadMetadata),
-        handler: |context| Box::pin(status(context)),
+        handler: |context| boxed(|| status(context)),
     },
     Route {
         endpoint: line(
@@ -58,7 +58,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "rotations",
         object: |captures, _| secret(captures, SecretAct::ReadMetadata),
-        handler: |context| Box::pin(history(context)),
+        handler: |context| boxed(|| history(context)),
     },
     Route {
         endpoint: line(
@@ -70,7 +70,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: PLAN,
         answer: "path, plan, enabled, last, next, running, before, advice",
         object: |captures, _| secret(captures, SecretAct::Write),
-        handler: |context| Box::pin(schedule(context)),
+        handler: |context| boxed(|| schedule(context)),
     },
     Route {
         endpoint: line(
@@ -82,7 +82,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: START,
         answer: "path, plan, enabled, last, next, running, before, advice",
         object: |captures, _| secret(captures, SecretAct::Write),
-        handler: |context| Box::pin(start(context)),
+        handler: |context| boxed(|| start(context)),
     },
     Route {
         endpoint: line(
@@ -94,7 +94,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "path, plan, enabled, last, next, running, before, advice, cancelled",
         object: |captures, _| secret(captures, SecretAct::WriteMetadata),
-        handler: |context| Box::pin(cancel(context)),
+        handler: |context| boxed(|| cancel(context)),
     },
 ];
 

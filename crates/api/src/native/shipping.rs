@@ -4,7 +4,7 @@ use super::route::{Context, Parameter, Route, itself, parameter};
 use serde_json::json;
 use std::path::PathBuf;
 use strongroom_core::shipping::{Facility, FarEnd, NewShipper, Replay, ShipFormat, Transport};
-use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply, boxed};
 use strongroom_model::Timestamp;
 
 const fn given(name: &'static str, kind: &'static str, about: &'static str) -> Parameter {
@@ -41,7 +41,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "destinations",
         object: itself,
-        handler: |context| Box::pin(list(context)),
+        handler: |context| boxed(|| list(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -54,7 +54,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: NEW,
         answer: "nothing",
         object: itself,
-        handler: |context| Box::pin(change(context)),
+        handler: |context| boxed(|| change(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -67,7 +67,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: FROM,
         answer: "from",
         object: itself,
-        handler: |context| Box::pin(replay(context)),
+        handler: |context| boxed(|| replay(context)),
     },
 ];
 

@@ -5,7 +5,7 @@ use super::shipping::{some, wrong};
 use serde_json::json;
 use std::collections::BTreeSet;
 use strongroom_core::webhook::{NewWebhook, Style, Topic};
-use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_core::{Access, CoreError, Endpoint, Fields, Operation, Reply, boxed};
 
 const fn given(name: &'static str, kind: &'static str, about: &'static str) -> Parameter {
     Parameter { name, kind, about, operations: &[Operation::Write] }
@@ -33,7 +33,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "webhooks",
         object: itself,
-        handler: |context| Box::pin(list(context)),
+        handler: |context| boxed(|| list(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -46,7 +46,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: NEW,
         answer: "key",
         object: itself,
-        handler: |context| Box::pin(change(context)),
+        handler: |context| boxed(|| change(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -59,7 +59,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: &[],
         answer: "status",
         object: itself,
-        handler: |context| Box::pin(try_out(context)),
+        handler: |context| boxed(|| try_out(context)),
     },
 ];
 

@@ -6,7 +6,7 @@ use super::route::{Context, Parameter, Route, itself, parameter};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use strongroom_core::inquiry::{Answer, Question};
-use strongroom_core::{Access, Cidr, CoreError, Endpoint, Fields, Operation, Reply};
+use strongroom_core::{Access, Cidr, CoreError, Endpoint, Fields, Operation, Reply, boxed};
 use strongroom_model::{NamespacePath, Timestamp};
 
 const FILTERS: &[Parameter] = &[
@@ -65,7 +65,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: FILTERS,
         answer: "entries, next, end, absent, behind, proof",
         object: itself,
-        handler: |context| Box::pin(query(context)),
+        handler: |context| boxed(|| query(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -78,7 +78,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: PATH,
         answer: "path, object, current_version, current_since, consumers",
         object: itself,
-        handler: |context| Box::pin(who_reads(context)),
+        handler: |context| boxed(|| who_reads(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -91,7 +91,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: PRINCIPAL,
         answer: "principal, uses",
         object: itself,
-        handler: |context| Box::pin(reads_what(context)),
+        handler: |context| boxed(|| reads_what(context)),
     },
     Route {
         endpoint: Endpoint {
@@ -104,7 +104,7 @@ pub(super) const ROUTES: &[Route] = &[
         parameters: SINCE,
         answer: "unused_secrets, unused_rules, unused_access",
         object: itself,
-        handler: |context| Box::pin(review(context)),
+        handler: |context| boxed(|| review(context)),
     },
 ];
 

@@ -2,7 +2,7 @@
 
 use super::route::{Answer, Context, Route};
 use strongroom_core::Operation::{self, Delete, List, Patch, Read, Write};
-use strongroom_core::{Access, Captures, CoreError, Endpoint, Object, Reply};
+use strongroom_core::{Access, Captures, CoreError, Endpoint, Object, Reply, boxed};
 use strongroom_model::FolderPath;
 
 pub(super) const ROUTES: &[Route] = &[
@@ -14,7 +14,7 @@ pub(super) const ROUTES: &[Route] = &[
             help: "Lists what the caller's token keeps for itself.",
         },
         object: of_place,
-        handler: |context| -> Answer<'_> { Box::pin(serve(context)) },
+        handler: |context| -> Answer<'_> { boxed(|| serve(context)) },
     },
     Route {
         endpoint: Endpoint {
@@ -24,7 +24,7 @@ pub(super) const ROUTES: &[Route] = &[
             help: "Reads, writes, deletes or lists what the caller's token keeps for itself; it ends with the token.",
         },
         object: of_place,
-        handler: |context| -> Answer<'_> { Box::pin(serve(context)) },
+        handler: |context| -> Answer<'_> { boxed(|| serve(context)) },
     },
 ];
 

@@ -10,7 +10,7 @@ use strongroom_core::secret::{
     CustomChange, KvConfigChange, Lifetime, MetadataChange, SecretMetadata, SecretValue, Seen, VersionInfo,
     VersionMetadata, WriteOptions,
 };
-use strongroom_core::{Access, Captures, CoreError, Endpoint, Fields, Object, Reply, SecretAct};
+use strongroom_core::{Access, Captures, CoreError, Endpoint, Fields, Object, Reply, SecretAct, boxed};
 use strongroom_model::{FolderPath, SecretPath, Timestamp, Ttl, TtlError, VersionNumber, VersionSelector};
 
 macro_rules! kv {
@@ -18,7 +18,7 @@ macro_rules! kv {
         Route {
             endpoint: Endpoint { pattern: $pattern, operations: &$operations, access: Access::Token, help: $help },
             object: $object,
-            handler: |context| -> Answer<'_> { Box::pin($handler(context)) },
+            handler: |context| -> Answer<'_> { strongroom_core::boxed(|| $handler(context)) },
         }
     };
 }
@@ -93,9 +93,9 @@ async fn data(context: Context<'_>) -> Result<Reply, CoreError> {
     match context.operation {
         Read | List => read_data(&context).await,
         // Boxed: reads are many, and each would carry room for a change.
-        Write => Box::pin(write_data(context)).await,
-        Patch => Box::pin(patch_data(context)).await,
-        Delete => Box::pin(context.open.secrets.delete_current(context.grant)).await.map(|()| Reply::empty()),
+        Write => boxed(|| write_data(context)).await,
+        Patch => boxed(|| patch_data(context)).await,
+        Delete => boxed(|| context.open.secrets.delete_current(context.grant)).await.map(|()| Reply::empty()),
     }
 }
 

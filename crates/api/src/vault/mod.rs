@@ -46,7 +46,8 @@ use std::sync::Arc;
 use strongroom_core::mount::{Mount, MountClass};
 use strongroom_core::wrapping::Wrapping;
 use strongroom_core::{
-    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom, route,
+    Access, Ask, Captures, CoreError, Endpoint, Fields, Grant, Object, Open, Operation, Reply, State, Strongroom,
+    boxed, route,
 };
 use strongroom_model::{NamespacePath, PathError};
 
@@ -203,7 +204,7 @@ impl Vault {
             && below.is_empty()
             && parsed.visit.namespace.is_root()
         {
-            return Box::pin(self.help_on_mount(open, parsed, mount)).await;
+            return boxed(|| self.help_on_mount(open, parsed, mount)).await;
         }
         match self.locate(open, &mut parsed).await {
             // Whoever throws the answer away must not have made or used up anything by asking.
@@ -212,10 +213,10 @@ impl Vault {
                 self.refuse(&parsed, CoreError::Unsupported).await
             }
             Ok((target, _)) if parsed.head && !target.is_read_without_effect() => {
-                Box::pin(self.lead_nowhere(open, parsed, CoreError::Unsupported)).await
+                boxed(|| self.lead_nowhere(open, parsed, CoreError::Unsupported)).await
             }
             Ok((target, object)) => self.serve_located(open, parsed, target, object).await,
-            Err(error) => Box::pin(self.lead_nowhere(open, parsed, error)).await,
+            Err(error) => boxed(|| self.lead_nowhere(open, parsed, error)).await,
         }
     }
 
@@ -270,7 +271,7 @@ impl Vault {
                     self.note_lease(&mount, lease);
                 }
                 match after.into_order() {
-                    Some(order) => Box::pin(self.carry_out(open, order)).await,
+                    Some(order) => boxed(|| self.carry_out(open, order)).await,
                     None => Ok(()),
                 }
             }
@@ -358,7 +359,7 @@ impl Vault {
             return Ok(reply);
         }
         let render = |reply: &Reply| answer::rendered(reply, visit.request, mount, &visit.path);
-        Box::pin(open.wrapping.wrap(grant, reply, render)).await
+        boxed(|| open.wrapping.wrap(grant, reply, render)).await
     }
 
     async fn act(
@@ -385,10 +386,10 @@ impl Vault {
                 .await
             }
             Found::Method(endpoint, _) => {
-                Box::pin(open.logins.call(grant, endpoint, target.captures.clone(), operation, fields)).await
+                boxed(|| open.logins.call(grant, endpoint, target.captures.clone(), operation, fields)).await
             }
             Found::Engine(endpoint, _) => {
-                Box::pin(open.leases.serve(grant, endpoint, target.captures.clone(), operation, fields)).await
+                boxed(|| open.leases.serve(grant, endpoint, target.captures.clone(), operation, fields)).await
             }
         }
     }

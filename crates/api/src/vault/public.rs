@@ -36,7 +36,7 @@ macro_rules! public {
     ($pattern:literal, $operations:expr, $handler:ident, $help:literal) => {
         PublicRoute {
             endpoint: Endpoint { pattern: $pattern, operations: &$operations, access: Access::Open, help: $help },
-            handler: |vault, fields, operation| Box::pin($handler(vault, fields, operation)),
+            handler: |vault, fields, operation| strongroom_core::boxed(|| $handler(vault, fields, operation)),
         }
     };
 }

@@ -24,7 +24,7 @@ use crate::policy::PolicyStore;
 use crate::secret::{Deed, Secrets};
 use crate::token::{Bearer, TokenKey, Tokens};
 use crate::wrapping::{Contents, INVALID};
-use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Veto, Visit};
+use crate::{Access, CoreError, Cubbyholes, Fields, Operation, Reply, Veto, Visit, boxed};
 use credential::Credential;
 use grant::cubbyhole_of;
 use note::{note, open_endpoint, secret_note};
@@ -149,7 +149,7 @@ impl Gate {
         match admitted {
             Ok(()) => Ok(grant),
             Err(error) => {
-                let error = Box::pin(self.refuse(grant, fields, error)).await;
+                let error = boxed(|| self.refuse(grant, fields, error)).await;
                 Err(error)
             }
         }
@@ -179,13 +179,13 @@ impl Gate {
         let written = self.trail.append(entry).await;
         if let Some(key) = spent {
             // It has no uses left, so it is powerless with or without its record.
-            if let Err(error) = Box::pin(self.tokens.revoke_tree(key)).await {
+            if let Err(error) = boxed(|| self.tokens.revoke_tree(key)).await {
                 tracing::warn!(%error, "a token that was used up could not be removed");
             }
         }
         let lost = grant.made().filter(|_| result.is_err() || written.is_err() || bare.is_some());
         if let Some(made) = lost {
-            Box::pin(self.leases.take_back(made)).await?;
+            boxed(|| self.leases.take_back(made)).await?;
         }
         let held_back = match (written, bare) {
             (Ok(_), None) => return Ok(()),
@@ -193,7 +193,7 @@ impl Gate {
             (Err(error), _) => error.into(),
         };
         for key in made {
-            Box::pin(self.tokens.revoke_tree(key)).await?;
+            boxed(|| self.tokens.revoke_tree(key)).await?;
         }
         Err(held_back)
     }
@@ -249,7 +249,7 @@ impl Gate {
     ) -> Result<(), CoreError> {
         self.not_blocked(grant)?;
         if matches!(grant.object, Object::Wrapping) {
-            Box::pin(self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields)).await?;
+            boxed(|| self.find_wrapping(grant, credential.as_ref().and_then(Credential::token), fields)).await?;
         }
         let Some((credential, bearer)) = self.prove(grant, credential, access).await? else { return Ok(()) };
         grant.principal = Some(bearer.principal());
@@ -286,7 +286,7 @@ impl Gate {
             return forbid(grant, "forbidden by the secret's own policy", Veto::SecretsPolicy);
         }
         if let Some((narrowing, wish)) = narrowing
-            && let Some(veto) = Box::pin(self.narrows(grant, narrowing, wish, &question, fields)).await?
+            && let Some(veto) = boxed(|| self.narrows(grant, narrowing, wish, &question, fields)).await?
         {
             return forbid(grant, "not allowed by the session's own policy", veto);
         }
@@ -317,12 +317,14 @@ impl Gate {
         Ok(match (&grant.object, grant.visit.operation) {
             // Boxed: reads do without, and would carry room for it.
             (Object::Secret { path, act }, Operation::Write) => {
-                Some(Box::pin(self.secrets.exists(grant.mount()?, path, *act)).await?)
+                let mount = grant.mount()?;
+                Some(boxed(|| self.secrets.exists(mount, path, *act)).await?)
             }
             (Object::Cubbyhole { place }, Operation::Write) => {
-                Some(Box::pin(self.cubbyholes.exists(cubbyhole_of(bearer)?, place)).await?)
+                let cubbyhole = cubbyhole_of(bearer)?;
+                Some(boxed(|| self.cubbyholes.exists(cubbyhole, place)).await?)
             }
-            (Object::TokenRole { name }, Operation::Write) => Some(Box::pin(self.tokens.role(name)).await?.is_some()),
+            (Object::TokenRole { name }, Operation::Write) => Some(boxed(|| self.tokens.role(name)).await?.is_some()),
             (Object::Path { exists }, _) => *exists,
             _ => None,
         })
@@ -427,7 +429,7 @@ impl Gate {
             // The act uses this token up, in one commit with what it does.
             Some(bearer) if grant.wrapping.is_some() && grant.wrapping == bearer.key() => Ok(()),
             Some(bearer) if bearer.is_counted() => {
-                if Box::pin(self.tokens.count_use(bearer)).await? {
+                if boxed(|| self.tokens.count_use(bearer)).await? {
                     Ok(())
                 } else {
                     deny(grant, "token has no uses left")

@@ -140,7 +140,8 @@ impl Identity {
         alias.called = Some(now);
         alias.updated = self.clock.now();
         entity.touch(self.clock.now());
-        self.upsert.over(self.records.commit(txn.put_record(entity_at(entity.id), &entity)?)).await?;
+        let txn = txn.put_record(entity_at(entity.id), &entity)?;
+        self.upsert.over(|| self.records.commit(txn)).await?;
         Ok(true)
     }
 

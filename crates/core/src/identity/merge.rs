@@ -57,7 +57,8 @@ impl Identity {
             entity.touch(self.clock.now());
             txn = token::note_departed(txn.delete(entity_at(id)).delete(name_at(&other.value.name)), id)?;
             txn = self.note_cut_off(txn, &other.value, "merged into another one")?;
-            match self.upsert.over(self.records.commit(txn.put_record(entity_at(into), &entity)?)).await {
+            let txn = txn.put_record(entity_at(into), &entity)?;
+            match self.upsert.over(|| self.records.commit(txn)).await {
                 Err(CoreError::Conflict) => continue,
                 done => return done.map(|_| ()),
             }

@@ -216,7 +216,8 @@ impl Identity {
             if entity.disabled && !current.value.disabled {
                 txn = self.note_cut_off(lease::cut(txn, id)?, &entity, "disabled")?;
             }
-            match self.upsert.over(self.records.commit(txn.put_record(entity_at(id), &entity)?)).await {
+            let txn = txn.put_record(entity_at(id), &entity)?;
+            match self.upsert.over(|| self.records.commit(txn)).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => return Ok(entity),
@@ -351,7 +352,8 @@ impl Identity {
             alias.updated = self.clock.now();
             let taken = (alias.mount_accessor.clone(), alias.name.clone());
             entity.touch(self.clock.now());
-            match self.upsert.over(self.records.commit(txn.put_record(entity_at(entity.id), &entity)?)).await {
+            let txn = txn.put_record(entity_at(entity.id), &entity)?;
+            match self.upsert.over(|| self.records.commit(txn)).await {
                 Ok(_) => return Ok(()),
                 Err(CoreError::Conflict) => {
                     if self.by_alias(&taken.0, &taken.1).await?.is_some_and(|other| other.value.id != entity.id) {
@@ -376,7 +378,8 @@ impl Identity {
             let alias = entity.aliases.remove(position);
             entity.touch(self.clock.now());
             let txn = without_alias(Txn::new().expect(entity_at(entity.id), current.rev), &alias);
-            match self.upsert.over(self.records.commit(txn.put_record(entity_at(entity.id), &entity)?)).await {
+            let txn = txn.put_record(entity_at(entity.id), &entity)?;
+            match self.upsert.over(|| self.records.commit(txn)).await {
                 Err(CoreError::Conflict) => continue,
                 other => return other.map(|_| ()),
             }
@@ -408,7 +411,8 @@ impl Identity {
             txn = txn.expect_absent(alias_at(&alias.mount_accessor, &alias.name));
             txn = with_alias(txn, alias, entity.id)?;
         }
-        self.upsert.over(self.records.commit(txn.put_record(entity_at(entity.id), entity)?)).await.map(|_| ())
+        let txn = txn.put_record(entity_at(entity.id), entity)?;
+        self.upsert.over(|| self.records.commit(txn)).await.map(|_| ())
     }
 
     fn blank(&self) -> Result<Entity, CoreError> {

@@ -69,7 +69,7 @@ pub struct LeaseGauges {
 impl Leases {
     /// A lease by its id.
     pub async fn lookup(&self, _grant: &Grant, id: &str) -> Result<Option<LeaseView>, CoreError> {
-        let found = self.meters.look_up.over(self.find(id)).await?;
+        let found = self.meters.look_up.over(|| self.find(id)).await?;
         Ok(found.map(|(key, lease)| self.view(&key, &lease.value)))
     }
 

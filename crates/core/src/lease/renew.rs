@@ -19,7 +19,7 @@ impl Leases {
                 }
             }
         };
-        self.meters.renew.over(renewing).await
+        self.meters.renew.over(|| renewing).await
     }
 
     async fn renew_once(self: &Arc<Self>, id: &str, increment: Ttl) -> Result<Reply, CoreError> {

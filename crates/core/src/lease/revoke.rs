@@ -47,7 +47,7 @@ impl Leases {
 
     /// Has every lease below a prefix revoked; says how many were marked.
     pub async fn revoke_prefix(self: &Arc<Self>, grant: &Grant, prefix: &str, wait: bool) -> Result<u64, CoreError> {
-        self.meters.revoke_prefix.over(self.end_prefix(grant, prefix, wait)).await
+        self.meters.revoke_prefix.over(|| self.end_prefix(grant, prefix, wait)).await
     }
 
     async fn end_prefix(self: &Arc<Self>, grant: &Grant, prefix: &str, wait: bool) -> Result<u64, CoreError> {
@@ -80,7 +80,7 @@ impl Leases {
 
     /// Forgets every lease below a prefix, whatever became of the credentials: the trail says that they may live on.
     pub async fn force(self: &Arc<Self>, grant: &Grant, prefix: &str) -> Result<u64, CoreError> {
-        self.meters.revoke_force.over(self.forget_prefix(grant, prefix)).await
+        self.meters.revoke_force.over(|| self.forget_prefix(grant, prefix)).await
     }
 
     async fn forget_prefix(self: &Arc<Self>, grant: &Grant, prefix: &str) -> Result<u64, CoreError> {

@@ -9,7 +9,7 @@ use super::value::SecretValue;
 use crate::audit::Hidings;
 use crate::mount::Mount;
 use crate::records::decode;
-use crate::{CoreError, Fields, Grant, SecretAct};
+use crate::{CoreError, Fields, Grant, SecretAct, boxed};
 use std::sync::Arc;
 use strongroom_audit::Missing;
 use strongroom_barrier::{Address, SealedValue};
@@ -163,7 +163,7 @@ impl Secrets {
             return Ok(seen);
         }
         // Boxed: it is rare, and each read would carry room for it.
-        Box::pin(self.open_past_cache(mount, found, selector)).await
+        boxed(|| self.open_past_cache(mount, found, selector)).await
     }
 
     /// As [`Secrets::open_in`], by the head as the store has it now: the one at hand may be older than the value's removal.
@@ -212,7 +212,7 @@ impl Secrets {
         let plain = match inline {
             Some(inline) => self.open_inline(mount, head, info.number, inline).await?,
             // Boxed: most values lie in their heads, and reading them would carry room for this.
-            None => match Box::pin(self.open_apart(mount, head, info.number)).await? {
+            None => match boxed(|| self.open_apart(mount, head, info.number)).await? {
                 Some(plain) => plain,
                 None => return Ok(None),
             },

@@ -6,7 +6,7 @@ use super::walk::Listings;
 use crate::event::Hub;
 use crate::mount::Mount;
 use crate::records::Records;
-use crate::{CoreError, SecretAct};
+use crate::{CoreError, SecretAct, boxed};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use strongroom_barrier::{Address, SealedValue, ValueBinding};
@@ -132,7 +132,7 @@ impl Secrets {
             None => {
                 // Boxed: it is done once, and each read would carry room for it.
                 let binding = binding(mount, head.id, number);
-                let opener = Box::pin(barrier.value_opener(&head.key, binding, &inline.value)).await?;
+                let opener = boxed(|| barrier.value_opener(&head.key, binding, &inline.value)).await?;
                 inline.opener.get_or_init(|| opener)
             }
         };

@@ -7,7 +7,7 @@ use super::read::Seen;
 use super::store::Secrets;
 use super::value::SecretValue;
 use crate::mount::Mount;
-use crate::{CoreError, Grant, Operation, SecretAct};
+use crate::{CoreError, Grant, Operation, SecretAct, boxed};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::sync::{Arc, PoisonError};
@@ -119,7 +119,7 @@ impl Secrets {
     pub(crate) async fn guard(&self, grant: &Grant, path: &SecretPath) -> Result<Option<Guard>, CoreError> {
         let mount = grant.mount()?;
         let found = match grant.visit().operation {
-            Operation::Write => Box::pin(self.find_to_write(mount, path)).await?,
+            Operation::Write => boxed(|| self.find_to_write(mount, path)).await?,
             _ => self.find(mount, path).await?,
         };
         let Some(found) = found else { return Ok(None) };

@@ -7,7 +7,7 @@ use super::staged::{alive, few_enough, labels};
 use super::store::{Found, Secrets, TRIES};
 use super::value::SecretValue;
 use crate::mount::Mount;
-use crate::{CoreError, Fields, Grant, SecretAct};
+use crate::{CoreError, Fields, Grant, SecretAct, boxed};
 use strongroom_barrier::Txn;
 use strongroom_model::{SecretPath, Stage, VersionNumber, VersionSelector};
 
@@ -58,7 +58,8 @@ impl Secrets {
                 also_granted(grant, &found.head.value.meta)?;
             }
             let attempt = match found {
-                Some(found) => self.append(mount, path, &found, &config, &plain, options).await,
+                // Boxed: a first version takes less room, and there are many.
+                Some(found) => boxed(|| self.append(mount, path, &found, &config, &plain, options)).await,
                 None => self.first(mount, path, &config, &plain, options).await,
             };
             match attempt {

@@ -62,7 +62,7 @@ impl NewToken {
 impl Tokens {
     /// Makes a token, and stores it if it is one that is stored. The warnings say what was cut short.
     pub(crate) async fn create(&self, new: NewToken) -> Result<(Auth, Vec<String>), CoreError> {
-        let made = self.meters.create.over(self.complete(new)).await?;
+        let made = self.meters.create.over(|| self.complete(new)).await?;
         self.meters.create_root.add(u64::from(made.0.token_policies.iter().any(PolicyName::is_root)));
         Ok(made)
     }
@@ -173,7 +173,7 @@ impl Tokens {
             txn = txn.expect_present(token_at(parent));
             txn = txn.put_record(children_shelf(parent).named(key.as_bytes()), &Pointer { key })?;
         }
-        match self.meters.store.over(self.records.commit(txn)).await {
+        match self.meters.store.over(|| self.records.commit(txn)).await {
             Err(CoreError::Conflict) if self.records.get::<Token>(&token_at(key)).await?.is_some() => {
                 Err(CoreError::Invalid("cannot create a token with a duplicate ID".to_owned()))
             }

@@ -17,7 +17,7 @@ impl Tokens {
         client_token: SecretString,
         increment: Ttl,
     ) -> Result<(Auth, Vec<String>), CoreError> {
-        self.meters.renew.over(self.prolong(bearer, client_token, increment)).await
+        self.meters.renew.over(|| self.prolong(bearer, client_token, increment)).await
     }
 
     async fn prolong(
@@ -41,7 +41,7 @@ impl Tokens {
             let token = Token { expires: Some(now.plus(ttl.0)), renewed: Some(now), ..current.value.clone() };
             let txn = Txn::new().expect(token_at(key), current.rev).put_record(token_at(key), &token)?;
             let txn = moved(txn, key, current.value.expires, token.expires)?;
-            match self.meters.store.over(self.records.commit(txn)).await {
+            match self.meters.store.over(|| self.records.commit(txn)).await {
                 Ok(_) => return Ok((auth_of(bearer, &token, client_token, now), warnings)),
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),

@@ -49,7 +49,7 @@ impl Tokens {
     /// returns, they are gone. Revoking what is gone already is no error.
     pub async fn revoke_tree(&self, key: TokenKey) -> Result<(), CoreError> {
         let whole = async { self.finish_job(self.remove(key, None).await?).await };
-        self.meters.revoke_tree.over(whole).await
+        self.meters.revoke_tree.over(|| whole).await
     }
 
     /// Removes a token and leaves its children, as orphans.
@@ -110,7 +110,7 @@ impl Tokens {
             if has_children || token.is_some() {
                 txn = txn.put_record(job_at(key), &job)?;
             }
-            match self.meters.revoke.over(self.records.commit(txn)).await {
+            match self.meters.revoke.over(|| self.records.commit(txn)).await {
                 Err(CoreError::Conflict) => continue,
                 Err(error) => return Err(error),
                 Ok(_) => {
@@ -135,7 +135,7 @@ impl Tokens {
             let children = self.records.scan::<Pointer>(&children_shelf(key), None, ROUND).await?;
             if children.is_empty() {
                 cubbyhole::wipe(&self.records, key).await?;
-                self.meters.end_leases.over(self.leases.end_token(key)).await?;
+                self.meters.end_leases.over(|| self.leases.end_token(key)).await?;
                 let done = Txn::new().delete(job_at(key));
                 let listed = parent.map(|parent| children_shelf(parent).named(key.as_bytes()));
                 self.records.commit(listed.into_iter().fold(done, Txn::delete)).await?;
@@ -153,7 +153,7 @@ impl Tokens {
         let Some(token) = self.records.get::<Token>(&token_at(key)).await? else { return Ok(()) };
         let job = Job { key, parent: token.value.parent };
         let txn = delete_indexes(Txn::new().delete(token_at(key)), key, &token.value).put_record(job_at(key), &job)?;
-        self.meters.revoke.over(self.records.commit(txn)).await?;
+        self.meters.revoke.over(|| self.records.commit(txn)).await?;
         self.tell(&token.value);
         self.finish_job(job).await
     }

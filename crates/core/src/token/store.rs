@@ -253,7 +253,7 @@ impl Tokens {
             let mut token = current.value.clone();
             token.uses_left -= 1;
             let txn = Txn::new().expect(at.clone(), current.rev).put_record(at.clone(), &token)?;
-            match self.meters.store.over(self.records.commit(txn)).await {
+            match self.meters.store.over(|| self.records.commit(txn)).await {
                 Ok(rev) => {
                     *last_use = token.uses_left == 0;
                     *held = Arc::new(Stored { value: token, rev });

@@ -15,7 +15,7 @@ pub(crate) use record::forget;
 use crate::audit::Hmac;
 use crate::records::Records;
 use crate::token::{Token, TokenKey, Tokens};
-use crate::{CoreError, Grant, Reply};
+use crate::{CoreError, Grant, Reply, boxed};
 use record::{Kept, LONGEST, info_at, parts};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -103,11 +103,11 @@ impl Wrapping {
         let contents = Contents::of(&reply, &self.hmac, &self.tokens);
         let inside = contents.token;
         let wrapped = match render(&reply) {
-            Ok(rendered) => Box::pin(self.keep(grant, &reply, rendered, contents, ttl)).await,
+            Ok(rendered) => boxed(|| self.keep(grant, &reply, rendered, contents, ttl)).await,
             Err(error) => Err(error),
         };
         if let (Err(_), Some(key)) = (&wrapped, inside) {
-            Box::pin(self.tokens.revoke_tree(key)).await?;
+            boxed(|| self.tokens.revoke_tree(key)).await?;
         }
         wrapped
     }

@@ -5,10 +5,10 @@ use crate::aws::operation::{Call, Passage, Tour};
 use crate::aws::refusal::Refusal;
 use crate::aws::secrets::nothing;
 use serde_json::json;
-use strongroom_core::{Access, Fields, Reply};
+use strongroom_core::{Access, Fields, Reply, boxed};
 use strongroom_model::{Kind, Kinded};
 
-const REMOVAL: Passage = Passage { access: Access::Token, asks: asks_delete, act: |call| Box::pin(one(call)) };
+const REMOVAL: Passage = Passage { access: Access::Token, asks: asks_delete, act: |call| boxed(|| one(call)) };
 
 /// `DeleteParameter`.
 pub(super) async fn one(call: Call<'_>) -> Result<Reply, Refusal> {

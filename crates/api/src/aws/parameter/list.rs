@@ -12,10 +12,10 @@ use crate::aws::secrets::epoch;
 use serde_json::{Map, Value, json};
 use strongroom_core::Operation::List;
 use strongroom_core::secret::{Sighting, Walk};
-use strongroom_core::{Access, CoreError, Fields, Reply};
+use strongroom_core::{Access, CoreError, Fields, Reply, boxed};
 use strongroom_model::{Capability, FolderPath, Kind, Kinded, RequestPath, SecretPath};
 
-const LISTING: Passage = Passage { access: Access::Token, asks: asks_folder, act: |call| Box::pin(names(call)) };
+const LISTING: Passage = Passage { access: Access::Token, asks: asks_folder, act: |call| boxed(|| names(call)) };
 
 /// The operation by which listing and values stand in the trail.
 const BY_PATH: &str = "GetParametersByPath";

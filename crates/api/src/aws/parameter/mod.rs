@@ -24,19 +24,19 @@ use super::input::Input;
 use super::operation::{Asked, Operation, Place, Work, operation};
 use super::refusal::Refusal;
 use strongroom_core::Operation::{Delete, Read, Write};
-use strongroom_core::{CoreError, SecretAct};
+use strongroom_core::{CoreError, SecretAct, boxed};
 use strongroom_model::{Kind, Kinded};
 
 /// What is served.
 pub(super) const OPERATIONS: &[Operation] = &[
     operation!("AddTagsToResource", Token, tag::asks_write, tag::add),
     operation!("DeleteParameter", Token, asks_delete, delete::one),
-    Operation { name: "DeleteParameters", work: Work::Each(|tour| Box::pin(delete::many(tour))) },
+    Operation { name: "DeleteParameters", work: Work::Each(|tour| boxed(|| delete::many(tour))) },
     operation!("DescribeParameters", Token, list::asks_describe, list::describe),
-    Operation { name: "GetParameter", work: Work::Each(|tour| Box::pin(value::one(tour))) },
+    Operation { name: "GetParameter", work: Work::Each(|tour| boxed(|| value::one(tour))) },
     operation!("GetParameterHistory", Token, asks_read, history::history),
-    Operation { name: "GetParameters", work: Work::Each(|tour| Box::pin(value::many(tour))) },
-    Operation { name: "GetParametersByPath", work: Work::Each(|tour| Box::pin(list::by_path(tour))) },
+    Operation { name: "GetParameters", work: Work::Each(|tour| boxed(|| value::many(tour))) },
+    Operation { name: "GetParametersByPath", work: Work::Each(|tour| boxed(|| list::by_path(tour))) },
     operation!("LabelParameterVersion", Token, asks_write, label::label),
     operation!("ListTagsForResource", Token, tag::asks_read, tag::list),
     operation!("PutParameter", Token, put::asks, put::put),

@@ -12,12 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use strongroom_core::secret::{ParameterKind, SecretValue, SecretVersion, Sighting};
 use strongroom_core::tool::Digest;
-use strongroom_core::{Access, CoreError, Fields, Reply};
+use strongroom_core::{Access, CoreError, Fields, Reply, boxed};
 use strongroom_model::{Kind, Kinded, SecretBytes};
 
 /// One reading of one parameter.
 pub(super) const READING: Passage =
-    Passage { access: Access::Token, asks: asks_selected, act: |call| Box::pin(read(call)) };
+    Passage { access: Access::Token, asks: asks_selected, act: |call| boxed(|| read(call)) };
 
 /// The most names of one request.
 const MOST: usize = 10;

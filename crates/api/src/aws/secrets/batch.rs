@@ -5,11 +5,11 @@ use super::{asks_list, asks_read, value};
 use crate::aws::operation::{Passage, Tour};
 use crate::aws::refusal::Refusal;
 use serde_json::{Map, Value, json};
-use strongroom_core::{Access, Fields, Reply};
+use strongroom_core::{Access, Fields, Reply, boxed};
 
 pub(in crate::aws) const READING: Passage =
-    Passage { access: Access::Token, asks: asks_read, act: |call| Box::pin(value::get(call)) };
-const LISTING: Passage = Passage { access: Access::Token, asks: asks_list, act: |call| Box::pin(list::names(call)) };
+    Passage { access: Access::Token, asks: asks_read, act: |call| boxed(|| value::get(call)) };
+const LISTING: Passage = Passage { access: Access::Token, asks: asks_list, act: |call| boxed(|| list::names(call)) };
 
 /// The operation by which each secret stands in the trail.
 const READ: &str = "GetSecretValue";

@@ -23,11 +23,12 @@ use super::operation::{Asked, Operation, Place, Work, operation};
 use super::refusal::Refusal;
 use strongroom_core::Operation::{Delete, List, Read, Write};
 use strongroom_core::SecretAct;
+use strongroom_core::boxed;
 use strongroom_model::FolderPath;
 
 pub(super) const OPERATIONS: &[Operation] = &[
     operation!("AssociateCrossAccountReplica", Token, asks_describe, replica::refuse),
-    Operation { name: "BatchGetSecretValue", work: Work::Each(|tour| Box::pin(batch::get(tour))) },
+    Operation { name: "BatchGetSecretValue", work: Work::Each(|tour| boxed(|| batch::get(tour))) },
     operation!("CancelRotateSecret", Token, asks_adjust, rotation::cancel),
     operation!("CreateSecret", Token, write::asks_create, write::create),
     // Whoever may change what a secret's own policy forbids could lift it, so both take `sudo` too.

@@ -33,7 +33,7 @@ macro_rules! route {
         Route {
             endpoint: Endpoint { pattern: $pattern, operations: &$operations, access: Access::$access, help: $help },
             object: itself,
-            handler: |context| Box::pin($handler(context)),
+            handler: |context| strongroom_core::boxed(|| $handler(context)),
         }
     };
 }

@@ -3,7 +3,7 @@
 
 use crate::vault::route::{Answer, Context, Route, itself};
 use strongroom_core::Operation::{self, Read, Write};
-use strongroom_core::{Access, Captures, CoreError, Endpoint, Object, Reply};
+use strongroom_core::{Access, Captures, CoreError, Endpoint, Object, Reply, boxed};
 
 /// `sys/wrapping/wrap`.
 pub(super) const WRAP: Route = Route {
@@ -14,7 +14,7 @@ pub(super) const WRAP: Route = Route {
         help: "Puts what is sent under a wrapping token.",
     },
     object: itself,
-    handler: |context| -> Answer<'_> { Box::pin(wrap(context)) },
+    handler: |context| -> Answer<'_> { boxed(|| wrap(context)) },
 };
 
 /// `sys/wrapping/lookup`: whoever holds the token may look at it, as in Vault.
@@ -26,7 +26,7 @@ pub(super) const LOOKUP: Route = Route {
         help: "Tells when and by which request a wrapping token was made.",
     },
     object: of_wrapping,
-    handler: |context| -> Answer<'_> { Box::pin(lookup(context)) },
+    handler: |context| -> Answer<'_> { boxed(|| lookup(context)) },
 };
 
 /// `sys/wrapping/unwrap`.
@@ -38,7 +38,7 @@ pub(super) const UNWRAP: Route = Route {
         help: "Gives the answer under a wrapping token, once.",
     },
     object: of_wrapping,
-    handler: |context| -> Answer<'_> { Box::pin(unwrap(context)) },
+    handler: |context| -> Answer<'_> { boxed(|| unwrap(context)) },
 };
 
 /// `sys/wrapping/rewrap`.
@@ -50,7 +50,7 @@ pub(super) const REWRAP: Route = Route {
         help: "Puts the answer under a wrapping token under a new one, and ends the old one.",
     },
     object: of_wrapping,
-    handler: |context| -> Answer<'_> { Box::pin(rewrap(context)) },
+    handler: |context| -> Answer<'_> { boxed(|| rewrap(context)) },
 };
 
 fn of_wrapping(_captures: &Captures, _operation: Operation) -> Result<Object, CoreError> {

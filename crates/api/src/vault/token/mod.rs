@@ -8,7 +8,7 @@ use super::sys::route;
 use serde_json::{Value, json};
 use strongroom_core::Operation::{Delete, List, Read, Write};
 use strongroom_core::token::{Bearer, Token};
-use strongroom_core::{Access, Auth, Cidr, CoreError, Endpoint, Reply};
+use strongroom_core::{Access, Auth, Cidr, CoreError, Endpoint, Reply, boxed};
 use strongroom_model::{SecretString, Ttl};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -24,7 +24,7 @@ pub(super) const ROUTES: &[Route] = &[
             help: "Reads, writes or deletes a token role.",
         },
         object: role::object,
-        handler: |context| -> Answer<'_> { Box::pin(role::one(context)) },
+        handler: |context| -> Answer<'_> { boxed(|| role::one(context)) },
     },
     route!("lookup", [Read, Write], Token, lookup, "Tells about a token."),
     route!("lookup-self", [Read, Write], Token, lookup_self, "Tells about the caller's token."),

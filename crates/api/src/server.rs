@@ -344,10 +344,9 @@ impl Server {
                 Ok(door) => vault.serve(request, door).await,
             }
         });
-        let done = ToTheEnd::new(work, orphans);
         async move {
             let _serving = serving;
-            let mut response = done.await.unwrap_or_else(broken);
+            let mut response = ToTheEnd::new(work, orphans).await.unwrap_or_else(broken);
             if chunked {
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }

@@ -1,4 +1,4 @@
-//! The one task that writes: takes what waits in the queue, commits it at once, and answers each caller.
+//! The one task that writes: takes what waits in the queue, up to a limit, commits it at once, and answers each caller.
 //!
 //! Invariants: a caller is answered only when its change is durable, or surely not made, or its outcome is unknown
 //! and it is told so; a caller that goes away disturbs nobody.
@@ -19,8 +19,8 @@ pub(crate) const QUEUE: usize = 1_024;
 /// Transactions in one commit, while not many wait: with more of them nobody would be left whose request is worked on while
 /// they are on their way to the disk, and all would wait for each other in turn.
 const MANY: usize = 32;
-/// So many wait when the store takes long for a commit, however few are in it.
-const CROWD: usize = 128;
+/// From so many on that wait they fill two commits and more: then it counts how many go into one.
+const CROWD: usize = 64;
 /// Transactions in one commit, when many wait: more would make the first of them wait too long.
 const MOST: usize = 256;
 
@@ -66,7 +66,7 @@ pub(crate) async fn run(interior: Arc<Interior>, mut jobs: mpsc::Receiver<Job>) 
 async fn commit_waiting(interior: &Interior, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
     let most = if jobs.len() < CROWD { MANY } else { MOST };
     if (1..most).contains(&jobs.len()) {
-        // Who is about to ask comes along: a commit costs nearly as much for few as for many.
+        // Who is about to ask comes along while there is room: a commit of few costs nearly as much as one of some more.
         tokio::task::yield_now().await;
     }
     let mut ledger = interior.ledger.lock().await;

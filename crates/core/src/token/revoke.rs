@@ -48,8 +48,7 @@ impl Tokens {
     /// Removes a token and everything that descends from it. All of them are refused from the first commit on; when this
     /// returns, they are gone. Revoking what is gone already is no error.
     pub async fn revoke_tree(&self, key: TokenKey) -> Result<(), CoreError> {
-        let whole = async { self.finish_job(self.remove(key, None).await?).await };
-        self.meters.revoke_tree.over(|| whole).await
+        self.meters.revoke_tree.over(|| async { self.finish_job(self.remove(key, None).await?).await }).await
     }
 
     /// Removes a token and leaves its children, as orphans.

@@ -414,12 +414,12 @@ impl Strongroom {
             barrier.close().await;
             return Err(error);
         }
-        let opening = async {
+        let opening = || async {
             // What opening takes room for would be carried by all that waits for it.
             let open = boxed(|| self.build(barrier)).await?;
             boxed(|| open.begin()).await.map(|()| open)
         };
-        let open = self.metrics.watch("vault.core.post_unseal", &self.setup.clock).over(|| opening).await?;
+        let open = self.metrics.watch("vault.core.post_unseal", &self.setup.clock).over(opening).await?;
         self.restored.store(false, Ordering::SeqCst);
         self.state.store(Arc::new(State::Open(Arc::clone(&open))));
         Ok(open)

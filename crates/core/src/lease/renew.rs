@@ -11,7 +11,7 @@ use strongroom_model::{Timestamp, Ttl};
 impl Leases {
     /// Prolongs a lease by `increment` from now (zero: as its role says), never past its longest life.
     pub async fn renew(self: &Arc<Self>, _grant: &Grant, id: &str, increment: Ttl) -> Result<Reply, CoreError> {
-        let renewing = async {
+        let renewing = || async {
             loop {
                 match self.renew_once(id, increment).await {
                     Err(CoreError::Conflict) => continue,
@@ -19,7 +19,7 @@ impl Leases {
                 }
             }
         };
-        self.meters.renew.over(|| renewing).await
+        self.meters.renew.over(renewing).await
     }
 
     async fn renew_once(self: &Arc<Self>, id: &str, increment: Ttl) -> Result<Reply, CoreError> {
